@@ -1,0 +1,1 @@
+"""Parity, accuracy, size and speed of a bundle."""

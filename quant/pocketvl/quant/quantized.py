@@ -1,0 +1,64 @@
+"""The one representation of a quantized linear layer that every target writes unchanged."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class QuantizedLinear:
+    """Symmetric integers with one float scale per group of inputs.
+
+    weight[o, i] = integers[o, i] * scales[o, i // group_size]
+
+    integers: int8 (out_features, in_features), in -8..7 for 4 bits, -127..127 for 8.
+    scales: float32 (out_features, in_features // group_size), finite and positive; for 4 bits exactly
+    representable in bfloat16, the precision in which XNNPACK stores them, so that all targets agree.
+    """
+
+    integers: NDArray[np.int8]
+    scales: NDArray[np.float32]
+    bits: int
+    group_size: int
+
+    def __post_init__(self) -> None:
+        if self.bits not in (4, 8):
+            raise ValueError(f"bits must be 4 or 8, not {self.bits}")
+        if self.integers.dtype != np.int8 or self.integers.ndim != 2:
+            raise ValueError(
+                f"integers must be int8 (out, in), not {self.integers.dtype} {self.integers.shape}"
+            )
+        out_features, in_features = self.integers.shape
+        if self.group_size < 1 or in_features % self.group_size:
+            raise ValueError(f"group size {self.group_size} does not divide {in_features} inputs")
+        expected = (out_features, in_features // self.group_size)
+        if self.scales.dtype != np.float32 or self.scales.shape != expected:
+            raise ValueError(
+                f"scales must be float32 {expected}, not {self.scales.dtype} {self.scales.shape}"
+            )
+        if not np.isfinite(self.scales).all() or self.scales.min() <= 0:
+            raise ValueError("scales must be finite and positive")
+        low, high = (-8, 7) if self.bits == 4 else (-127, 127)
+        if self.integers.min() < low or self.integers.max() > high:
+            raise ValueError(f"integers must lie in {low}..{high} for {self.bits} bits")
+        if self.bits == 4 and np.any(self.scales.view(np.uint32) & 0xFFFF):
+            raise ValueError("4-bit scales must be representable in bfloat16")
+
+    @property
+    def out_features(self) -> int:
+        return int(self.integers.shape[0])
+
+    @property
+    def in_features(self) -> int:
+        return int(self.integers.shape[1])
+
+    @property
+    def per_channel(self) -> bool:
+        """One scale an output channel."""
+        return self.group_size == self.in_features
+
+    def dequantize(self) -> NDArray[np.float32]:
+        """float32 (out_features, in_features)."""
+        groups = self.integers.reshape(self.out_features, -1, self.group_size).astype(np.float32)
+        return (groups * self.scales[:, :, None]).reshape(self.out_features, self.in_features)

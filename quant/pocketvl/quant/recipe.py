@@ -1,0 +1,87 @@
+"""A recipe names the bits of every linear layer; nothing weakens it quietly."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from pocketvl.runtime.errors import RecipeError
+
+METHODS = ("rtn", "hqq")
+
+
+@dataclass(frozen=True)
+class Bits:
+    """bits 32 (float, not quantized), 8 (one scale an output channel) or 4 (one scale a group of inputs)."""
+
+    bits: int
+    group_size: int | None = None  # only for 4 bits
+
+    def __post_init__(self) -> None:
+        if self.bits not in (4, 8, 32):
+            raise RecipeError(f"bits must be 4, 8 or 32, not {self.bits}.")
+        if self.bits == 4 and (self.group_size is None or self.group_size < 32 or self.group_size % 32):
+            raise RecipeError(f"4 bits need a group size that is a multiple of 32, not {self.group_size}.")
+        if self.bits != 4 and self.group_size is not None:
+            raise RecipeError(f"{self.bits} bits take no group size: XNNPACK groups 4-bit weights only.")
+
+    def check(self, layer: str, in_features: int) -> None:
+        """Raise RecipeError if a layer with that many inputs cannot take these bits."""
+        if self.bits == 4 and self.group_size is not None and in_features % self.group_size:
+            raise RecipeError(
+                f"{layer} has {in_features} inputs, which 4-bit groups of {self.group_size} do not divide;"
+                " give it 8 bits by a rule of the recipe."
+            )
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Layers whose name matches the shell-style pattern get these bits."""
+
+    pattern: str
+    bits: Bits
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """First matching rule wins; a layer that no rule matches is an error.
+
+    Layer names: vision_encoder.patch_embed, vision_encoder.blocks.N.{qkv,proj,fc1,fc2},
+    vision_encoder.merger.{fc1,fc2}, text_decoder.layers.N.{q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,
+    down_proj}, lm_head.
+    """
+
+    name: str
+    method: str
+    rules: tuple[Rule, ...]
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise RecipeError(f"{self.method!r} is no quantization method; known are {', '.join(METHODS)}.")
+
+    def bits(self, layer: str, in_features: int) -> Bits:
+        """The bits of a layer. Raises RecipeError if none are named or the layer cannot take them."""
+        for rule in self.rules:
+            if fnmatchcase(layer, rule.pattern):
+                rule.bits.check(layer, in_features)
+                return rule.bits
+        raise RecipeError(f"the recipe {self.name!r} has no rule for the layer {layer}.")
+
+
+_FLOAT = Bits(32)
+_INT8 = Bits(8)
+_INT4 = Bits(4, 32)
+
+# 1176 inputs of a patch do not divide by 32, so the patch embedding stays at 8 bits in every recipe.
+_RULES: dict[str, tuple[Rule, ...]] = {
+    "fp32": (Rule("*", _FLOAT),),
+    "int8": (Rule("*", _INT8),),
+    "int4": (Rule("text_decoder.*", _INT4), Rule("*", _INT8)),
+    "int4-small": (Rule("vision_encoder.patch_embed", _INT8), Rule("*", _INT4)),
+}
+NAMED_RECIPES = tuple(_RULES)
+
+
+def named_recipe(name: str, method: str = "rtn") -> Recipe:
+    """One of NAMED_RECIPES. Raises RecipeError for another name or method."""
+    if name not in _RULES:
+        raise RecipeError(f"{name!r} is no recipe; known are {', '.join(NAMED_RECIPES)}.")
+    return Recipe(name, method, _RULES[name])

@@ -1,0 +1,44 @@
+"""Every file, method, tensor and state name that an app reads. Imports nothing."""
+
+SCHEMA_VERSION = 1
+
+# Files of a bundle.
+MANIFEST_FILE = "manifest.json"
+TOKENIZER_FILE = "tokenizer.json"
+CHAT_TEMPLATE_FILE = "chat_template.jinja"
+TOKEN_EMBEDDING_FILE = "token_embedding.bin"
+VISION_ENCODER_PTE = "vision_encoder.pte"
+TEXT_DECODER_PTE = "text_decoder.pte"
+
+# Entry points, with the names that ExecuTorch's own runners use.
+VISION_ENCODER = "vision_encoder"
+TOKEN_EMBEDDING = "token_embedding"
+TEXT_DECODER = "text_decoder"
+LM_HEAD = "lm_head"
+
+# Tensors of the entry points.
+PATCHES = "patches"
+ROPE_COS = "rope_cos"
+ROPE_SIN = "rope_sin"
+KEY_MASK = "key_mask"
+IMAGE_EMBEDDINGS = "image_embeddings"
+EMBEDDINGS = "embeddings"
+CACHE_POSITION = "cache_position"
+HIDDEN = "hidden"
+LOGITS = "logits"
+
+# ExecuTorch metadata methods.
+GET_MAX_SEQ_LEN = "get_max_seq_len"
+GET_MAX_CONTEXT_LEN = "get_max_context_len"
+GET_VOCAB_SIZE = "get_vocab_size"
+GET_EOS_IDS = "get_eos_ids"
+USE_KV_CACHE = "use_kv_cache"
+
+# Targets.
+EXECUTORCH = "executorch"
+TARGETS = (EXECUTORCH,)
+
+
+def vision_bucket_method(patches: int) -> str:
+    """Method of a vision encoder with a static shape of `patches` patches."""
+    return f"{VISION_ENCODER}_{patches}"
