@@ -1,0 +1,164 @@
+"""Runs the .pte files of a bundle with ExecuTorch's Python runtime.
+
+That runtime takes torch tensors, so torch is imported here, and only when a file is loaded.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvl.runtime import names
+from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.engine import Float32
+from pocketvl.runtime.errors import EngineError, MissingExtraError
+from pocketvl.runtime.manifest import EntryPoint
+from pocketvl.runtime.native_log import captured_stderr
+
+_OPERATOR_LIBRARIES = (
+    "extension/llm/custom_ops/libcustom_ops_aot_lib",  # update_cache, custom_sdpa
+    "kernels/quantized/libquantized_ops_aot_lib",
+)
+
+
+class ExecuTorchEngine:
+    """An Engine (see engine.py) over vision_encoder.pte and text_decoder.pte, each loaded at first use."""
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        self._bundle = bundle
+        self._geometry = bundle.manifest.geometry
+        self._vision = bundle.manifest.entries(names.VISION_ENCODER)
+        self._decoder = bundle.manifest.entries(names.TEXT_DECODER)[0]
+        self._lm_head = bundle.manifest.entries(names.LM_HEAD)[0]
+        self._programs: dict[str, Any] = {}
+        self._methods: dict[tuple[str, str], Any] = {}
+        self._runtime = _import_runtime()
+        if threads is not None:
+            set_threads(self._runtime, threads)
+
+    def encode_image(self, patches: Float32, rope_cos: Float32, rope_sin: Float32) -> Float32:
+        vision = self._geometry.vision
+        count = len(patches)
+        largest = self._bundle.manifest.buckets[-1]
+        if count < 1 or count % vision.merge_area or count > largest:
+            raise EngineError(
+                f"A picture of {count} patches was given; this bundle takes multiples of"
+                f" {vision.merge_area} up to {largest}. Resize it first."
+            )
+        _expect("patches", patches, (count, vision.patch_dim))
+        _expect("rope_cos", rope_cos, (count, vision.head_dim))
+        _expect("rope_sin", rope_sin, (count, vision.head_dim))
+        entry = next(e for e in self._vision if e.patches is None or e.patches >= count)
+        inputs: tuple[NDArray[Any], ...] = (patches, rope_cos, rope_sin)
+        if entry.patches is not None:
+            inputs = _padded(inputs, entry.patches)
+        output = self._call(entry, inputs)
+        return output[: count // vision.merge_area]
+
+    def decode(
+        self, embeddings: Float32, rope_cos: Float32, rope_sin: Float32, cache_position: int
+    ) -> Float32:
+        text, manifest, count = self._geometry.text, self._bundle.manifest, len(embeddings)
+        if not 1 <= count <= manifest.prefill_chunk:
+            raise EngineError(
+                f"{count} tokens were given at once; this bundle takes 1..{manifest.prefill_chunk}."
+            )
+        if cache_position < 0 or cache_position + count > manifest.max_context:
+            raise EngineError(
+                f"KV slots {cache_position}..{cache_position + count - 1} lie outside the context of"
+                f" {manifest.max_context} tokens."
+            )
+        _expect("embeddings", embeddings, (count, text.hidden_size))
+        _expect("rope_cos", rope_cos, (count, text.head_dim))
+        _expect("rope_sin", rope_sin, (count, text.head_dim))
+        position = np.array([cache_position], dtype=np.int64)
+        return self._call(self._decoder, (embeddings[None], rope_cos, rope_sin, position))[0]
+
+    def logits(self, hidden: Float32) -> Float32:
+        count = len(hidden)
+        if not 1 <= count <= self._bundle.manifest.prefill_chunk:
+            raise EngineError(f"Logits of {count} tokens at once; this bundle takes 1..prefill_chunk.")
+        _expect("hidden", hidden, (count, self._geometry.text.hidden_size))
+        return self._call(self._lm_head, (hidden[None],))[0]
+
+    def release_vision(self) -> None:
+        self._release({entry.file for entry in self._vision})
+
+    def close(self) -> None:
+        self._release(set(self._programs))
+
+    def _release(self, files: set[str]) -> None:
+        # Methods first: each points into its program.
+        for key in [key for key in self._methods if key[0] in files]:
+            del self._methods[key]
+        for file in files:
+            self._programs.pop(file, None)
+
+    def _call(self, entry: EntryPoint, inputs: tuple[NDArray[Any], ...]) -> Float32:
+        import torch
+
+        method = self._method(entry)
+        # Non-contiguous inputs are silently wrong in ExecuTorch (pytorch/executorch#18562).
+        tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in inputs]
+        try:
+            # Outputs alias the method's own buffers unless they are cloned.
+            outputs = method.call(tensors, clone_outputs=True)
+        except RuntimeError as error:
+            raise EngineError(f"{entry.method} of {entry.file} failed in ExecuTorch: {error}.") from None
+        result: Float32 = outputs[0].numpy()
+        return result
+
+    def _method(self, entry: EntryPoint) -> Any:
+        key = (entry.file, entry.method)
+        if key not in self._methods:
+            path = self._bundle.path(entry.file)
+            with captured_stderr() as native_log:
+                try:
+                    if entry.file not in self._programs:
+                        self._programs[entry.file] = self._runtime._load_program(str(path))
+                    self._methods[key] = self._programs[entry.file].load_method(entry.method)
+                except RuntimeError as error:
+                    raise EngineError(
+                        f"ExecuTorch cannot load {entry.method} of {path}: {error}. {native_log().strip()}"
+                    ) from None
+        return self._methods[key]
+
+
+def set_threads(runtime: Any, threads: int) -> None:
+    """Size ExecuTorch's process-wide thread pool. Call it before a method runs. Raises EngineError."""
+    if threads < 1:
+        raise EngineError(f"{threads} threads were asked for; at least 1 is needed.")
+    with captured_stderr():
+        runtime._unsafe_reset_threadpool(threads)
+
+
+def _import_runtime() -> Any:
+    """The native module alone: the wrapper package imports the whole exporter, which costs seconds."""
+    try:
+        import executorch
+        import torch
+        from executorch.extension.pybindings import _portable_lib
+    except ImportError as error:
+        raise MissingExtraError(
+            f"This bundle needs ExecuTorch ({error}); install it with: pip install 'pocketvl[executorch]'."
+        ) from None
+    root = Path(next(iter(executorch.__path__)))
+    for library in _OPERATOR_LIBRARIES:
+        found = sorted(root.glob(f"{library}.*"))
+        if not found:
+            raise EngineError(f"{root / library} is missing; reinstall executorch==1.4.1.")
+        torch.ops.load_library(str(found[0]))
+    return _portable_lib
+
+
+def _padded(arrays: tuple[NDArray[Any], ...], patches: int) -> tuple[NDArray[Any], ...]:
+    """Zero rows up to `patches`, and the key mask (1 real, 0 padding) that hides them."""
+    count = len(arrays[0])
+    mask = (np.arange(patches) < count).astype(np.float32)
+    return (*(np.pad(array, ((0, patches - count), (0, 0))) for array in arrays), mask)
+
+
+def _expect(name: str, array: Float32, shape: tuple[int, ...]) -> None:
+    if array.dtype != np.float32 or array.shape != shape:
+        raise EngineError(f"{name} must be float32 {shape}, not {array.dtype} {array.shape}.")
