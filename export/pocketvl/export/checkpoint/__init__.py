@@ -1,0 +1,1 @@
+"""Reading checkpoints: hub id, local folder or `tiny`."""
