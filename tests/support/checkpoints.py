@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from pocketvl.export.checkpoint.tensors import expected_tensors, stored_names
 from pocketvl.runtime.geometry import ModelGeometry, TextGeometry, VisionGeometry
-from support.tokenizers import token_id, tokenizer_json
+from tests.support.tokenizers import token_id, tokenizer_json
 
 Layout = Literal["hub", "transformers5"]
 Json = dict[str, Any]
