@@ -1,0 +1,47 @@
+"""A float weight becomes a QuantizedLinear, a block of rows at a time."""
+
+import numpy as np
+import torch
+
+from pocketvl.quant.hqq import hqq_scales
+from pocketvl.quant.quantized import QuantizedLinear
+from pocketvl.quant.recipe import METHODS, Bits
+from pocketvl.quant.rtn import nearest_integers, rtn_scales
+from pocketvl.runtime.errors import CheckpointError, RecipeError
+
+_BLOCK_ELEMENTS = 1 << 19  # 2 MB of float32: a block and its temporaries stay in the cache
+
+
+def quantize_linear(weight: torch.Tensor, bits: Bits, method: str, layer: str) -> QuantizedLinear:
+    """Quantize the weight (out, in) of a linear layer, of any float dtype.
+
+    method: "rtn" or "hqq"; both decide over the weight alone. Temporary memory is a few megabytes,
+    whatever the size. Raises CheckpointError for NaN or infinite weights, RecipeError for bits that the
+    layer cannot take.
+    """
+    if weight.ndim != 2:
+        raise ValueError(f"the weight of {layer} must be (out, in), not {tuple(weight.shape)}")
+    if bits.bits == 32:
+        raise ValueError(f"{layer} is to stay in float: there is nothing to quantize")
+    if method not in METHODS:
+        raise RecipeError(f"{method!r} is no quantization method; known are {', '.join(METHODS)}.")
+    out_features, in_features = weight.shape
+    bits.check(layer, in_features)
+    group_size = bits.group_size or in_features
+    integers = np.empty((out_features, in_features), np.int8)
+    scales = np.empty((out_features, in_features // group_size), np.float32)
+    choose = hqq_scales if method == "hqq" else rtn_scales
+    rows = max(1, _BLOCK_ELEMENTS // in_features)
+    for first in range(0, out_features, rows):
+        block = weight[first : first + rows].float()
+        if not torch.isfinite(block).all():
+            raise CheckpointError(
+                f"the weight of {layer} holds NaN or infinite values, so it cannot be quantized;"
+                " check that the checkpoint was saved and downloaded completely."
+            )
+        groups = block.reshape(block.shape[0], -1, group_size)
+        chosen = choose(groups, bits.bits)
+        nearest = nearest_integers(groups, chosen, bits.bits)
+        torch.from_numpy(integers[first : first + rows]).copy_(nearest.view_as(block))
+        torch.from_numpy(scales[first : first + rows]).copy_(chosen)
+    return QuantizedLinear(integers, scales, bits.bits, group_size)
