@@ -1,0 +1,115 @@
+"""Qwen2's decoder layers with the key-value cache as their own state.
+
+Needs the llama custom operators: call pocketvl.export.xnnpack.load_custom_ops() before tracing.
+"""
+
+import torch
+from torch import nn
+
+from pocketvl.export.graphs.leaf import Part, RMSNorm, joined_linears, linear
+from pocketvl.quant.recipe import Recipe
+from pocketvl.runtime.geometry import TextGeometry
+
+
+class TextDecoder(nn.Module):
+    """embeddings (1, S, D), rope_cos and rope_sin (S, head_dim), cache_position int64 (1,) to hidden (1, S, D).
+
+    The S tokens go to the cache's slots cache_position .. +S-1 and see all slots up to their own. hidden is
+    taken after the final norm. The host decides the rotary angles, so it knows about M-RoPE and this
+    graph does not.
+    """
+
+    def __init__(self, geometry: TextGeometry, recipe: Recipe, max_context: int) -> None:
+        super().__init__()
+        self.max_context = max_context
+        rotation = _half_rotation(geometry.head_dim)
+        self.layers = nn.ModuleList(
+            _Layer(geometry, recipe, max_context, index, rotation) for index in range(geometry.num_layers)
+        )
+        self.norm = RMSNorm("model.norm", geometry.hidden_size, geometry.rms_norm_eps)
+
+    def forward(
+        self,
+        embeddings: torch.Tensor,
+        rope_cos: torch.Tensor,
+        rope_sin: torch.Tensor,
+        cache_position: torch.Tensor,
+    ) -> torch.Tensor:
+        start = cache_position[0].item()
+        torch._check(start >= 0)
+        torch._check(start + embeddings.shape[1] <= self.max_context)
+        cos, sin = rope_cos[None, :, None], rope_sin[None, :, None]  # (1, S, 1, head_dim): one for all heads
+        hidden = embeddings
+        for layer in self.layers:
+            hidden = layer(hidden, cos, sin, start)
+        normed: torch.Tensor = self.norm(hidden)
+        return normed
+
+
+class _Layer(nn.Module):
+    def __init__(
+        self, geometry: TextGeometry, recipe: Recipe, max_context: int, index: int, rotation: torch.Tensor
+    ) -> None:
+        super().__init__()
+        width, ffn = geometry.hidden_size, geometry.intermediate_size
+        name, source = f"text_decoder.layers.{index}", f"model.layers.{index}"
+        self.input_norm = RMSNorm(f"{source}.input_layernorm", width, geometry.rms_norm_eps)
+        self.attention = _Attention(geometry, recipe, max_context, index, rotation)
+        self.post_norm = RMSNorm(f"{source}.post_attention_layernorm", width, geometry.rms_norm_eps)
+        self.gate = linear(f"{name}.gate_proj", f"{source}.mlp.gate_proj", ffn, width, False, recipe)
+        self.up = linear(f"{name}.up_proj", f"{source}.mlp.up_proj", ffn, width, False, recipe)
+        self.down = linear(f"{name}.down_proj", f"{source}.mlp.down_proj", width, ffn, False, recipe)
+
+    def forward(
+        self, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, start: int
+    ) -> torch.Tensor:
+        hidden = hidden + self.attention(self.input_norm(hidden), cos, sin, start)
+        normed = self.post_norm(hidden)
+        gate = self.gate(normed)
+        down: torch.Tensor = self.down(gate * torch.sigmoid(gate) * self.up(normed))
+        return hidden + down
+
+
+class _Attention(nn.Module):
+    def __init__(
+        self, geometry: TextGeometry, recipe: Recipe, max_context: int, index: int, rotation: torch.Tensor
+    ) -> None:
+        super().__init__()
+        self.geometry = geometry
+        name, source = f"text_decoder.layers.{index}", f"model.layers.{index}.self_attn"
+        width, head_dim = geometry.hidden_size, geometry.head_dim
+        queries, keys = geometry.num_heads * head_dim, geometry.num_kv_heads * head_dim
+        self.q = linear(f"{name}.q_proj", f"{source}.q_proj", queries, width, True, recipe)
+        self.k = linear(f"{name}.k_proj", f"{source}.k_proj", keys, width, True, recipe)
+        self.v = linear(f"{name}.v_proj", f"{source}.v_proj", keys, width, True, recipe)
+        self.o = linear(f"{name}.o_proj", f"{source}.o_proj", width, queries, False, recipe)
+        self.rotation = nn.Buffer(rotation, persistent=False)
+        cache = torch.zeros(1, max_context, geometry.num_kv_heads, head_dim)
+        self.k_cache = nn.Buffer(cache, persistent=False)
+        self.v_cache = nn.Buffer(cache.clone(), persistent=False)
+
+    def forward(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, start: int) -> torch.Tensor:
+        geometry = self.geometry
+        q = self.q(x).view(1, -1, geometry.num_heads, geometry.head_dim)
+        k = self.k(x).view(1, -1, geometry.num_kv_heads, geometry.head_dim)
+        v = self.v(x).view(1, -1, geometry.num_kv_heads, geometry.head_dim)
+        q = q * cos + nn.functional.linear(q, self.rotation) * sin
+        k = k * cos + nn.functional.linear(k, self.rotation) * sin
+        torch.ops.llama.update_cache(k, self.k_cache, start)
+        torch.ops.llama.update_cache(v, self.v_cache, start)
+        y = torch.ops.llama.custom_sdpa(q, self.k_cache, self.v_cache, start, None, 0.0, True)
+        out: torch.Tensor = self.o(y.view(1, -1, geometry.num_heads * geometry.head_dim))
+        return out
+
+
+def _half_rotation(head_dim: int) -> torch.Tensor:
+    """The matrix R with R x = (-x2, x1) for the halves x1, x2 of x: rotary embedding's second term.
+
+    A product with it stays inside the XNNPACK delegate, where slices of a dynamic length do not; it is
+    exact, since each row has one element.
+    """
+    half = head_dim // 2
+    rotation = torch.zeros(head_dim, head_dim)
+    rotation[:half, half:] = -torch.eye(half)
+    rotation[half:, :half] = torch.eye(half)
+    return rotation
