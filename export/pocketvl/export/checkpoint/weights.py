@@ -1,0 +1,146 @@
+"""The weight files of a folder: found, checked by their headers, read one tensor at a time."""
+
+from io import FileIO
+from pathlib import Path
+
+import torch
+
+from pocketvl.export.checkpoint.header import StoredTensor, read_header
+from pocketvl.export.checkpoint.json_object import read_object
+from pocketvl.export.checkpoint.tensors import EMBEDDING, LM_HEAD, expected_tensors, stored_names
+from pocketvl.runtime.errors import CheckpointError
+from pocketvl.runtime.geometry import ModelGeometry
+
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+
+_DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+
+
+def shard_names(folder: Path) -> tuple[str, ...] | None:
+    """The files that the index names, sorted; None without an index. Raises CheckpointError."""
+    path = folder / INDEX_FILE
+    if not path.exists():
+        return None
+    weight_map = read_object(path).child("weight_map").values
+    names = sorted({str(name) for name in weight_map.values()})
+    # A name with folders in it could point anywhere on the user's disk.
+    if not names or any(Path(name).name != name or not name.endswith(".safetensors") for name in names):
+        raise CheckpointError(f"{path} does not name the safetensors files beside it; download it again.")
+    return tuple(names)
+
+
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """model.safetensors, or the shards that the index names. Raises CheckpointError."""
+    if (folder / SINGLE_FILE).exists():
+        return (folder / SINGLE_FILE,)
+    shards = shard_names(folder)
+    if shards is None:
+        raise CheckpointError(_no_weights(folder))
+    missing = [name for name in shards if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{folder} lacks {len(missing)} of the {len(shards)} weight files that {INDEX_FILE} names:"
+            f" {', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}. Copy or download them."
+        )
+    return tuple(folder / name for name in shards)
+
+
+def _no_weights(folder: Path) -> str:
+    files = sorted(path.name for path in folder.iterdir())
+    pickles = [name for name in files if name.endswith(_PICKLES)]
+    if any(name.startswith("adapter_") for name in files):
+        return (
+            f"{folder} holds a LoRA adapter, not a model; merge it into its base model"
+            " (peft: merge_and_unload, then save_pretrained) and export the result."
+        )
+    if pickles:
+        return (
+            f"{folder} holds its weights as pickles ({pickles[0]}), which can run any code when read."
+            " Convert them with transformers: from_pretrained, then save_pretrained."
+        )
+    return f"{folder} holds neither {SINGLE_FILE} nor {INDEX_FILE}; the weights are missing."
+
+
+class Weights:
+    """Every tensor that a geometry needs, located and checked; nothing but headers is read up front."""
+
+    def __init__(self, headers: dict[str, StoredTensor], geometry: ModelGeometry, where: Path) -> None:
+        """headers: stored name -> place, of all files. Raises CheckpointError for a tensor that is
+        missing, misshapen or not of a float type."""
+        self._tied = geometry.text.tie_word_embeddings
+        self._places = {
+            name: _locate(headers, name, shape, where) for name, shape in expected_tensors(geometry).items()
+        }
+
+    def read(self, name: str) -> torch.Tensor:
+        """A private copy in the stored dtype; `lm_head.weight` of a tied model is the embedding.
+
+        Raises KeyError for a name that the geometry does not have, CheckpointError for a file that
+        changed or a tensor with values that are not finite.
+        """
+        place = self._places[EMBEDDING if self._tied and name == LM_HEAD else name]
+        # Plain reads: pages of a memory map would count as this process's memory until unmapped.
+        data = torch.empty(place.size, dtype=torch.uint8)
+        try:
+            with place.file.open("rb", buffering=0) as file:
+                file.seek(place.offset)
+                complete = _fill(file, data.numpy().data)
+        except OSError as error:
+            raise CheckpointError(f"{place.file} cannot be read: {error.strerror or error}.") from None
+        if not complete:
+            raise CheckpointError(f"{place.file} ended inside {name}: it changed while it was read.")
+        tensor = data.view(_DTYPES[place.dtype]).reshape(place.shape)
+        # NaN and infinities both survive a sum of extremes, and no second array is needed.
+        if not torch.isfinite(torch.stack(torch.aminmax(tensor)).float()).all():
+            raise CheckpointError(
+                f"{place.file}: the tensor {name} holds NaN or infinite values; the checkpoint is damaged"
+                " or its training diverged."
+            )
+        return tensor
+
+
+def read_headers(files: tuple[Path, ...]) -> dict[str, StoredTensor]:
+    """The headers of all files together. Raises CheckpointError, also for a name stored twice."""
+    headers: dict[str, StoredTensor] = {}
+    for path in files:
+        found = read_header(path)
+        twice = sorted(headers.keys() & found.keys())
+        if twice:
+            raise CheckpointError(
+                f"{path} holds the tensor {twice[0]}, which {headers[twice[0]].file.name} holds, too;"
+                " the shards are of different checkpoints."
+            )
+        headers |= found
+    return headers
+
+
+def _locate(headers: dict[str, StoredTensor], name: str, shape: tuple[int, ...], where: Path) -> StoredTensor:
+    place = next((headers[stored] for stored in stored_names(name) if stored in headers), None)
+    if place is None:
+        raise CheckpointError(
+            f"{where} lacks the tensor {name} of shape {list(shape)}; its weights do not fit its config.json."
+        )
+    if place.shape != shape:
+        raise CheckpointError(
+            f"{place.file}: the tensor {name} has the shape {list(place.shape)}, but config.json asks for"
+            f" {list(shape)}."
+        )
+    if place.dtype not in _DTYPES:
+        raise CheckpointError(
+            f"{place.file}: the tensor {name} has the type {place.dtype}; pocketvl reads"
+            f" {', '.join(_DTYPES)}. Save the model in bfloat16 with transformers."
+        )
+    return place
+
+
+def _fill(file: FileIO, view: memoryview) -> bool:
+    """Read until the view is full; the system may return less than asked. False at the file's end."""
+    position = 0
+    while position < len(view):
+        count = file.readinto(view[position:])
+        if not count:
+            return False
+        position += count
+    return True
