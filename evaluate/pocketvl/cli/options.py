@@ -1,0 +1,80 @@
+"""Options that several commands share, and the session they describe."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pocketvl.runtime.manifest import Manifest
+from pocketvl.runtime.sampling import Sampler
+from pocketvl.runtime.session import ChatSession
+
+BundleArgument = Annotated[Path, typer.Argument(help="Folder that `pocketvl export` wrote.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads.  [default: all cores]", min=1)]
+MaxTokens = Annotated[int, typer.Option(help="Most tokens of an answer.", min=1)]
+Temperature = Annotated[
+    float | None,
+    typer.Option(help="0 is greedy without repetition penalty.  [default: the bundle's own]", min=0.0),
+]
+TopK = Annotated[int | None, typer.Option(help="Draw among so many; 0: no limit.", min=0)]
+TopP = Annotated[float | None, typer.Option(help="Draw among this share of probability.")]
+Penalty = Annotated[float | None, typer.Option("--repetition-penalty", help="1 is none.")]
+Seed = Annotated[int | None, typer.Option(help="Draw the same tokens again.", min=0)]
+MinPixels = Annotated[int | None, typer.Option(help="Smaller pictures are scaled up to this.", min=1)]
+MaxPixels = Annotated[int | None, typer.Option(help="Larger pictures are scaled down to this.", min=1)]
+System = Annotated[str | None, typer.Option(help="System turn, instead of the template's own.")]
+
+
+def make_sampler(
+    manifest: Manifest,
+    temperature: float | None,
+    top_k: int | None,
+    top_p: float | None,
+    repetition_penalty: float | None,
+    *,
+    seed: int | None,
+) -> Sampler:
+    """What the user says, else the bundle's defaults; an explicit temperature 0 is plain greedy."""
+    defaults = manifest.sampling
+    greedy = temperature == 0
+    return Sampler(
+        defaults.temperature if temperature is None else temperature,
+        defaults.top_k if top_k is None else top_k,
+        defaults.top_p if top_p is None else top_p,
+        (1.0 if greedy else defaults.repetition_penalty)
+        if repetition_penalty is None
+        else repetition_penalty,
+        seed,
+    )
+
+
+@contextmanager
+def open_session(
+    folder: Path,
+    *,
+    threads: int | None = None,
+    system: str | None = None,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+    keep_vision: bool = False,
+) -> Iterator[tuple[ChatSession, Manifest]]:
+    """A session over the bundle in `folder`, closed at the end."""
+    from pocketvl.runtime.bundle import open_bundle
+    from pocketvl.runtime.executorch_engine import ExecuTorchEngine
+
+    bundle = open_bundle(folder)
+    session = ChatSession(
+        bundle,
+        ExecuTorchEngine(bundle, threads),
+        system=system,
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+        keep_vision=keep_vision,
+    )
+    try:
+        yield session, bundle.manifest
+    finally:
+        session.close()

@@ -1,0 +1,70 @@
+"""Feeds tokens through the decoder in chunks, with image embeddings in their places."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketvl.runtime.embedding import EmbeddingMap
+from pocketvl.runtime.engine import Engine, Float32
+from pocketvl.runtime.errors import PromptError
+from pocketvl.runtime.manifest import Manifest
+from pocketvl.runtime.positions import text_rope
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is to be fed.
+
+    token_ids (S,); positions: M-RoPE ids (3, S) int64; images: embeddings of all placeholder tokens in
+    order, each float32 (tokens, hidden_size); cache_position: KV slot of the first token.
+    """
+
+    token_ids: tuple[int, ...]
+    positions: NDArray[np.int64]
+    cache_position: int
+    images: Sequence[Float32] = ()
+
+
+class Decoder:
+    """The embedding table, the rope and the decoder's graph as one: tokens in, hidden states out."""
+
+    def __init__(self, engine: Engine, table: EmbeddingMap, manifest: Manifest) -> None:
+        self._engine = engine
+        self._table = table
+        self._text = manifest.geometry.text
+        self._chunk = manifest.prefill_chunk
+        self._pads = (manifest.special_tokens.image_pad, manifest.special_tokens.video_pad)
+
+    def feed(self, prompt: Prompt) -> Iterator[Float32]:
+        """Yield the hidden states of each chunk, float32 (S, hidden_size), S <= prefill_chunk.
+
+        A chunk border may fall inside a picture. Raises PromptError if the embeddings do not match the
+        placeholders, EngineError.
+        """
+        ids = np.array(prompt.token_ids, np.int64)
+        is_image = np.isin(ids, self._pads)
+        images = np.concatenate([np.empty((0, self._text.hidden_size), np.float32), *prompt.images])
+        if int(is_image.sum()) != len(images):
+            raise PromptError(
+                f"The prompt has {int(is_image.sum())} picture placeholders for {len(images)} image"
+                " embeddings; build it with PromptEncoder."
+            )
+        image_row = np.cumsum(is_image) - 1  # the embedding of each placeholder
+        for start in range(0, len(ids), self._chunk):
+            part = slice(start, start + self._chunk)
+            embeddings = self._table.gather(ids[part])
+            embeddings[is_image[part]] = images[image_row[part][is_image[part]]]
+            cos, sin = text_rope(prompt.positions[:, part], self._text)
+            yield self._engine.decode(embeddings, cos, sin, prompt.cache_position + start)
+
+    def step(self, token: int, position: int, cache_position: int) -> Float32:
+        """One text token at rope position `position`; its hidden state (1, hidden_size)."""
+        positions = np.full((3, 1), position, np.int64)
+        (hidden,) = self.feed(Prompt((token,), positions, cache_position))
+        return hidden
+
+    def logits(self, hidden: Float32) -> Float32:
+        """(K, hidden_size) -> (K, vocab_size), K <= prefill_chunk."""
+        return self._engine.logits(hidden)

@@ -1,0 +1,246 @@
+"""A conversation about pictures on one KV cache."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pocketvl.runtime.answer import Answer, StopReason
+from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.embedding import EmbeddingMap
+from pocketvl.runtime.engine import Engine, Float32
+from pocketvl.runtime.errors import ContextError, UsageError
+from pocketvl.runtime.geometry import ImageSettings, SamplingDefaults
+from pocketvl.runtime.messages import Message, Picture, Text, media_of, parse_messages
+from pocketvl.runtime.positions import mrope_positions
+from pocketvl.runtime.prefill import Decoder, Prompt
+from pocketvl.runtime.prompt import PromptEncoder
+from pocketvl.runtime.sampling import Sampler
+from pocketvl.runtime.tokenizer import Tokenizer
+from pocketvl.runtime.turn import Turn
+from pocketvl.runtime.vision import PreparedImage, VisionPipeline
+
+DEFAULT_MAX_TOKENS = 256
+
+Content = str | Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Conversation:
+    """All that carries over from one turn to the next."""
+
+    messages: tuple[Message, ...]
+    token_ids: tuple[int, ...]  # without the stop token of the last answer
+    cached: int  # the first so many of them stand in the KV slots 0..cached-1
+    next_position: int  # rope position of the token after token_ids; not their number
+
+
+class ChatSession:
+    """Asks questions, one turn after the other. The bundle's files are loaded when first needed.
+
+    A turn that fails leaves the conversation as it was before. Not for use from two threads at once,
+    except cancel().
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        engine: Engine,
+        *,
+        system: str | None = None,
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
+        keep_vision: bool = False,
+    ) -> None:
+        """`system` replaces the template's default system turn. The pixel limits override the bundle's.
+
+        keep_vision holds the vision encoder in memory between pictures; else it is released after each
+        turn's pictures are encoded. Raises BundleError, PromptError, UsageError.
+        """
+        manifest = bundle.manifest
+        self._manifest = manifest
+        self._engine = engine
+        self._keep_vision = keep_vision
+        self._tokenizer = Tokenizer(bundle.tokenizer_path)
+        self._prompts = PromptEncoder(self._tokenizer, manifest.special_tokens, bundle.chat_template())
+        table = EmbeddingMap(bundle.path(manifest.token_embedding.file), manifest.token_embedding)
+        self._decoder = Decoder(engine, table, manifest)
+        settings = _limited(manifest.image, min_pixels, max_pixels)
+        self._vision = VisionPipeline(manifest, settings, engine)
+        first = parse_messages([{"role": "system", "content": system}]) if system is not None else ()
+        self._start = _Conversation(first, (), 0, 0)
+        self._conversation = self._start
+        self._cancelled = threading.Event()
+        self._busy = threading.Lock()
+
+    @property
+    def next_position(self) -> int:
+        """Rope position that the next token gets."""
+        return self._conversation.next_position
+
+    @property
+    def free_context(self) -> int:
+        """Tokens that still fit."""
+        return max(0, self._manifest.max_context - len(self._conversation.token_ids))
+
+    def reset(self) -> None:
+        """Forget the conversation, not the pictures' embeddings."""
+        self._conversation = self._start
+
+    def cancel(self) -> None:
+        """Stop the answer in progress, from any thread. What was said so far stays in the conversation."""
+        self._cancelled.set()
+
+    def close(self) -> None:
+        """Free the engine's memory."""
+        self._engine.close()
+
+    def ask(
+        self,
+        content: Content,
+        *,
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+        sampler: Sampler | None = None,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Answer:
+        """One user turn and its answer. `content` is text or OpenAI-style parts, see messages.py.
+
+        on_text is called with each piece of text, whole characters only. Without a sampler the bundle's
+        defaults apply. Raises ContextError, ImageError, PromptError, EngineError, UsageError.
+        """
+        if max_tokens < 1:
+            raise UsageError(f"max_tokens must be at least 1, not {max_tokens}.")
+        if not self._busy.acquire(blocking=False):
+            raise UsageError("This session is answering already; wait for it, or cancel it.")
+        try:
+            self._cancelled.clear()
+            turn = Turn(sampler or _sampler(self._manifest.sampling), max_tokens, on_text)
+            return self._answer(parse_messages([{"role": "user", "content": content}]), turn)
+        finally:
+            self._busy.release()
+
+    def _answer(self, new: tuple[Message, ...], turn: Turn) -> Answer:
+        before = self._conversation
+        images = self._prepare(new)
+        ids = self._encode(before, new, images)
+        whole = (*before.token_ids, *ids)
+        self._check_context(len(whole), len(before.token_ids))
+
+        embeddings = self._encode_images(images, turn)
+        feed = whole[before.cached :]
+        unfed = len(before.token_ids) - before.cached  # tokens of the last answer, one position each
+        positions, next_position = mrope_positions(
+            feed,
+            [image.grid for image in images],
+            self._manifest.special_tokens,
+            self._manifest.geometry.vision.spatial_merge_size,
+            before.next_position - unfed,
+        )
+        hidden = self._prefill(Prompt(feed, positions, before.cached, embeddings), turn)
+        if hidden is None:  # cancelled: slots written so far are overwritten by the next turn
+            return Answer("", (), whole, before.next_position, "cancelled", turn.statistics())
+
+        tokens, reason = self._generate(hidden, whole, next_position, turn)
+        kept = tokens[:-1] if reason == "stop" else tokens
+        self._conversation = _Conversation(
+            messages=(*before.messages, *new, Message("assistant", (Text(turn.text),))),
+            token_ids=(*whole, *kept),
+            cached=len(whole) + len(tokens) - 1,  # the last token was never fed
+            next_position=next_position + len(kept),
+        )
+        return Answer(turn.text, tokens, whole, next_position + len(tokens), reason, turn.statistics())
+
+    def _prepare(self, new: tuple[Message, ...]) -> list[PreparedImage]:
+        prepared = []
+        for medium in media_of(new):
+            if not isinstance(medium, Picture):
+                raise UsageError("Videos cannot be asked about yet; give single frames as pictures.")
+            prepared.append(self._vision.prepare(medium.source))
+        return prepared
+
+    def _encode(
+        self, before: _Conversation, new: tuple[Message, ...], images: list[PreparedImage]
+    ) -> list[int]:
+        counts = [self._vision.tokens(image) for image in images]
+        if before.token_ids:
+            return self._prompts.encode_continuation(before.messages, new, counts)
+        return self._prompts.encode((*before.messages, *new), counts)
+
+    def _check_context(self, needed: int, used: int) -> None:
+        limit = self._manifest.max_context
+        if needed > limit:
+            earlier = f", {used} of them from earlier turns" if used else ""
+            raise ContextError(
+                f"The prompt needs {needed} tokens{earlier}, but this bundle's context holds {limit};"
+                " shorten it, lower --max-pixels, begin a new conversation, or export with a larger"
+                " --max-context."
+            )
+
+    def _encode_images(self, images: list[PreparedImage], turn: Turn) -> list[Float32]:
+        began = time.perf_counter()
+        embeddings = []
+        for image in images:
+            encoded, was_cached = self._vision.encode(image)
+            embeddings.append(encoded.embeddings)
+            turn.images_cached += was_cached
+            turn.images_encoded += not was_cached
+        if turn.images_encoded and not self._keep_vision:
+            self._engine.release_vision()
+        turn.vision_seconds = time.perf_counter() - began
+        return embeddings
+
+    def _prefill(self, prompt: Prompt, turn: Turn) -> Float32 | None:
+        """The last token's hidden state (1, hidden_size), or None if cancelled."""
+        began = time.perf_counter()
+        hidden = None
+        for chunk in self._decoder.feed(prompt):
+            if self._cancelled.is_set():
+                return None
+            hidden = chunk[-1:]
+        turn.prefill_seconds = time.perf_counter() - began
+        turn.prefill_tokens = len(prompt.token_ids)
+        return hidden
+
+    def _generate(
+        self, hidden: Float32, prompt: tuple[int, ...], position: int, turn: Turn
+    ) -> tuple[tuple[int, ...], StopReason]:
+        """Tokens until one ends the answer; each is fed only if another is to follow."""
+        stream = self._tokenizer.stream()
+        tokens: list[int] = []
+        while True:
+            token = turn.sampler.sample(self._decoder.logits(hidden)[0], (*prompt, *tokens))
+            turn.token_done()
+            tokens.append(token)
+            if token not in self._manifest.special_tokens.eos:
+                turn.add_text(stream.push(token))
+            reason = self._reason_to_stop(token, len(prompt) + len(tokens), len(tokens), turn)
+            if reason is not None:
+                turn.add_text(stream.finish())
+                return tuple(tokens), reason
+            before = len(tokens) - 1
+            hidden = self._decoder.step(token, position + before, len(prompt) + before)
+
+    def _reason_to_stop(self, token: int, length: int, count: int, turn: Turn) -> StopReason | None:
+        if token in self._manifest.special_tokens.eos:
+            return "stop"
+        if self._cancelled.is_set():
+            return "cancelled"
+        if count >= turn.max_tokens:
+            return "length"
+        return "context" if length > self._manifest.max_context else None
+
+
+def _limited(image: ImageSettings, min_pixels: int | None, max_pixels: int | None) -> ImageSettings:
+    try:
+        return replace(
+            image,
+            min_pixels=image.min_pixels if min_pixels is None else min_pixels,
+            max_pixels=image.max_pixels if max_pixels is None else max_pixels,
+        )
+    except ValueError as error:
+        raise UsageError(f"These pixel limits cannot be used: {error}.") from None
+
+
+def _sampler(defaults: SamplingDefaults) -> Sampler:
+    return Sampler(defaults.temperature, defaults.top_k, defaults.top_p, defaults.repetition_penalty)
