@@ -1,0 +1,73 @@
+"""Settings fitted to one model: defaults shrink quietly to what it can use, explicit values do not."""
+
+from dataclasses import replace
+
+from pocketvl.export.component import DEFAULT_BUCKETS, DEFAULT_CONTEXT, DEFAULT_PREFILL_CHUNK, ExportSettings
+from pocketvl.runtime.errors import UsageError
+from pocketvl.runtime.geometry import ImageSettings, ModelGeometry, VisionGeometry
+
+# A picture's tokens stand between vision_start and vision_end, and something must be answered.
+_AROUND_A_PICTURE = 3
+
+
+def fit_image(
+    image: ImageSettings, vision: VisionGeometry, min_pixels: int | None, max_pixels: int | None
+) -> ImageSettings:
+    """The checkpoint's limits with the user's in their place. Raises UsageError for impossible ones."""
+    low = image.min_pixels if min_pixels is None else min_pixels
+    high = image.max_pixels if max_pixels is None else max_pixels
+    token = vision.factor**2
+    if high < token:
+        raise UsageError(f"--max-pixels {high} is less than one token's {token} pixels; give a larger one.")
+    if not 0 < low <= high:
+        raise UsageError(
+            f"The least size of a picture, {low} pixels, must lie in 1..{high}, the largest;"
+            " change --min-pixels or --max-pixels."
+        )
+    return replace(image, min_pixels=low, max_pixels=high)
+
+
+def fit_settings(settings: ExportSettings, image: ImageSettings, geometry: ModelGeometry) -> ExportSettings:
+    """Context, chunk and buckets that the model can use. Raises UsageError where a value cannot be meant."""
+    max_context = _fit_context(settings.max_context, geometry.text.max_position_embeddings)
+    chunk = settings.prefill_chunk
+    if chunk == DEFAULT_PREFILL_CHUNK:
+        chunk = min(chunk, max_context)
+    buckets = _fit_buckets(settings.buckets, image, geometry.vision, max_context)
+    return replace(settings, max_context=max_context, prefill_chunk=chunk, buckets=buckets)
+
+
+def _fit_context(max_context: int, most: int) -> int:
+    if max_context > most and max_context != DEFAULT_CONTEXT:
+        raise UsageError(
+            f"--max-context {max_context} is more than the model's own context of {most} tokens."
+        )
+    return min(max_context, most)
+
+
+def _fit_buckets(
+    buckets: tuple[int, ...], image: ImageSettings, vision: VisionGeometry, max_context: int
+) -> tuple[int, ...]:
+    area = vision.merge_area
+    uneven = [bucket for bucket in buckets if bucket % area]
+    if uneven:
+        raise UsageError(f"--buckets: {uneven[0]} is not a multiple of {area}, the patches of one token.")
+    room = (max_context - _AROUND_A_PICTURE) * area  # patches of the largest picture that fits
+    if room < area:
+        raise UsageError(f"--max-context {max_context} leaves no room for a picture.")
+    if buckets[-1] > room and buckets != DEFAULT_BUCKETS:
+        raise UsageError(
+            f"A picture of {buckets[-1]} patches takes {buckets[-1] // area} tokens, which do not fit into a"
+            f" context of {max_context}; raise --max-context or give --buckets up to {room}."
+        )
+    # No picture under max_pixels has more patches than this, so a larger bucket would never be used.
+    usable = min(image.max_pixels // vision.factor**2 * area, room)
+    fitted = tuple(bucket for bucket in buckets if bucket < usable)
+    if len(fitted) < len(buckets):
+        fitted = (*fitted, usable)
+    if image.min_pixels > fitted[-1] * vision.patch_size**2:
+        raise UsageError(
+            f"The least size of a picture, {image.min_pixels} pixels, does not fit into the largest bucket of"
+            f" {fitted[-1]} patches; lower --min-pixels or give larger --buckets."
+        )
+    return fitted

@@ -1,0 +1,137 @@
+"""The whole export: checkpoint -> graphs -> artifacts -> bundle."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from shutil import copyfile
+
+from pocketvl.export.bundle_writer import PartialBundle, partial_bundle
+from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
+from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.destination import check_destination
+from pocketvl.export.estimate import check_space, estimate_export
+from pocketvl.export.fitting import fit_image, fit_settings
+from pocketvl.export.text import export_text_decoder
+from pocketvl.export.vision import export_vision_encoder
+from pocketvl.quant.recipe import Recipe
+from pocketvl.runtime import names
+from pocketvl.runtime.geometry import ImageSettings
+from pocketvl.runtime.manifest import EmbeddingTable, LayerGroup, Manifest, Provenance
+
+VisionExporter = Callable[[TensorSource, Recipe, ExportSettings, Path, Progress], Component]
+TextExporter = Callable[
+    [TensorSource, Recipe, ExportSettings, tuple[int, ...], Path, Progress],
+    tuple[Component, EmbeddingTable, tuple[str, ...]],
+]
+
+_TOOLS = ("torch", "torchao", "executorch")
+# Shares of the whole that the steps take, from a full-size export.
+_VISION_END, _TEXT_END = 0.4, 0.95
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Exporters:
+    """What turns weights into artifacts."""
+
+    vision: VisionExporter = export_vision_encoder
+    text: TextExporter = export_text_decoder
+
+
+def export_bundle(
+    model: str,
+    output: Path,
+    *,
+    recipe: Recipe,
+    settings: ExportSettings,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+    overwrite: bool = False,
+    command: str,
+    progress: Progress = _ignore,
+    warn: Callable[[str], None] = _ignore,
+    exporters: Exporters | None = None,
+) -> Manifest:
+    """Export `model` (hub id, folder or `tiny`) into the new folder `output`.
+
+    min_pixels and max_pixels replace the checkpoint's picture limits. overwrite replaces an existing
+    bundle once the new one is complete. command is recorded in the manifest. Whatever can be known to
+    fail is refused before any work, and a failure leaves nothing behind. Raises UsageError,
+    CheckpointError, RecipeError, ExportError.
+    """
+    output = output.expanduser()
+    check_destination(output, overwrite)
+    progress("reading the checkpoint", 0.0)
+    source = open_checkpoint(model)
+    image = fit_image(source.image, source.geometry.vision, min_pixels, max_pixels)
+    settings = fit_settings(settings, image, source.geometry)
+    warning = check_space(estimate_export(source.geometry, recipe), output)
+    if warning is not None:
+        warn(warning)
+    with partial_bundle(output, overwrite=overwrite) as partial:
+        manifest = _write(
+            partial, source, recipe, settings, image, command, progress, exporters or Exporters()
+        )
+        partial.complete(manifest)
+    progress("done", 1.0)
+    return manifest
+
+
+def _write(
+    partial: PartialBundle,
+    source: Checkpoint,
+    recipe: Recipe,
+    settings: ExportSettings,
+    image: ImageSettings,
+    command: str,
+    progress: Progress,
+    exporters: Exporters,
+) -> Manifest:
+    folder = partial.folder
+    vision = exporters.vision(source, recipe, settings, folder, _share(progress, 0.0, _VISION_END))
+    text, table, _ = exporters.text(
+        source, recipe, settings, source.special_tokens.eos, folder, _share(progress, _VISION_END, _TEXT_END)
+    )
+    copyfile(source.tokenizer_file, folder / names.TOKENIZER_FILE)
+    if source.chat_template is not None:
+        (folder / names.CHAT_TEMPLATE_FILE).write_text(source.chat_template, encoding="utf-8")
+    progress("hashing", _TEXT_END)
+    layers = (*vision.layers, *text.layers)
+    return Manifest(
+        schema_version=names.SCHEMA_VERSION,
+        target=names.EXECUTORCH,
+        recipe=recipe.name,
+        quantization_method=_method(recipe, layers),
+        geometry=source.geometry,
+        special_tokens=source.special_tokens,
+        image=image,
+        buckets=settings.buckets,
+        max_context=settings.max_context,
+        prefill_chunk=settings.prefill_chunk,
+        chat=source.chat,
+        sampling=source.sampling,
+        entry_points=(*vision.entry_points, *text.entry_points),
+        token_embedding=table,
+        layers=layers,
+        files=partial.records(),
+        provenance=Provenance(
+            source=source.name,
+            source_sha256=source.fingerprint(),
+            pocketvl=version("pocketvl"),
+            tools={tool: version(tool) for tool in _TOOLS},
+            command=command,
+        ),
+    )
+
+
+def _method(recipe: Recipe, layers: tuple[LayerGroup, ...]) -> str:
+    return recipe.method if any(group.bits < 32 for group in layers) else "none"
+
+
+def _share(progress: Progress, start: float, end: float) -> Progress:
+    """Progress of one step as part of the whole."""
+    return lambda step, share: progress(step, start + share * (end - start))
