@@ -91,7 +91,7 @@ def _turns(question: str | None, images: list[Path], script: Path | None) -> lis
 
 
 def read_script(path: Path) -> list[Content]:
-    """The user turns of a script; relative picture paths start at the script's own folder."""
+    """The user turns of a script."""
     try:
         turns = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

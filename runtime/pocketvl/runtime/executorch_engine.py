@@ -53,8 +53,8 @@ class ExecuTorchEngine:
         inputs: tuple[NDArray[Any], ...] = (patches, rope_cos, rope_sin)
         if entry.patches is not None:
             inputs = _padded(inputs, entry.patches)
-        output = self._call(entry, inputs)
-        return output[: count // vision.merge_area]
+        embeddings: Float32 = self._call(entry, inputs)[: count // vision.merge_area]
+        return embeddings
 
     def decode(
         self, embeddings: Float32, rope_cos: Float32, rope_sin: Float32, cache_position: int
@@ -73,14 +73,16 @@ class ExecuTorchEngine:
         _expect("rope_cos", rope_cos, (count, text.head_dim))
         _expect("rope_sin", rope_sin, (count, text.head_dim))
         position = np.array([cache_position], dtype=np.int64)
-        return self._call(self._decoder, (embeddings[None], rope_cos, rope_sin, position))[0]
+        hidden: Float32 = self._call(self._decoder, (embeddings[None], rope_cos, rope_sin, position))[0]
+        return hidden
 
     def logits(self, hidden: Float32) -> Float32:
         count = len(hidden)
         if not 1 <= count <= self._bundle.manifest.prefill_chunk:
             raise EngineError(f"Logits of {count} tokens at once; this bundle takes 1..prefill_chunk.")
         _expect("hidden", hidden, (count, self._geometry.text.hidden_size))
-        return self._call(self._lm_head, (hidden[None],))[0]
+        logits: Float32 = self._call(self._lm_head, (hidden[None],))[0]
+        return logits
 
     def release_vision(self) -> None:
         self._release({entry.file for entry in self._vision})
@@ -148,7 +150,7 @@ def _import_runtime() -> Any:
         found = sorted(root.glob(f"{library}.*"))
         if not found:
             raise EngineError(f"{root / library} is missing; reinstall executorch==1.4.1.")
-        torch.ops.load_library(str(found[0]))
+        torch.ops.load_library(str(found[0]))  # type: ignore[no-untyped-call]
     return _portable_lib
 
 

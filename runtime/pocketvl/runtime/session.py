@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pocketvl.runtime import names
 from pocketvl.runtime.answer import Answer, StopReason
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.embedding import EmbeddingMap
 from pocketvl.runtime.engine import Engine, Float32
-from pocketvl.runtime.errors import ContextError, UsageError
+from pocketvl.runtime.errors import BundleError, ContextError, UsageError
 from pocketvl.runtime.geometry import ImageSettings, SamplingDefaults
 from pocketvl.runtime.messages import Message, Picture, Text, media_of, parse_messages
 from pocketvl.runtime.positions import mrope_positions
@@ -62,8 +63,8 @@ class ChatSession:
         self._manifest = manifest
         self._engine = engine
         self._keep_vision = keep_vision
-        self._tokenizer = Tokenizer(bundle.tokenizer_path)
-        self._prompts = PromptEncoder(self._tokenizer, manifest.special_tokens, bundle.chat_template())
+        self._tokenizer = Tokenizer(bundle.path(names.TOKENIZER_FILE))
+        self._prompts = PromptEncoder(self._tokenizer, manifest.special_tokens, _chat_template(bundle))
         table = EmbeddingMap(bundle.path(manifest.token_embedding.file), manifest.token_embedding)
         self._decoder = Decoder(engine, table, manifest)
         settings = _limited(manifest.image, min_pixels, max_pixels)
@@ -240,6 +241,16 @@ def _limited(image: ImageSettings, min_pixels: int | None, max_pixels: int | Non
         )
     except ValueError as error:
         raise UsageError(f"These pixel limits cannot be used: {error}.") from None
+
+
+def _chat_template(bundle: Bundle) -> str | None:
+    if not bundle.manifest.chat:
+        return None
+    path = bundle.path(names.CHAT_TEMPLATE_FILE)
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path} cannot be read ({error}); copy the bundle again.") from None
 
 
 def _sampler(defaults: SamplingDefaults) -> Sampler:

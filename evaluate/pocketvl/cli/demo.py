@@ -1,0 +1,89 @@
+"""`pocketvl demo`: export the shipped tiny model, ask it about pictures, show what it said."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from pocketvl.cli import options
+from pocketvl.cli.console import megabytes, note, out, progress_bar
+from pocketvl.runtime.errors import MissingExtraError
+
+DEMO_EXAMPLES = 2  # of each task
+
+
+def demo(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the bundle and the pictures.")
+    ] = Path("demo-output"),
+    recipe: Annotated[str, typer.Option(help="fp32, int8, int4 or int4-small.")] = "int4",
+    first: Annotated[int, typer.Option(help="Number of the first example; others show others.", min=0)] = 0,
+    threads: options.Threads = None,
+) -> None:
+    """Export the tiny model, ask it about freshly drawn pictures, and print right and given answers."""
+    try:
+        from pocketvl.evaluate.contact_sheet import contact_sheet
+        from pocketvl.export.component import ExportSettings
+        from pocketvl.export.pipeline import export_bundle
+        from pocketvl.export.tiny import TASKS, make_example, score
+        from pocketvl.quant.recipe import named_recipe
+    except ImportError as failure:
+        raise MissingExtraError(
+            f"The demo exports a model, which needs more packages ({failure}); install them with:"
+            " pip install 'pocketvl[export]'."
+        ) from None
+    from pocketvl.runtime.sampling import Sampler
+
+    bundle = output / f"tiny-{recipe}"
+    note(f"1. exporting the tiny Qwen2-VL (recipe {recipe}) to {bundle}")
+    began = time.perf_counter()
+    output.mkdir(parents=True, exist_ok=True)
+    with progress_bar("export tiny") as progress:
+        manifest = export_bundle(
+            "tiny",
+            bundle,
+            recipe=named_recipe(recipe),
+            settings=ExportSettings(buckets=(256, 576), max_context=1024),
+            overwrite=True,
+            command=f"pocketvl demo --recipe {recipe}",
+            progress=progress,
+        )
+    size = sum(record.size for record in manifest.files)
+    note(f"   {megabytes(size)} in {time.perf_counter() - began:.1f} s")
+
+    examples = [make_example(task, first + i) for task in TASKS for i in range(DEMO_EXAMPLES)]
+    note(f"2. asking it about {len(examples)} pictures that it has never seen")
+    table = Table("task", "question", "expected", "answer", "", "time", title="greedy answers")
+    cells, right = [], 0
+    with options.open_session(bundle, threads=threads, keep_vision=True) as (session, _):
+        for example in examples:
+            began = time.perf_counter()
+            session.reset()
+            pictures = [{"type": "image", "image": image} for image in example.images]
+            answer = session.ask(
+                [*pictures, {"type": "text", "text": example.question}], max_tokens=32, sampler=Sampler()
+            )
+            value = score(example, answer.text)
+            good = value >= (0.5 if example.box else 1.0)
+            right += good
+            mark = f"IoU {value:.2f}" if example.box else "right" if good else "wrong"
+            table.add_row(
+                example.task,
+                escape(example.question),
+                escape(example.answer),
+                escape(answer.text),
+                f"[{'green' if good else 'red'}]{mark}[/]",
+                f"{(time.perf_counter() - began) * 1000:.0f} ms",
+            )
+            cells.append((example.images, example.question, answer.text, good))
+    out.print(table)
+    sheet = output / "pictures.png"
+    contact_sheet(cells).save(sheet)
+    out.print(f"{right} of {len(examples)} right; the pictures with the answers: {sheet}", soft_wrap=True)
+    out.print(f"ask your own: pocketvl chat {bundle}", soft_wrap=True)
+    if right < len(examples) // 2:
+        sys.exit(1)

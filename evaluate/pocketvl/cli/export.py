@@ -1,0 +1,90 @@
+"""`pocketvl export`: a checkpoint becomes a bundle."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pocketvl.cli.console import megabytes, out, progress_bar
+from pocketvl.runtime import names
+from pocketvl.runtime.errors import MissingExtraError, UsageError
+from pocketvl.runtime.manifest import Manifest
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="Hub id, local folder, or `tiny`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the bundle.")],
+    target: Annotated[list[str] | None, typer.Option(help="executorch.")] = None,
+    recipe: Annotated[str, typer.Option(help="fp32, int8, int4 or int4-small.")] = "int4",
+    method: Annotated[str, typer.Option(help="How integers are chosen: rtn or hqq.")] = "rtn",
+    buckets: Annotated[
+        str | None,
+        typer.Option(help="Numbers of patches, ascending.  [default: 256,576,1024,2304,4096]"),
+    ] = None,
+    vision_shapes: Annotated[
+        str, typer.Option(help="dynamic: one method for any size; buckets: one static method a bucket.")
+    ] = "dynamic",
+    max_context: Annotated[int, typer.Option(help="Tokens that a conversation can hold.", min=1)] = 2048,
+    prefill_chunk: Annotated[int, typer.Option(help="Most tokens of one decoder call.", min=1)] = 256,
+    min_pixels: Annotated[
+        int | None, typer.Option(help="Scale smaller pictures up.  [default: the checkpoint's]", min=1)
+    ] = None,
+    max_pixels: Annotated[
+        int | None, typer.Option(help="Scale larger pictures down.  [default: the largest bucket]", min=1)
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
+) -> None:
+    """Export a Qwen2-VL checkpoint into a folder that an app ships."""
+    _check_targets(target or [names.EXECUTORCH])
+    try:
+        from pocketvl.export.component import DEFAULT_BUCKETS, ExportSettings
+        from pocketvl.export.pipeline import export_bundle
+        from pocketvl.quant.recipe import named_recipe
+    except ImportError as error:
+        raise MissingExtraError(
+            f"Exporting needs more packages ({error}); install them with: pip install 'pocketvl[export]'."
+        ) from None
+    settings = ExportSettings(
+        buckets=DEFAULT_BUCKETS if buckets is None else parse_buckets(buckets),
+        vision_shapes=vision_shapes,
+        max_context=max_context,
+        prefill_chunk=prefill_chunk,
+    )
+    with progress_bar(f"export {model}") as progress:
+        manifest = export_bundle(
+            model,
+            output,
+            recipe=named_recipe(recipe, method),
+            settings=settings,
+            min_pixels=min_pixels,
+            max_pixels=max_pixels,
+            overwrite=overwrite,
+            command=shlex.join(["pocketvl", *sys.argv[1:]]),
+            progress=progress,
+        )
+    _report(manifest, output)
+
+
+def parse_buckets(text: str) -> tuple[int, ...]:
+    """ "256,576" -> (256, 576). Raises UsageError."""
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--buckets {text!r} must be numbers with commas between, such as 256,1024."
+        ) from None
+
+
+def _check_targets(targets: list[str]) -> None:
+    for target in targets:
+        if target not in names.TARGETS:
+            raise UsageError(f"{target!r} is no target; known are {', '.join(names.TARGETS)}.")
+
+
+def _report(manifest: Manifest, output: Path) -> None:
+    total = sum(record.size for record in manifest.files)
+    out.print(f"{output}: recipe {manifest.recipe}, {megabytes(total)}", soft_wrap=True)
+    for record in manifest.files:
+        out.print(f"  {record.path:24} {megabytes(record.size):>14}")

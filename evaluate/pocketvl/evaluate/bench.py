@@ -1,0 +1,186 @@
+"""Speed, memory and size of a bundle."""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pocketvl.evaluate.bandwidth import read_bandwidth
+from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.embedding import EmbeddingMap
+from pocketvl.runtime.engine import Engine
+from pocketvl.runtime.manifest import Manifest
+from pocketvl.runtime.positions import text_rope, vision_rope
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class VisionTime:
+    patches: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Rates in tokens a second, times in seconds, sizes in bytes."""
+
+    recipe: str
+    threads: int
+    bundle_bytes: int
+    decoder_bytes: int  # read once a token: decoder layers and lm_head as stored
+    bandwidth: float  # bytes a second streamed in the same run
+    vision_load: float
+    decoder_load: float
+    vision: tuple[VisionTime, ...]
+    prefill_tokens: int
+    prefill_rate: float
+    decode_rate: float
+    decode_rate_best: float
+    question_seconds: float  # a 448x448 question answered with one token, from process start
+    time_to_first_token: float
+    peak_rss: int  # of the process that answered it
+
+    @property
+    def bandwidth_share(self) -> float:
+        """Bytes of weights a second while decoding, over what the memory can stream."""
+        return self.decode_rate * self.decoder_bytes / self.bandwidth
+
+
+def run_bench(
+    bundle: Bundle, engine: Engine, *, threads: int, decode_tokens: int, repeats: int, progress: Progress
+) -> Bench:
+    """Time each stage alone; the engine must not have loaded anything yet. Raises EngineError."""
+    manifest = bundle.manifest
+    progress("memory bandwidth", 0.0)
+    bandwidth = read_bandwidth(threads)
+    progress("a question in a process of its own", 0.1)
+    seconds, first, peak = _one_question(bundle.folder, threads)
+    progress("vision", 0.2)
+    vision_load, vision = _vision(manifest, engine, repeats, progress)
+    engine.release_vision()
+    progress("decoder", 0.7)
+    decoder_load, prefill_tokens, prefill, steps = _decoder(bundle, engine, decode_tokens, repeats)
+    return Bench(
+        recipe=manifest.recipe,
+        threads=threads,
+        bundle_bytes=sum(record.size for record in manifest.files),
+        decoder_bytes=_decoder_bytes(manifest),
+        bandwidth=bandwidth,
+        vision_load=vision_load,
+        decoder_load=decoder_load,
+        vision=vision,
+        prefill_tokens=prefill_tokens,
+        prefill_rate=prefill_tokens / prefill,
+        decode_rate=1 / statistics.median(steps),
+        decode_rate_best=1 / min(steps),
+        question_seconds=seconds,
+        time_to_first_token=first,
+        peak_rss=peak,
+    )
+
+
+def _decoder_bytes(manifest: Manifest) -> int:
+    return sum(group.bytes for group in manifest.layers if group.component in ("text_decoder", "lm_head"))
+
+
+def _vision(
+    manifest: Manifest, engine: Engine, repeats: int, progress: Progress
+) -> tuple[float, tuple[VisionTime, ...]]:
+    """(load time, best time of each bucket), with noise for pixels: no stage looks at values."""
+    vision = manifest.geometry.vision
+    random = np.random.default_rng(0)
+    loaded = 0.0
+    times = []
+    for done, patches in enumerate(manifest.buckets):
+        progress(f"vision, {patches} patches", 0.2 + 0.5 * done / len(manifest.buckets))
+        rows = 2 * vision.spatial_merge_size
+        cos, sin = vision_rope(rows, patches // rows, vision)
+        pixels = random.standard_normal((len(cos), vision.patch_dim)).astype(np.float32)
+        began = time.perf_counter()
+        engine.encode_image(pixels, cos, sin)
+        first = time.perf_counter() - began
+        runs = [_timed(lambda p=pixels, c=cos, s=sin: engine.encode_image(p, c, s)) for _ in range(repeats)]
+        if done == 0:
+            loaded = max(first - min(runs), 0.0)
+        times.append(VisionTime(len(cos), min(runs)))
+    return loaded, tuple(times)
+
+
+def _decoder(
+    bundle: Bundle, engine: Engine, decode_tokens: int, repeats: int
+) -> tuple[float, int, float, list[float]]:
+    """(load seconds, prefill tokens, best prefill seconds, seconds of each decode step)."""
+    manifest = bundle.manifest
+    text = manifest.geometry.text
+    table = EmbeddingMap(bundle.path(manifest.token_embedding.file), manifest.token_embedding)
+    ids = np.random.default_rng(1).integers(0, text.vocab_size, manifest.max_context)
+
+    def feed(start: int, count: int) -> None:
+        positions = np.broadcast_to(np.arange(start, start + count), (3, count))
+        cos, sin = text_rope(positions, text)
+        engine.decode(table.gather(ids[start : start + count]), cos, sin, start)
+
+    def step(slot: int) -> None:
+        positions = np.full((3, 1), slot)
+        cos, sin = text_rope(positions, text)
+        engine.logits(engine.decode(table.gather(ids[slot : slot + 1]), cos, sin, slot))
+
+    load = _timed(lambda: step(0)) - _timed(lambda: step(0))
+    chunk = manifest.prefill_chunk
+    chunks = max(1, min(2, (manifest.max_context - 1) // chunk))
+
+    def prefill() -> None:
+        for index in range(chunks):
+            feed(index * chunk, chunk)
+
+    best = min(_timed(prefill) for _ in range(repeats))
+    start = min(chunks * chunk, manifest.max_context - 1)
+    slots = range(start, min(start + decode_tokens, manifest.max_context))
+    return max(load, 0.0), chunks * chunk, best, [_timed(lambda s=slot: step(s)) for slot in slots]
+
+
+def _one_question(folder: Path, threads: int) -> tuple[float, float, int]:
+    """(seconds from process start to exit, time to first token, peak RSS) of one 448x448 question."""
+    from pocketvl.evaluate.samples import sample_picture
+
+    with tempfile.TemporaryDirectory() as scratch:
+        picture = Path(scratch) / "question.png"
+        sample_picture(448, 448).save(picture)
+        arguments = ["ask", str(folder), "What is this?", "--image", str(picture), "--json"]
+        arguments += ["--max-tokens", "16", "--temperature", "0", "--threads", str(threads)]
+        program = (
+            "import resource, sys\n"
+            "from pocketvl.cli.main import main\n"
+            "try:\n    main(sys.argv[1:])\n"
+            "finally:\n    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)\n"
+        )
+        began = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
+        )
+        seconds = time.perf_counter() - began
+    if done.returncode != 0:
+        from pocketvl.runtime.errors import EngineError
+
+        raise EngineError(f"Asking a question failed: {done.stderr.strip()}")
+    first = float(json.loads(done.stdout)["statistics"]["time_to_first_token"])
+    return seconds, first, int(done.stderr.split()[-1]) * _rss_unit()
+
+
+def _rss_unit() -> int:
+    """ru_maxrss counts kilobytes on Linux and bytes on macOS."""
+    return 1 if sys.platform == "darwin" else 1024
+
+
+def _timed(action: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
