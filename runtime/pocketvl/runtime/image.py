@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import io
+import warnings
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -107,7 +108,9 @@ def _decode(data: bytes, name: str) -> Image.Image:
     if not data:
         raise ImageError(f"{name} is empty (0 bytes); copy or download the picture again.")
     try:
-        image = Image.open(io.BytesIO(data))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(_too_large(name, "too many")) from None
     except UnidentifiedImageError:
@@ -151,7 +154,7 @@ def _flatten(image: Image.Image, name: str) -> Image.Image:
     if image.mode == "F":
         raise ImageError(f"{name} has floating-point samples; convert it to 8 or 16 bits.")
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, image).convert("RGB")
     return image.convert("RGB")
