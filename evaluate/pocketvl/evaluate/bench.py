@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,7 @@ def _vision(
         began = time.perf_counter()
         engine.encode_image(pixels, cos, sin)
         first = time.perf_counter() - began
-        runs = [_timed(lambda p=pixels, c=cos, s=sin: engine.encode_image(p, c, s)) for _ in range(repeats)]
+        runs = [_timed(partial(engine.encode_image, pixels, cos, sin)) for _ in range(repeats)]
         if done == 0:
             loaded = max(first - min(runs), 0.0)
         times.append(VisionTime(len(cos), min(runs)))
@@ -144,7 +145,7 @@ def _decoder(
     best = min(_timed(prefill) for _ in range(repeats))
     start = min(chunks * chunk, manifest.max_context - 1)
     slots = range(start, min(start + decode_tokens, manifest.max_context))
-    return max(load, 0.0), chunks * chunk, best, [_timed(lambda s=slot: step(s)) for slot in slots]
+    return max(load, 0.0), chunks * chunk, best, [_timed(partial(step, slot)) for slot in slots]
 
 
 def _one_question(folder: Path, threads: int) -> tuple[float, float, int]:

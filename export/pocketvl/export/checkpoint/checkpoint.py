@@ -56,11 +56,11 @@ class Checkpoint:
         self.image: ImageSettings = read_image_settings(folder, config.geometry.vision)
         self.sampling: SamplingDefaults = read_sampling(folder)
         self._weights = Weights(headers, config.geometry, folder)
-        self._folder = folder
+        self.folder = folder
         self._weight_files = files
 
     def __reduce__(self) -> tuple[type["Checkpoint"], tuple[Path, str]]:
-        return Checkpoint, (self._folder, self.name)
+        return Checkpoint, (self.folder, self.name)
 
     @property
     def chat(self) -> bool:
@@ -81,7 +81,7 @@ class Checkpoint:
 
     @cached_property
     def _fingerprint(self) -> str:
-        small = [self._folder / name for name in (CONFIG_FILE, INDEX_FILE, *SETTINGS_FILES)]
+        small = [self.folder / name for name in (CONFIG_FILE, INDEX_FILE, *SETTINGS_FILES)]
         files = {path for path in small if path.exists()} | set(self._weight_files)
         digest = hashlib.sha256()
         for path in sorted(files, key=lambda path: path.name):
