@@ -102,6 +102,8 @@ def _vision(vision: JsonObject) -> VisionGeometry:
     # Its class knows in_channels; the hub's files say in_chans.
     hidden_size = vision.integer("embed_dim", 1280)
     ratio = vision.number("mlp_ratio", 4)
+    if not 0 < ratio <= 1000:
+        raise ValueError(f"mlp_ratio {ratio} is impossible")
     channels = vision.integer("in_chans", 3)
     return VisionGeometry(
         depth=vision.integer("depth", 32),

@@ -32,7 +32,7 @@ class JsonObject:
 
     def number(self, key: str, default: float | None = None) -> float:
         value = self._value(key, default)
-        if type(value) not in (int, float) or not math.isfinite(value):
+        if not _is_finite(value):
             raise self._wrong(key, "a number")
         return float(value)
 
@@ -58,9 +58,7 @@ class JsonObject:
 
     def triple(self, key: str, default: tuple[float, float, float]) -> tuple[float, float, float]:
         value = self._value(key, default)
-        if not isinstance(value, (list, tuple)) or len(value) != 3:
-            raise self._wrong(key, "a list of three numbers")
-        if any(type(item) not in (int, float) or not math.isfinite(item) for item in value):
+        if not isinstance(value, (list, tuple)) or len(value) != 3 or not all(map(_is_finite, value)):
             raise self._wrong(key, "a list of three numbers")
         red, green, blue = (float(item) for item in value)
         return red, green, blue
@@ -92,7 +90,7 @@ def read_object(path: Path) -> JsonObject:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, absurd numbers
         raise CheckpointError(f"{path} is not valid JSON ({error}); copy or download it again.") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} must hold a JSON object; copy or download it again.")
@@ -102,3 +100,11 @@ def read_object(path: Path) -> JsonObject:
 def read_optional(path: Path) -> JsonObject:
     """Like read_object, but an absent file counts as an empty object."""
     return read_object(path) if path.exists() else JsonObject({}, str(path))
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether it is a number that a float can hold; JSON knows larger ones."""
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:
+        return False

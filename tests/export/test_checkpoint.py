@@ -1,0 +1,288 @@
+"""Every layout that a Qwen2-VL checkpoint comes in is read to the same tensors."""
+
+import json
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
+from pocketvl.export.checkpoint.tensors import expected_tensors, stored_names
+from pocketvl.runtime.errors import CheckpointError
+from pocketvl.runtime.geometry import ImageSettings, SamplingDefaults
+from tests.support.checkpoints import (
+    CHAT_TEMPLATE,
+    SMALL_GEOMETRY,
+    Layout,
+    config_json,
+    random_tensors,
+    write_checkpoint,
+    write_weights,
+)
+from tests.support.tokenizers import token_id
+
+
+def edit(path: Path, **changes: object) -> None:
+    """Change keys of a JSON file; a value of ... deletes its key."""
+    value = json.loads(path.read_text())
+    value.update(changes)
+    path.write_text(json.dumps({key: item for key, item in value.items() if item is not ...}))
+
+
+@pytest.mark.parametrize("layout", ["hub", "transformers5"])
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("shards", [1, 3])
+def test_layouts(tmp_path: Path, layout: Layout, nested: bool, tied: bool, shards: int) -> None:
+    geometry = write_checkpoint(tmp_path, layout=layout, nested=nested, tied=tied, shards=shards)
+    checkpoint = open_checkpoint(str(tmp_path))
+    assert checkpoint.geometry == geometry
+    written = random_tensors(geometry)
+    assert ("lm_head.weight" in written) is not tied
+    for name, value in written.items():
+        assert torch.equal(checkpoint.tensor(name), value), name
+    head = checkpoint.tensor("lm_head.weight")
+    assert torch.equal(head, written["model.embed_tokens.weight" if tied else "lm_head.weight"])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_dtypes(tmp_path: Path, dtype: torch.dtype) -> None:
+    write_checkpoint(tmp_path, dtype=dtype)
+    tensor = open_checkpoint(str(tmp_path)).tensor("visual.patch_embed.proj.weight")
+    assert tensor.dtype == dtype
+    assert torch.equal(tensor, random_tensors(SMALL_GEOMETRY, dtype=dtype)["visual.patch_embed.proj.weight"])
+
+
+def test_the_caller_owns_what_it_reads(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path)
+    checkpoint = open_checkpoint(str(tmp_path))
+    first = checkpoint.tensor("model.norm.weight")
+    first.zero_()
+    assert checkpoint.tensor("model.norm.weight").float().abs().min() > 0
+
+
+def test_a_name_of_another_geometry(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path)
+    with pytest.raises(KeyError, match=r"model\.layers\.2\."):
+        open_checkpoint(str(tmp_path)).tensor("model.layers.2.mlp.up_proj.weight")
+
+
+def test_it_travels_to_another_process(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path)
+    checkpoint = open_checkpoint(str(tmp_path))
+    copy = pickle.loads(pickle.dumps(checkpoint))
+    assert isinstance(copy, Checkpoint)
+    assert copy.geometry == checkpoint.geometry
+    assert torch.equal(copy.tensor("model.norm.weight"), checkpoint.tensor("model.norm.weight"))
+
+
+@pytest.mark.parametrize("layout", ["hub", "transformers5"])
+@pytest.mark.parametrize("tied", [False, True])
+def test_transformers_agrees(tmp_path: Path, layout: Layout, tied: bool) -> None:
+    transformers = pytest.importorskip("transformers")
+    geometry = write_checkpoint(tmp_path, layout=layout, tied=tied, dtype=torch.float32)
+    model, report = transformers.Qwen2VLForConditionalGeneration.from_pretrained(
+        tmp_path, dtype=torch.float32, output_loading_info=True
+    )
+    assert not any(report.values()), report
+    state = model.state_dict()
+    checkpoint = open_checkpoint(str(tmp_path))
+    for name in expected_tensors(geometry):
+        assert torch.equal(state[stored_names(name)[1]], checkpoint.tensor(name)), name
+    config = model.config.text_config
+    assert config.rope_parameters["rope_theta"] == checkpoint.geometry.text.rope_theta
+    assert config.rms_norm_eps == checkpoint.geometry.text.rms_norm_eps
+    # What transformers writes again is read again, whichever layout it chose.
+    model.save_pretrained(tmp_path / "again")
+    (tmp_path / "again" / "tokenizer.json").write_bytes((tmp_path / "tokenizer.json").read_bytes())
+    again = open_checkpoint(str(tmp_path / "again"))
+    assert again.geometry == geometry
+    assert torch.equal(again.tensor("lm_head.weight"), checkpoint.tensor("lm_head.weight"))
+
+
+def test_defaults_that_transformers_leaves_out(tmp_path: Path) -> None:
+    """transformers 4 wrote the vision config of a fine-tuned 2B without the keys that equal its defaults."""
+    vision = replace(SMALL_GEOMETRY.vision, depth=32, hidden_size=1280, intermediate_size=5120, num_heads=16)
+    geometry = replace(SMALL_GEOMETRY, vision=vision)
+    write_checkpoint(tmp_path)
+    config = config_json(geometry, nested=False)
+    config["vision_config"] = {
+        "hidden_size": vision.output_size, "in_chans": 3, "model_type": "qwen2_vl", "spatial_patch_size": 14,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(str(tmp_path))
+    assert "visual.patch_embed.proj.weight has the shape [64, 3, 2, 14, 14]" in str(caught.value)
+    assert "asks for [1280, 3, 2, 14, 14]" in str(caught.value)
+
+
+def test_a_config_that_does_not_say_whether_the_head_is_tied(tmp_path: Path) -> None:
+    for tied in (False, True):
+        folder = tmp_path / str(tied)
+        write_checkpoint(folder, tied=tied)
+        edit(folder / "config.json", tie_word_embeddings=...)
+        assert open_checkpoint(str(folder)).geometry.text.tie_word_embeddings is tied
+
+
+def test_tied_said_inside_text_config(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, layout="transformers5", tied=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["text_config"]["tie_word_embeddings"] = config.pop("tie_word_embeddings")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert open_checkpoint(str(tmp_path)).geometry.text.tie_word_embeddings
+
+
+def test_a_tied_model_saved_with_its_head(tmp_path: Path) -> None:
+    """Some tools write lm_head.weight all the same; the tie decides, as in transformers."""
+    write_checkpoint(tmp_path)
+    tensors = random_tensors(SMALL_GEOMETRY)
+    write_weights(tmp_path, tensors | {"lm_head.weight": torch.zeros(384, 96, dtype=torch.bfloat16)})
+    head = open_checkpoint(str(tmp_path)).tensor("lm_head.weight")
+    assert torch.equal(head, tensors["model.embed_tokens.weight"])
+
+
+def test_theta_beside_the_rope_parameters(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, replace(SMALL_GEOMETRY, text=replace(SMALL_GEOMETRY.text, rope_theta=5e5)))
+    assert open_checkpoint(str(tmp_path)).geometry.text.rope_theta == 5e5
+    rope = {"rope_type": "default", "rope_theta": 7e5, "mrope_section": [2, 3, 3]}
+    edit(tmp_path / "config.json", rope_scaling=..., rope_parameters=rope)
+    assert open_checkpoint(str(tmp_path)).geometry.text.rope_theta == 7e5
+
+
+def test_settings(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path)
+    checkpoint = open_checkpoint(str(tmp_path))
+    tokens = checkpoint.special_tokens
+    assert (tokens.image_pad, tokens.video_pad) == (token_id("<|image_pad|>"), token_id("<|video_pad|>"))
+    assert tokens.vision_start == token_id("<|vision_start|>")
+    assert tokens.vision_end == token_id("<|vision_end|>")
+    assert tokens.eos == (token_id("<|im_end|>"), token_id("<|endoftext|>"))
+    assert tokens.im_end == token_id("<|im_end|>")
+    assert checkpoint.chat
+    assert checkpoint.chat_template == CHAT_TEMPLATE
+    assert checkpoint.sampling == SamplingDefaults()
+    assert (checkpoint.image.min_pixels, checkpoint.image.max_pixels) == (3136, 12845056)
+    assert checkpoint.tokenizer_file == tmp_path / "tokenizer.json"
+
+
+def test_a_base_model(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, chat=False)
+    checkpoint = open_checkpoint(str(tmp_path))
+    assert checkpoint.chat_template is None
+    assert not checkpoint.chat
+    assert checkpoint.special_tokens.im_end is None
+    # The published base model has a template that only joins the contents.
+    (tmp_path / "chat_template.jinja").write_text("{% for m in messages %}{{ m['content'] }}{% endfor %}")
+    checkpoint = open_checkpoint(str(tmp_path))
+    assert checkpoint.chat_template is not None
+    assert not checkpoint.chat
+
+
+@pytest.mark.parametrize(
+    ("file", "value"),
+    [
+        ("chat_template.json", "{{ x }}<|im_end|>"),
+        ("tokenizer_config.json", "{{ x }}<|im_end|>"),
+        (
+            "tokenizer_config.json",
+            [{"name": "tools", "template": "no"}, {"name": "default", "template": "{{ x }}<|im_end|>"}],
+        ),
+    ],
+)
+def test_places_of_the_template(tmp_path: Path, file: str, value: object) -> None:
+    write_checkpoint(tmp_path, chat=False)
+    (tmp_path / file).write_text(json.dumps({"chat_template": value}))
+    checkpoint = open_checkpoint(str(tmp_path))
+    assert checkpoint.chat_template == "{{ x }}<|im_end|>"
+    assert checkpoint.chat
+
+
+@pytest.mark.parametrize(
+    ("settings", "limits"),
+    [
+        ({"min_pixels": 1000, "max_pixels": 2000}, (1000, 2000)),
+        ({"size": {"shortest_edge": 1000, "longest_edge": 2000}}, (1000, 2000)),
+        ({"size": {"min_pixels": 1000, "max_pixels": 2000}}, (1000, 2000)),
+        ({"max_pixels": 9000, "size": {"shortest_edge": 1000, "longest_edge": 2000}}, (1000, 9000)),
+        ({}, (3136, 12845056)),
+        (None, (3136, 12845056)),
+    ],
+)
+def test_picture_limits(tmp_path: Path, settings: object, limits: tuple[int, int]) -> None:
+    write_checkpoint(tmp_path)
+    path = tmp_path / "preprocessor_config.json"
+    path.write_text(json.dumps(settings)) if settings is not None else path.unlink()
+    image = open_checkpoint(str(tmp_path)).image
+    assert (image.min_pixels, image.max_pixels) == limits
+    assert image.mean == (0.48145466, 0.4578275, 0.40821073)
+
+
+def test_a_newer_processor_config(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path)
+    (tmp_path / "preprocessor_config.json").unlink()
+    inner = {"size": {"shortest_edge": 1000, "longest_edge": 2000}, "image_mean": [0.5, 0.25, 0.125]}
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": inner}))
+    image = open_checkpoint(str(tmp_path)).image
+    std = (0.26862954, 0.26130258, 0.27577711)
+    assert image == ImageSettings(1000, 2000, (0.5, 0.25, 0.125), std)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sampling"),
+    [
+        ({"do_sample": False, "temperature": 0.7, "top_k": 5}, SamplingDefaults()),
+        (
+            {"do_sample": True, "temperature": 0.01, "top_k": 1, "top_p": 0.001, "repetition_penalty": 1.05},
+            SamplingDefaults(0.01, 1, 0.001, 1.05),
+        ),
+        ({"do_sample": True}, SamplingDefaults(1.0, 50, 1.0, 1.0)),
+        (None, SamplingDefaults()),
+    ],
+)
+def test_sampling(tmp_path: Path, settings: object, sampling: SamplingDefaults) -> None:
+    write_checkpoint(tmp_path)
+    path = tmp_path / "generation_config.json"
+    path.write_text(json.dumps(settings)) if settings is not None else path.unlink()
+    checkpoint = open_checkpoint(str(tmp_path))
+    assert checkpoint.sampling == sampling
+    assert checkpoint.special_tokens.eos == (token_id("<|im_end|>"),)  # then it stands in config.json
+
+
+def test_the_name_tells_nothing_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_checkpoint(tmp_path / "private" / "my-model")
+    assert open_checkpoint(str(tmp_path / "private" / "my-model")).name == "my-model"
+    assert open_checkpoint(str(tmp_path / "private" / "my-model") + "/").name == "my-model"
+    monkeypatch.chdir(tmp_path / "private" / "my-model")
+    assert open_checkpoint(".").name == "my-model"
+    cached = tmp_path / "models--Qwen--Qwen2-VL-2B-Instruct" / "snapshots" / "895c3a49"
+    write_checkpoint(cached)
+    assert open_checkpoint(str(cached)).name == "Qwen/Qwen2-VL-2B-Instruct"
+
+
+def test_fingerprint(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "a", shards=2)
+    write_checkpoint(tmp_path / "b", shards=2)
+    first = open_checkpoint(str(tmp_path / "a")).fingerprint()
+    assert len(first) == 64
+    assert open_checkpoint(str(tmp_path / "b")).fingerprint() == first
+    (tmp_path / "b" / "README.md").write_text("not part of the model")
+    assert open_checkpoint(str(tmp_path / "b")).fingerprint() == first
+    shard = tmp_path / "b" / "model-00002-of-00002.safetensors"
+    data = bytearray(shard.read_bytes())
+    data[-1] ^= 1
+    shard.write_bytes(data)
+    assert open_checkpoint(str(tmp_path / "b")).fingerprint() != first
+    edit(tmp_path / "a" / "generation_config.json", top_k=7)
+    assert open_checkpoint(str(tmp_path / "a")).fingerprint() != first
+
+
+def test_extra_tensors_and_files_do_not_disturb(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path)
+    extra = {"model.rotary_emb.inv_freq": torch.ones(8), "step": torch.tensor([3])}
+    write_weights(tmp_path, random_tensors(SMALL_GEOMETRY) | extra)
+    save_file({"x": torch.ones(2)}, tmp_path / "optimizer.safetensors")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"old")
+    assert open_checkpoint(str(tmp_path)).geometry == SMALL_GEOMETRY

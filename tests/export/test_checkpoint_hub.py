@@ -1,0 +1,99 @@
+"""Models of the hub: what is downloaded, in which order, and what is said when it fails."""
+
+from collections.abc import Callable
+from pathlib import Path
+from shutil import copyfile
+
+import huggingface_hub
+import pytest
+from huggingface_hub.errors import (
+    GatedRepoError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    Response,
+)
+
+from pocketvl.export.checkpoint import open_checkpoint
+from pocketvl.runtime.errors import CheckpointError
+from tests.support.checkpoints import write_checkpoint
+
+HUB_ID = "Qwen/Qwen2-VL-2B-Instruct"
+
+
+class FakeHub:
+    """Copies from a folder the files that are asked for, as the hub's client would into its cache."""
+
+    def __init__(self, published: Path, cache: Path) -> None:
+        self.published, self.cache = published, cache
+        self.asked: list[list[str]] = []
+
+    def snapshot_download(self, repo_id: str, *, allow_patterns: list[str]) -> str:
+        assert repo_id == HUB_ID
+        self.asked.append(allow_patterns)
+        self.cache.mkdir(exist_ok=True)
+        for name in allow_patterns:
+            if (self.published / name).exists():
+                copyfile(self.published / name, self.cache / name)
+        return str(self.cache)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
+    fake = FakeHub(tmp_path / "published", tmp_path / "cache")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fake.snapshot_download)
+    return fake
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_only_what_is_needed_is_downloaded(hub: FakeHub, shards: int) -> None:
+    write_checkpoint(hub.published, shards=shards)
+    for name in ("README.md", "pytorch_model.bin", "optimizer.safetensors"):
+        (hub.published / name).write_text("large")
+    checkpoint = open_checkpoint(HUB_ID)
+    assert checkpoint.name == HUB_ID
+    assert checkpoint.tensor("model.norm.weight").shape == (96,)
+    found = {path.name for path in hub.cache.iterdir()}
+    assert not found & {"README.md", "pytorch_model.bin", "optimizer.safetensors"}
+    assert len([name for name in found if name.endswith(".safetensors")]) == shards
+
+
+def test_another_model_is_refused_before_its_weights(hub: FakeHub) -> None:
+    write_checkpoint(hub.published)
+    config = hub.published / "config.json"
+    config.write_text(config.read_text().replace('"qwen2_vl"', '"qwen2_5_vl"', 1))
+    with pytest.raises(CheckpointError, match=r"Qwen2\.5-VL"):
+        open_checkpoint(HUB_ID)
+    assert len(hub.asked) == 1
+    assert not any(name.endswith(".safetensors") for name in hub.asked[0])
+
+
+def _response() -> Response:
+    return Response(404)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (lambda: RepositoryNotFoundError("404", response=_response()), "neither a folder here nor a model"),
+        (lambda: GatedRepoError("403", response=_response()), "gated"),
+        (lambda: LocalEntryNotFoundError("offline"), "cannot be reached"),
+        (lambda: TimeoutError("slow line"), "could not be downloaded: slow line"),
+        (lambda: OSError(28, "No space left on device"), "No space left on device"),
+    ],
+)
+def test_failures(monkeypatch: pytest.MonkeyPatch, error: Callable[[], Exception], said: str) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise error()
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    with pytest.raises(CheckpointError, match=said) as caught:
+        open_checkpoint(HUB_ID)
+    assert HUB_ID in str(caught.value)
+
+
+def test_without_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The real client in its offline mode, with an empty cache."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(CheckpointError, match="cannot be reached"):
+        open_checkpoint("no-such-owner/no-such-model")
