@@ -1,0 +1,164 @@
+"""The runtime against tests/golden/*.json, which Kotlin and Swift read too."""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pocketvl.runtime.embedding import EmbeddingMap
+from pocketvl.runtime.errors import ImageError
+from pocketvl.runtime.geometry import ImageSettings, SpecialTokens, TextGeometry, VisionGeometry
+from pocketvl.runtime.manifest import EmbeddingTable
+from pocketvl.runtime.messages import parse_messages
+from pocketvl.runtime.patches import patchify
+from pocketvl.runtime.positions import mrope_positions, text_rope, vision_positions, vision_rope
+from pocketvl.runtime.prompt import PromptEncoder
+from pocketvl.runtime.resize import resize_image, resize_to_bucket, smart_resize
+from pocketvl.runtime.tokenizer import Tokenizer
+
+FOLDER = Path(__file__).parents[1] / "golden"
+REPOSITORY = FOLDER.parents[1]
+CHECKPOINT = REPOSITORY / "export/pocketvl/export/tiny/checkpoint"
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+def golden(name: str) -> Any:
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def vision(head_dim: int = 80, patch_size: int = 14) -> VisionGeometry:
+    return VisionGeometry(1, 2 * head_dim, 8, 2, 3, patch_size, 2, 2, 64)
+
+
+def text(head_dim: int, theta: float, section: Any) -> TextGeometry:
+    return TextGeometry(1, 64, 8, 2, 1, head_dim, 16, theta, 1e-6, section, 64, True)
+
+
+def painted(width: int, height: int, frame: int = 0) -> Image.Image:
+    """By the formula that the golden files state."""
+    y, x, c = np.indices((height, width, 3))
+    return Image.fromarray(((x * x + 7 * x * y + 13 * y + 29 * c + 50 * frame) % 256).astype(np.uint8))
+
+
+def test_resize() -> None:
+    data = golden("resize")
+    for case in data["smart_resize"]:
+        arguments = [case[key] for key in ("height", "width", "factor", "min_pixels", "max_pixels")]
+        if case["expected"] is None:
+            with pytest.raises(ImageError):
+                smart_resize(*arguments)
+        else:
+            assert list(smart_resize(*arguments)) == case["expected"], case
+    for case in data["buckets"]:
+        settings = ImageSettings(case["min_pixels"], case["max_pixels"], MEAN, STD)
+        size = resize_to_bucket(
+            case["height"], case["width"], vision(patch_size=case["patch_size"]), settings, case["buckets"]
+        )
+        assert list(size) == case["expected"], case
+
+
+def test_bicubic() -> None:
+    for case in golden("bicubic")["cases"]:
+        image = painted(case["width"], case["height"])
+        resized = resize_image(image, (case["new_height"], case["new_width"]))
+        assert resized.tobytes() == base64.b64decode(case["rgb_base64"])
+
+
+def test_patches() -> None:
+    data = golden("patches")
+    settings = ImageSettings(1, 10**6, tuple(data["mean"]), tuple(data["std"]))
+    for case in data["cases"]:
+        frames = [painted(data["width"], data["height"], frame) for frame in range(case["frames"])]
+        patches, grid = patchify(frames if len(frames) > 1 else frames[0], vision(), settings)
+        assert list(grid) == case["grid"]
+        rows, elements, values = zip(*case["samples"], strict=True)
+        assert np.array_equal(patches[list(rows), list(elements)], np.array(values, np.float32))
+
+
+def test_vision_rope() -> None:
+    data = golden("vision_rope")
+    for case in data["cases"]:
+        rows, columns = case["rows"], case["columns"]
+        if "positions" in case:
+            assert vision_positions(rows, columns, data["spatial_merge_size"]).tolist() == case["positions"]
+        check_rope(vision_rope(rows, columns, vision(case["head_dim"])), case["samples"], 4e-6)
+
+
+def test_text_rope() -> None:
+    data = golden("text_rope")
+    for case in data["cases"]:
+        geometry = text(case["head_dim"], data["theta"], case["mrope_section"])
+        check_rope(text_rope(np.array(data["ids"]).T, geometry), case["samples"], 1e-4)
+
+
+def check_rope(rope: Any, samples: Any, tolerance: float) -> None:
+    rows, elements, cos, sin = (list(column) for column in zip(*samples, strict=True))
+    np.testing.assert_allclose(rope[0][rows, elements], cos, atol=tolerance, rtol=0)
+    np.testing.assert_allclose(rope[1][rows, elements], sin, atol=tolerance, rtol=0)
+
+
+def test_mrope() -> None:
+    data = golden("mrope")
+    special = SpecialTokens(**data["special_tokens"], eos=(), im_end=None)
+    assert len(data["cases"]) == 16
+    for case in data["cases"]:
+        grids = [tuple(grid) for grid in case["grids"]]
+        ids, following = mrope_positions(
+            case["tokens"], grids, special, data["spatial_merge_size"], case["start"]
+        )
+        assert ids.tolist() == case["ids"], case["name"]
+        assert following == case["next_position"], case["name"]
+        assert following - case["tokens_before"] - len(case["tokens"]) == case["rope_delta"], case["name"]
+
+
+def test_embedding(tmp_path: Path) -> None:
+    for case in golden("embedding")["cases"]:
+        path = tmp_path / "table.bin"
+        path.write_bytes(base64.b64decode(case.pop("file_base64")))
+        ids, expected = case.pop("ids"), case.pop("expected")
+        rows = EmbeddingMap(path, EmbeddingTable(file=path.name, **case)).gather(ids)
+        assert np.array_equal(rows, np.array(expected, np.float32)), case
+
+
+@pytest.mark.skipif(not (CHECKPOINT / "tokenizer.json").is_file(), reason="the tiny model is not trained yet")
+def test_prompts() -> None:
+    data = golden("prompts")
+    path = REPOSITORY / data["checkpoint"] / "tokenizer.json"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert digest == data["tokenizer_sha256"], "the tokenizer changed: run tests/golden/make_goldens.py"
+    ids = data["special_tokens"]
+    special = SpecialTokens(
+        image_pad=ids["image_pad"],
+        video_pad=ids["video_pad"],
+        vision_start=ids["vision_start"],
+        vision_end=ids["vision_end"],
+        eos=(ids["im_end"], ids["endoftext"]),
+        im_end=ids["im_end"],
+    )
+    tokenizer = Tokenizer(path)
+    template = path.with_name("chat_template.jinja").read_text(encoding="utf-8")
+    encoder = PromptEncoder(tokenizer, special, template)
+    for case in data["cases"]:
+        messages = parse_messages(with_sources(case["messages"]))
+        assert encoder.encode(messages, case["media_tokens"]) == case["ids"], case["name"]
+    for case in data["continuations"]:
+        history, new = (parse_messages(with_sources(case[key])) for key in ("history", "new"))
+        assert encoder.encode_continuation(history, new, case["media_tokens"]) == case["ids"]
+    for case in data["streams"]:
+        decoder = tokenizer.stream()
+        assert [decoder.push(index) for index in case["ids"]] == case["pieces"]
+
+
+def with_sources(messages: Any) -> Any:
+    """The golden file's pictures and videos have no contents; only their number of tokens matters."""
+    filled = json.loads(json.dumps(messages))
+    for message in filled:
+        for part in message["content"] if isinstance(message["content"], list) else []:
+            if part["type"] != "text":
+                part[part["type"]] = "any"
+    return filled
