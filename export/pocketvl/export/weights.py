@@ -40,13 +40,13 @@ def to_torchao(quantized: QuantizedLinear) -> torch.Tensor:
     It is what torchao's Int8DynamicActivationIntxWeightConfig makes, with symmetric weights: the input is
     quantized to 8 bits a token at run time. XNNPACK's partitioner recognises it.
     """
-    from torchao.quantization import IntxUnpackedToInt8Tensor  # noqa: PLC0415  takes seconds to import
+    from torchao.quantization import IntxUnpackedToInt8Tensor
 
     tensor: torch.Tensor = IntxUnpackedToInt8Tensor(
         qdata=torch.from_numpy(quantized.integers),
         scale=torch.from_numpy(quantized.scales),
         zero_point=torch.zeros(quantized.scales.shape, dtype=torch.int8),
-        target_dtype=torch.int4 if quantized.bits == 4 else torch.int8,
+        target_dtype=getattr(torch, f"int{quantized.bits}"),
         block_size=(1, quantized.group_size),
         dtype=torch.float32,
         activation_quantization="int8_asym_per_token",

@@ -9,12 +9,10 @@ from torch.export import ExportedProgram
 
 def load_custom_ops() -> None:
     """Register llama.update_cache and llama.custom_sdpa with torch; needed before tracing a decoder."""
-    import executorch.extension.llm.custom_ops.custom_ops  # noqa: F401, PLC0415  registers on import
+    import executorch.extension.llm.custom_ops.custom_ops  # noqa: F401  registers on import
 
 
-def lower(
-    programs: Mapping[str, ExportedProgram], constant_methods: Mapping[str, Any], path: Path
-) -> None:
+def lower(programs: Mapping[str, ExportedProgram], constant_methods: Mapping[str, Any], path: Path) -> None:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge_transform_and_lower
 

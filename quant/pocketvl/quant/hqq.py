@@ -10,9 +10,9 @@ import torch
 
 from pocketvl.quant.rtn import nearest_integers, rtn_scales, stored_scales
 
-_NORM = 0.7
-_ITERATIONS = 6
-_STARTS = (1.0, 0.9, 0.8)  # shares of the round-to-nearest scale: smaller ones clip the largest weights
+_NORM = 0.5  # the paper takes 0.7; this one needs a square root instead of a power and fits as well
+_ITERATIONS = 2  # more of them change nothing: each start settles at once in a minimum near it
+_STARTS = (1.0, 0.94, 0.88, 0.82, 0.76)  # shares of the rtn scale; smaller ones clip the largest weights
 _SHARPNESS = 10.0  # of the first shrinkage, in 1 / scale; grows by _GROWTH an iteration
 _GROWTH = 1.5
 
@@ -52,4 +52,4 @@ def _shrink(error: torch.Tensor, sharpness: torch.Tensor) -> torch.Tensor:
     unit = 1.0 / sharpness
     size = error.abs()
     relative = (size / unit).clamp_min_(1e-6)
-    return torch.sign(error) * (size - unit * relative.pow(_NORM - 1)).clamp_min_(0)
+    return torch.sign(error) * (size - unit * relative.rsqrt()).clamp_min_(0)

@@ -1,5 +1,8 @@
 """A float weight becomes a QuantizedLinear, a block of rows at a time."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 
@@ -9,7 +12,10 @@ from pocketvl.quant.recipe import METHODS, Bits
 from pocketvl.quant.rtn import nearest_integers, rtn_scales
 from pocketvl.runtime.errors import CheckpointError, RecipeError
 
-_BLOCK_ELEMENTS = 1 << 19  # 2 MB of float32: a block and its temporaries stay in the cache
+# A block and its temporaries stay in the cache, and torch runs operators below 32768 elements on the
+# calling thread. That is wanted: its own threads spin, which on a machine that does something else as well
+# made this forty times slower; here the blocks are what runs in parallel.
+_BLOCK_ELEMENTS = 32767
 
 
 def quantize_linear(weight: torch.Tensor, bits: Bits, method: str, layer: str) -> QuantizedLinear:
@@ -32,7 +38,8 @@ def quantize_linear(weight: torch.Tensor, bits: Bits, method: str, layer: str) -
     scales = np.empty((out_features, in_features // group_size), np.float32)
     choose = hqq_scales if method == "hqq" else rtn_scales
     rows = max(1, _BLOCK_ELEMENTS // in_features)
-    for first in range(0, out_features, rows):
+
+    def quantize_block(first: int) -> None:
         block = weight[first : first + rows].float()
         if not torch.isfinite(block).all():
             raise CheckpointError(
@@ -44,4 +51,8 @@ def quantize_linear(weight: torch.Tensor, bits: Bits, method: str, layer: str) -
         nearest = nearest_integers(groups, chosen, bits.bits)
         torch.from_numpy(integers[first : first + rows]).copy_(nearest.view_as(block))
         torch.from_numpy(scales[first : first + rows]).copy_(chosen)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(quantize_block, range(0, out_features, rows)):
+            pass
     return QuantizedLinear(integers, scales, bits.bits, group_size)

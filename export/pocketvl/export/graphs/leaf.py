@@ -79,7 +79,9 @@ class LayerNorm(nn.Module):
         return nn.functional.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
 
 
-def linear(layer: str, source: str, out_features: int, in_features: int, bias: bool, recipe: Recipe) -> Linear:
+def linear(
+    layer: str, source: str, out_features: int, in_features: int, bias: bool, recipe: Recipe
+) -> Linear:
     """A linear layer that is one layer of the checkpoint. Raises RecipeError as Recipe.bits does."""
     part = Part(layer, source, out_features)
     return Linear((part,), in_features, bias, recipe.bits(layer, in_features))

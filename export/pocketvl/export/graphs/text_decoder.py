@@ -6,17 +6,18 @@ Needs the llama custom operators: call pocketvl.export.xnnpack.load_custom_ops()
 import torch
 from torch import nn
 
-from pocketvl.export.graphs.leaf import Part, RMSNorm, joined_linears, linear
+from pocketvl.export.graphs.leaf import RMSNorm, linear
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.geometry import TextGeometry
 
 
 class TextDecoder(nn.Module):
-    """embeddings (1, S, D), rope_cos and rope_sin (S, head_dim), cache_position int64 (1,) to hidden (1, S, D).
+    """From embeddings to hidden states.
 
-    The S tokens go to the cache's slots cache_position .. +S-1 and see all slots up to their own. hidden is
-    taken after the final norm. The host decides the rotary angles, so it knows about M-RoPE and this
-    graph does not.
+    embeddings (1, S, D), rope_cos and rope_sin (S, head_dim), cache_position int64 (1,); gives hidden
+    (1, S, D); all but the position are float32. The S tokens go to the cache's slots cache_position .. +S-1
+    and see all slots up to their own. hidden is taken after the final norm. The host decides the rotary
+    angles, so it knows about M-RoPE and this graph does not.
     """
 
     def __init__(self, geometry: TextGeometry, recipe: Recipe, max_context: int) -> None:
@@ -36,8 +37,8 @@ class TextDecoder(nn.Module):
         cache_position: torch.Tensor,
     ) -> torch.Tensor:
         start = cache_position[0].item()
-        torch._check(start >= 0)
-        torch._check(start + embeddings.shape[1] <= self.max_context)
+        torch._check(start >= 0)  # type: ignore[no-untyped-call]
+        torch._check(start + embeddings.shape[1] <= self.max_context)  # type: ignore[no-untyped-call]
         cos, sin = rope_cos[None, :, None], rope_sin[None, :, None]  # (1, S, 1, head_dim): one for all heads
         hidden = embeddings
         for layer in self.layers:
@@ -60,9 +61,7 @@ class _Layer(nn.Module):
         self.up = linear(f"{name}.up_proj", f"{source}.mlp.up_proj", ffn, width, False, recipe)
         self.down = linear(f"{name}.down_proj", f"{source}.mlp.down_proj", width, ffn, False, recipe)
 
-    def forward(
-        self, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, start: int
-    ) -> torch.Tensor:
+    def forward(self, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, start: int) -> torch.Tensor:
         hidden = hidden + self.attention(self.input_norm(hidden), cos, sin, start)
         normed = self.post_norm(hidden)
         gate = self.gate(normed)
