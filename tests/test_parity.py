@@ -1,0 +1,92 @@
+"""fp32 bundles of random checkpoints against transformers: same embeddings, same logits, same tokens."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pocketvl.evaluate.components import Components
+from pocketvl.evaluate.metrics import relative_error
+from pocketvl.evaluate.reference import Reference, Turn
+from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.executorch_engine import ExecuTorchEngine
+from pocketvl.runtime.sampling import Sampler
+from pocketvl.runtime.session import ChatSession
+from tests.support.bundles import SETTINGS, export_for_test
+from tests.support.checkpoints import write_checkpoint
+from tests.support.geometries import GEOMETRIES
+
+LAYOUTS = dict(zip(GEOMETRIES, ("hub", "transformers5", "hub"), strict=True))
+MAX_PIXELS = SETTINGS.buckets[-1] * 14 * 14
+
+
+@dataclass(frozen=True)
+class Case:
+    bundle: Bundle
+    engine: ExecuTorchEngine
+    reference: Reference
+
+
+@pytest.fixture(scope="module", params=list(GEOMETRIES))
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
+    folder = tmp_path_factory.mktemp("parity")
+    write_checkpoint(folder / "checkpoint", GEOMETRIES[request.param], layout=LAYOUTS[request.param])
+    bundle = export_for_test(folder / "checkpoint", folder / "bundle")
+    engine = ExecuTorchEngine(bundle)
+    yield Case(bundle, engine, Reference(folder / "checkpoint", 3136, MAX_PIXELS))
+    engine.close()
+
+
+def picture(width: int, height: int, seed: int = 0) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize("size", [(112, 112), (28, 560), (560, 28), (97, 61), (500, 300)])
+def test_image_embeddings_equal_the_reference(case: Case, size: tuple[int, int]) -> None:
+    value = Components(case.bundle, case.engine).encode_image(picture(*size))
+    expected = case.reference.encode_image(picture(*size))
+    assert value.shape == expected.shape
+    assert relative_error(value, expected) < 1e-4
+
+
+LONG = "How many circles are in the picture? " * 6  # more tokens than a prefill chunk
+
+CONVERSATIONS = {
+    "text only": [Turn("What does the sign say?")],
+    "square": [Turn("Describe this image.", (picture(112, 112),))],
+    "1:20": [Turn("Describe this image.", (picture(28, 560),))],
+    "20:1": [Turn("Describe this image.", (picture(560, 28),))],
+    "two pictures": [Turn("Which is bigger?", (picture(84, 112, 1), picture(140, 56, 2)))],
+    "three turns": [
+        Turn("What is this?", (picture(56, 112, 3),)),
+        Turn("And this?", (picture(112, 56, 4),)),
+        Turn("Which is bigger?"),
+    ],
+    "long prompt": [Turn(LONG, (picture(112, 84, 5),))],
+}
+
+
+@pytest.mark.parametrize("name", list(CONVERSATIONS))
+def test_greedy_answers_and_logits_equal_the_reference(case: Case, name: str) -> None:
+    turns = tuple(CONVERSATIONS[name])
+    tokens = 64 if len(turns) == 1 else 20
+    eos = case.bundle.manifest.special_tokens.eos
+    session = ChatSession(case.bundle, case.engine, keep_vision=True)
+    answers: list[tuple[int, ...]] = []
+    for index, turn in enumerate(turns):
+        images = tuple(image for earlier in turns[: index + 1] for image in earlier.images)
+        prompt = case.reference.prompt(turns[: index + 1], tuple(answers))
+        expected = case.reference.generate(prompt, images, tokens)
+        content = [*({"type": "image", "image": i} for i in turn.images), {"type": "text", "text": turn.text}]
+        answer = session.ask(content, max_tokens=tokens, sampler=Sampler())
+        assert answer.prompt_token_ids == prompt
+        assert answer.token_ids == expected
+        answers.append(tuple(token for token in expected if token not in eos))
+    forced = (*prompt, *expected[:-1])
+    count = min(len(expected), 40)
+    value = Components(case.bundle, case.engine).logits(forced, images, count)
+    difference = np.abs(value - case.reference.logits(forced, images, count))
+    assert difference.max() < 1e-3
