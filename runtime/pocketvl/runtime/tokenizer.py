@@ -122,9 +122,7 @@ class StreamDecoder:
 
     def finish(self) -> str:
         """What was held back: U+FFFD if the answer ended inside a character. Ready for another answer."""
-        rest = self._decoder.decode(b"", final=True)
-        self._decoder.reset()
-        return rest
+        return self._decoder.decode(b"", final=True)
 
 
 def _read_backend(path: Path) -> Backend:
