@@ -45,13 +45,16 @@ def estimate_export(geometry: ModelGeometry, recipe: Recipe) -> Estimate:
     """Sizes of an export. Raises RecipeError if a layer has no bits or cannot take them."""
     artifacts = {names.VISION_ENCODER: 0, names.TEXT_DECODER: 0, names.LM_HEAD: 0}
     loaded = dict(artifacts)
+    head = Layer(names.LM_HEAD, geometry.text.vocab_size, geometry.text.hidden_size)
     for layer in linear_layers(geometry):
         component = layer.name.split(".")[0]
         bits = recipe.bits(layer.name, layer.in_features)
         artifacts[component] += stored_bytes(layer, bits)
         loaded[component] += _loaded_bytes(layer, bits)
     if not geometry.text.tie_word_embeddings:
-        artifacts[names.TOKEN_EMBEDDING] = artifacts[names.LM_HEAD]
+        # A table of its own stays at 8 bits where the head has fewer.
+        floats = recipe.bits(head.name, head.in_features).bits == 32
+        artifacts[names.TOKEN_EMBEDDING] = stored_bytes(head, Bits(32 if floats else 8))
     decoder = (names.TEXT_DECODER, names.LM_HEAD)  # one file, lowered together
     memory = max(
         _peak(loaded[names.VISION_ENCODER], artifacts[names.VISION_ENCODER]),
