@@ -1,0 +1,46 @@
+"""Functions for a process of their own: it imports them by name."""
+
+import ctypes
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pocketvl.runtime.errors import CensusError
+
+Report = Callable[[str, float], None]
+
+
+def add(first: int, second: int, report: Report) -> tuple[int, int]:
+    """The sum and the process."""
+    report("adding", 0.25)
+    print("libraries print to stdout")
+    sys.stderr.write("and to stderr\n")
+    report("added", 1.0)
+    return first + second, os.getpid()
+
+
+def refuse(report: Report) -> None:
+    raise CensusError("layer x has 8 bits.")
+
+
+def fill_the_disk(path: Path, report: Report) -> None:
+    raise OSError(28, "No space left on device", str(path))
+
+
+def stumble(report: Report) -> None:
+    raise ZeroDivisionError("by nothing")
+
+
+def crash(report: Report) -> None:
+    ctypes.string_at(0)
+
+
+def kill_itself(report: Report) -> None:
+    os.kill(os.getpid(), 9)
+
+
+def wait(report: Report) -> None:
+    report(str(os.getpid()), 0.0)
+    time.sleep(60)
