@@ -1,0 +1,163 @@
+"""The tasks: each draws pictures from a random stream and asks about what it drew."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import string
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PIL import Image
+
+from pocketvl.export.tiny import words
+from pocketvl.export.tiny.drawing import KINDS, Shape, draw_bars, draw_text
+from pocketvl.export.tiny.example import Box, Example, Split
+from pocketvl.export.tiny.scenes import box_of, box_text, scene
+
+Size = tuple[int, int]
+
+SIDES = (84, 112, 140)
+MOST_SHAPES = 6
+MOST_VALUE = 6
+READ_QUESTIONS = ("Read the text.", "What does it say?", "What is written here?")
+COUNT_QUESTION = "How many shapes are there?"
+CONTENT_QUESTION = "What is in the picture?"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question about a picture, and its answer."""
+
+    question: str
+    answer: str
+    box: Box | None = None
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Pictures and what can be asked about them; the task's own question comes first."""
+
+    images: tuple[Image.Image, ...]
+    asked: tuple[Asked, ...]
+
+
+def make_drawn(task: str, index: int, split: Split = "held-out", size: Size | None = None) -> Drawn:
+    """The ``index``-th pictures of a task with all their questions.
+
+    ``size`` is (width, height) of every picture; by default it is drawn from the same random stream.
+    """
+    if task not in _MAKERS:
+        raise ValueError(f"unknown task {task!r}; known are {', '.join(_MAKERS)}")
+    if split not in ("train", "held-out"):
+        raise ValueError(f"unknown split {split!r}; known are train, held-out")
+    # The split is part of what is hashed, so no held-out stream is ever a training stream.
+    digest = hashlib.blake2b(f"pocketvl tiny {split} {task} {index}".encode(), digest_size=16).digest()
+    rng = random.Random(int.from_bytes(digest, "big"))
+    drawn_size = _draw_size(rng, task)
+    return _MAKERS[task](rng, split, size or drawn_size)
+
+
+def make_example(task: str, index: int, split: Split = "held-out") -> Example:
+    """The ``index``-th example of a task: always the same for the same three arguments."""
+    drawn = make_drawn(task, index, split)
+    first = drawn.asked[0]
+    return Example(task, drawn.images, first.question, first.answer, first.box)
+
+
+def _draw_size(rng: random.Random, task: str) -> Size:
+    """Width and height: most on the model's grid of 28 pixels, some off it."""
+    sides = SIDES[:2] if task == "pair" else SIDES
+    width, height = rng.choice(sides), rng.choice(sides)
+    if rng.random() < 0.15:
+        width, height = width + rng.randint(-9, 9), height + rng.randint(-9, 9)
+    return width, height
+
+
+def _text(rng: random.Random, split: Split) -> str:
+    share = rng.random()
+    if share < 0.5:
+        return str(rng.randint(0, 10 ** rng.randint(1, 3) - 1))
+    if share < 0.8:
+        return rng.choice(words.TRAINED if split == "train" else words.HELD_OUT)
+    return "".join(rng.choices(string.ascii_uppercase, k=rng.randint(2, 3)))
+
+
+def _read(rng: random.Random, split: Split, size: Size) -> Drawn:
+    text = _text(rng, split)
+    image = draw_text(rng, *size, text)
+    return Drawn((image,), (Asked(rng.choice(READ_QUESTIONS), text), Asked(CONTENT_QUESTION, "text")))
+
+
+def _about_shapes(rng: random.Random, shapes: tuple[Shape, ...], size: Size, first: str) -> tuple[Asked, ...]:
+    """Every question about a picture of shapes, in random order, one of the task ``first`` at the head."""
+    kinds = [shape.kind for shape in shapes]
+    questions: list[tuple[str, Asked]] = [
+        ("count", Asked(COUNT_QUESTION, str(len(shapes)))),
+        ("content", Asked(CONTENT_QUESTION, "shapes")),
+    ]
+    for shape in shapes:
+        if kinds.count(shape.kind) == 1:
+            box = box_of(shape, *size)
+            questions.append(("colour", Asked(f"What colour is the {shape.kind}?", shape.colour)))
+            questions.append(("point", Asked(f"Where is the {shape.kind}?", box_text(box), box)))
+    rng.shuffle(questions)
+    head = next(place for place, (task, _) in enumerate(questions) if task == first)
+    questions.insert(0, questions.pop(head))
+    return tuple(asked for _, asked in questions)
+
+
+def _count(rng: random.Random, _split: Split, size: Size) -> Drawn:
+    image, shapes = scene(rng, *size, rng.choices(KINDS, k=rng.randint(1, MOST_SHAPES)))
+    return Drawn((image,), _about_shapes(rng, shapes, size, "count"))
+
+
+def _colour(rng: random.Random, _split: Split, size: Size) -> Drawn:
+    image, shapes = scene(rng, *size, rng.sample(KINDS, rng.randint(1, 3)))
+    return Drawn((image,), _about_shapes(rng, shapes, size, "colour"))
+
+
+def _point(rng: random.Random, _split: Split, size: Size) -> Drawn:
+    image, shapes = scene(rng, *size, rng.sample(KINDS, rng.randint(1, 3)))
+    return Drawn((image,), _about_shapes(rng, shapes, size, "point"))
+
+
+def _chart(rng: random.Random, _split: Split, size: Size) -> Drawn:
+    number = rng.randint(2, 4)
+    labels = string.ascii_uppercase[:number]
+    values = [rng.randint(1, MOST_VALUE) for _ in range(number)]
+    image = draw_bars(rng, *size, labels, values, MOST_VALUE)
+    asked = [
+        Asked(f"What is the value of {label}?", str(value))
+        for label, value in zip(labels, values, strict=True)
+    ]
+    rng.shuffle(asked)
+    return Drawn((image,), (*asked, Asked(CONTENT_QUESTION, "a chart")))
+
+
+def _pair(rng: random.Random, _split: Split, size: Size) -> Drawn:
+    kinds = rng.sample(KINDS, len(KINDS))
+    numbers = rng.randint(1, 2), rng.randint(1, 2)
+    images: list[Image.Image] = []
+    which: list[Asked] = []
+    colours: list[Asked] = []
+    for place, number in zip(("first", "second"), numbers, strict=True):
+        image, shapes = scene(rng, *size, [kinds.pop() for _ in range(number)])
+        images.append(image)
+        which += [Asked(f"Which picture shows a {shape.kind}?", place) for shape in shapes]
+        colours += [Asked(f"What colour is the {shape.kind}?", shape.colour) for shape in shapes]
+    rng.shuffle(which)
+    rest = which[1:] + colours
+    rng.shuffle(rest)
+    return Drawn(tuple(images), (which[0], *rest))
+
+
+_MAKERS: dict[str, Callable[[random.Random, Split, Size], Drawn]] = {
+    "read": _read,
+    "count": _count,
+    "colour": _colour,
+    "chart": _chart,
+    "point": _point,
+    "pair": _pair,
+}
+TASKS: tuple[str, ...] = tuple(_MAKERS)

@@ -1,0 +1,277 @@
+"""Trains the tiny model on generated pictures. Offline, and resumes where it was killed.
+
+    python tools/train_tiny.py                      train (or go on training) in work/tiny
+    python tools/train_tiny.py --check              compare the batched forward with transformers' own
+    python tools/train_tiny.py --export FOLDER      write the checkpoint as it stands, in bfloat16
+
+Two cores make some 100 samples a second. The rate rises, stays, and falls to zero over the last part of
+``--steps``; ``--steps`` may be changed between two runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "export"))
+
+from tiny_batches import Batch, Batches  # noqa: E402
+from tiny_files import model_config, train_tokenizer, write_side_files  # noqa: E402
+from tiny_forward import answer_logits, compile_blocks, patches  # noqa: E402
+from tokenizers import Tokenizer  # noqa: E402
+from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration  # noqa: E402
+
+from pocketvl.export.tiny.scoring import iou, parse_box  # noqa: E402
+from pocketvl.export.tiny.tasks import TASKS, make_drawn  # noqa: E402
+
+SHARES = {"read": 0.30, "count": 0.14, "colour": 0.10, "chart": 0.18, "point": 0.18, "pair": 0.10}
+
+
+def build_model(seed: int) -> Any:
+    """A new model, started wider than the family's 0.02: at this width that would be almost silence."""
+    torch.manual_seed(seed)
+    model = Qwen2VLForConditionalGeneration(Qwen2VLConfig(**model_config()))
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.ndim == 1:
+                continue
+            fan = weight[0].numel()
+            torch.nn.init.normal_(weight, std=0.05 if "embed_tokens" in name else fan**-0.5)
+            if name.endswith(("o_proj.weight", "down_proj.weight", "attn.proj.weight", "fc2.weight")):
+                weight.mul_(0.3)
+    return model
+
+
+def build_optimizers(model: Any, rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside blocks, AdamW for the rest; three that can step side by side.
+
+    The merger's large square matrix would cost Muon as much as all the others together.
+    """
+    groups: dict[str, list[torch.nn.Parameter]] = {"vision": [], "text": [], "rest": []}
+    for name, weight in model.named_parameters():
+        inside = weight.ndim == 2 and "embed" not in name and "merger" not in name
+        groups[("vision" if "visual" in name else "text") if inside else "rest"].append(weight)
+    muons = [
+        torch.optim.Muon(
+            groups[name], lr=rate, weight_decay=0.02, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+        )
+        for name in ("vision", "text")
+    ]
+    rest = torch.optim.AdamW(groups["rest"], lr=rate / 2, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+    return [*muons, rest]
+
+
+def rate_factor(step: int, steps: int, decay: float) -> float:
+    """Rises over 150 steps, stays at 1, falls linearly to 0 over the last ``decay`` of the run."""
+    return min(1.0, (step + 1) / 150, max(0.02, (steps - step) / (steps * decay)))
+
+
+def judge(batch: Batch, guessed: torch.Tensor, wanted: torch.Tensor) -> list[tuple[str, float]]:
+    """Task and exactness of every answer given its own beginning; share of right tokens for "point"."""
+    numbers = torch.from_numpy(batch.answers)[torch.from_numpy(batch.weights) > 0]
+    right = torch.zeros(len(batch.tasks)).index_add_(0, numbers, (guessed == wanted).float())
+    total = torch.zeros(len(batch.tasks)).index_add_(0, numbers, torch.ones(len(numbers)))
+    share = (right / total).tolist()
+    return [
+        (task, part if task == "point" else float(part > 0.999))
+        for task, part in zip(batch.tasks, share, strict=True)
+    ]
+
+
+@torch.no_grad()
+def held_out(model: Any, batches: Batches, tokenizer: Tokenizer, number: int = 64) -> dict[str, float]:
+    """Score per task on held-out pictures: what greedy decoding gives, but for boxes a little flattered."""
+    scores = {}
+    for task in TASKS:
+        batch = batches.held_out(task, 1_000_000, number, *((4, 3) if task == "pair" else (4, 4)))
+        with torch.autocast("cpu", torch.bfloat16):
+            logits, wanted = answer_logits(model, batch, torch.bfloat16)
+        guessed = logits.argmax(-1)
+        if task == "point":
+            numbers = torch.from_numpy(batch.answers)[torch.from_numpy(batch.weights) > 0]
+            total = 0.0
+            for place, asked in enumerate(batch.truths):
+                box = parse_box(tokenizer.decode(guessed[numbers == place].tolist()))
+                total += iou(box, asked.box) if box and asked.box else 0.0
+            scores[task] = total / number
+        else:
+            marks = [mark for name, mark in judge(batch, guessed, wanted) if name == task]
+            scores[task] = sum(marks) / len(marks)
+    return scores
+
+
+def check(model: Any, batches: Batches) -> None:
+    """Fails if the batched forward and transformers disagree on the logits of a mixed batch."""
+    worst = 0.0
+    for number in range(6):
+        batch = batches.training(number, SHARES)
+        mine, _ = answer_logits(model, batch, torch.float32)
+        ids, weights = torch.from_numpy(batch.ids), torch.from_numpy(batch.weights)
+        kinds = (ids == model.config.image_token_id).int()
+        pixels = torch.from_numpy(batch.pixels)
+        grid = torch.tensor([[1, pixels.shape[1] // 14, pixels.shape[2] // 14]]).expand(len(pixels), 3)
+        rows = patches(pixels).view(-1, 3, 1, 196).expand(-1, 3, 2, 196).reshape(-1, 1176)
+        theirs = model(input_ids=ids, pixel_values=rows, image_grid_thw=grid, mm_token_type_ids=kinds).logits[
+            weights > 0
+        ]
+        positions, _ = model.model.get_rope_index(ids, kinds, grid)
+        inside = (ids != 0).expand_as(positions)
+        if not torch.equal(positions[inside], torch.from_numpy(batch.positions)[inside]):
+            raise SystemExit("positions differ from transformers'")
+        worst = max(worst, float((mine - theirs).abs().max()))
+    print(f"largest logit difference {worst:.2e}")
+    if worst > 1e-3:
+        raise SystemExit("the batched forward differs from transformers'")
+
+
+def export(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
+    """Writes the whole checkpoint, weights rounded to bfloat16."""
+    import copy
+
+    folder.mkdir(parents=True, exist_ok=True)
+    rounded = copy.deepcopy(model).to(torch.bfloat16)
+    rounded.save_pretrained(folder)
+    write_side_files(folder, tokenizer)
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """The work folder's tokenizer, trained at first."""
+    if not path.exists():
+        drawn = [make_drawn(task, index, "train") for task in TASKS for index in range(300)]
+        train_tokenizer(sorted({asked.question for one in drawn for asked in one.asked})).save(str(path))
+    return Tokenizer.from_file(str(path))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, default=ROOT / "work" / "tiny")
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--batch", type=int, default=16, help="conversations in a part of a batch")
+    parser.add_argument("--parts", type=int, default=4, help="parts of a batch, each of one picture size")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rate", type=float, default=4e-3)
+    parser.add_argument("--decay", type=float, default=0.4)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop after this long")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--export", type=Path)
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+
+    tokenizer = load_tokenizer(options.work / "tokenizer.json")
+    model = build_model(options.seed)
+    batches = Batches(tokenizer, options.batch, options.seed)
+    optimizers = build_optimizers(model, options.rate)
+    state: dict[str, Any] = {"step": 0, "seconds": 0.0, "marks": dict.fromkeys(TASKS, 0.0)}
+    saved = options.work / "state.pt"
+    if saved.exists():
+        loaded = torch.load(saved, weights_only=True)
+        model.load_state_dict(loaded["model"])
+        for optimizer, content in zip(optimizers, loaded["optimizers"], strict=True):
+            optimizer.load_state_dict(content)
+        state = loaded["state"]
+    if options.check:
+        check(model, Batches(tokenizer, 8, options.seed))
+        return
+    if options.export:
+        export(model, tokenizer, options.export)
+        print(f"step {state['step']}, {state['seconds'] / 60:.1f} minutes, written to {options.export}")
+        return
+    compile_blocks()
+    train(model, tokenizer, batches, optimizers, state, options)
+
+
+def save(model: Any, optimizers: list[torch.optim.Optimizer], state: dict[str, Any], path: Path) -> None:
+    """Replaces the saved state in one move, so that a kill never leaves half a file."""
+    content = {
+        "model": model.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+        "state": state,
+    }
+    torch.save(content, path.with_suffix(".new"))
+    path.with_suffix(".new").replace(path)
+
+
+def gradients(model: Any, batch: Batch) -> tuple[tuple[torch.Tensor, ...], float, list[tuple[str, float]]]:
+    """Gradients of one part of a batch, in the order of the parameters; its loss; its marks."""
+    with torch.autocast("cpu", torch.bfloat16):
+        logits, wanted = answer_logits(model, batch, torch.bfloat16)
+    weights = torch.from_numpy(batch.weights)
+    weights = weights[weights > 0]
+    loss = (F.cross_entropy(logits, wanted, reduction="none") * weights).sum() / weights.sum()
+    found = torch.autograd.grad(loss, list(model.parameters()))
+    return found, loss.item(), judge(batch, logits.argmax(-1), wanted)
+
+
+def train(
+    model: Any,
+    tokenizer: Tokenizer,
+    batches: Batches,
+    optimizers: list[torch.optim.Optimizer],
+    state: dict[str, Any],
+    options: argparse.Namespace,
+) -> None:
+    """Steps until ``--steps``; the state is saved every 250."""
+    marks, spent, begun, loss_sum = state["marks"], state["seconds"], time.time(), 0.0
+    since, state["resumed"] = (begun, time.process_time()), state["step"]
+    # Threads share out the parts of a batch, not every matrix product: on a busy machine threads that meet
+    # after every operation wait for the slowest one all the time.
+    torch.set_num_threads(1)
+    workers = ThreadPoolExecutor(options.threads)
+    while state["step"] < options.steps and (time.time() - begun) / 60 < options.minutes:
+        step = state["step"]
+        factor = rate_factor(step, options.steps, options.decay)
+        for optimizer, rate in zip(optimizers, (options.rate, options.rate, options.rate / 2), strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+        # What is already answered well gets less of the batch.
+        shares = {task: SHARES[task] * (0.3 + 0.7 * (1 - marks[task])) for task in TASKS}
+        numbers = range(step * options.parts, (step + 1) * options.parts)
+        # The first steps compile, which is better done one at a time.
+        run = map if step < state["resumed"] + 3 else workers.map
+        results = list(
+            run(lambda number, shares=shares: gradients(model, batches.training(number, shares)), numbers)
+        )
+        found = zip(*(result[0] for result in results), strict=True)
+        for weight, parts in zip(model.parameters(), found, strict=True):
+            weight.grad = torch.stack(parts).mean(0)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        list(workers.map(lambda optimizer: optimizer.step(), optimizers))
+        for _, loss, judged in results:
+            loss_sum += loss / options.parts
+            for task, mark in judged:
+                if task in marks:
+                    marks[task] += 0.01 * (mark - marks[task])
+        state["step"] = step + 1
+        state["seconds"] = spent + time.time() - begun
+        if (step + 1) % 50 == 0:
+            parts = " ".join(f"{task} {marks[task]:.2f}" for task in TASKS)
+            pace, used = (time.time() - since[0]) / 50, (time.process_time() - since[1]) / 50
+            since = time.time(), time.process_time()
+            print(
+                f"{step + 1} loss {loss_sum / 50:.3f} {state['seconds'] / 60:.1f} min"
+                f" {pace:.2f} s/step {used:.2f} cpu | {parts}",
+                flush=True,
+            )
+            loss_sum = 0.0
+        if (step + 1) % 250 == 0:
+            scores = held_out(model, batches, tokenizer)
+            print(
+                "  held-out " + " ".join(f"{task} {score:.2f}" for task, score in scores.items()), flush=True
+            )
+            save(model, optimizers, state, options.work / "state.pt")
+    save(model, optimizers, state, options.work / "state.pt")
+
+
+if __name__ == "__main__":
+    main()
