@@ -210,3 +210,22 @@ def test_vision_is_loaded_again_after_release(bundle: Bundle, engine: ExecuTorch
     engine.release_vision()
     kept = ChatSession(bundle, engine, keep_vision=True)
     assert kept.ask(about(picture(6)), max_tokens=4).token_ids == first
+
+
+class Stubborn(Sampler):
+    """Always says the same token."""
+
+    def __init__(self, token: int) -> None:
+        super().__init__()
+        self._token = token
+
+    def sample(self, logits: object, seen: object = ()) -> int:
+        return self._token
+
+
+def test_a_generated_placeholder_is_a_token_like_any_other(session: ChatSession, bundle: Bundle) -> None:
+    pad = bundle.manifest.special_tokens.image_pad
+    first = session.ask(about(picture()), max_tokens=3, sampler=Stubborn(pad))
+    assert first.token_ids == (pad, pad, pad)
+    second = session.ask(about(picture(1)), max_tokens=2)
+    assert second.next_position > first.next_position

@@ -9,7 +9,7 @@ from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.embedding import EmbeddingMap
 from pocketvl.runtime.engine import Engine, Float32
 from pocketvl.runtime.positions import mrope_positions
-from pocketvl.runtime.prefill import Decoder, Prompt
+from pocketvl.runtime.prefill import Decoder, Prompt, placeholders
 from pocketvl.runtime.vision import VisionPipeline
 
 
@@ -26,18 +26,28 @@ class Components:
         """float32 (tokens, hidden_size)."""
         return self._vision.encode(self._vision.prepare(image))[0].embeddings
 
-    def logits(self, ids: tuple[int, ...], images: Sequence[Image.Image], last: int) -> Float32:
-        """Logits of the last `last` tokens, float32 (last, vocab_size), from an empty cache."""
+    def logits(
+        self, prompt: tuple[int, ...], forced: tuple[int, ...], images: Sequence[Image.Image]
+    ) -> Float32:
+        """Logits for each of the tokens `forced` and the one after, float32 (forced + 1, vocab_size)."""
         encoded = [self._vision.encode(self._vision.prepare(image))[0] for image in images]
-        positions, _ = mrope_positions(
-            ids,
+        special = self._manifest.special_tokens
+        positions, following = mrope_positions(
+            prompt,
             [image.grid for image in encoded],
-            self._manifest.special_tokens,
+            special,
             self._manifest.geometry.vision.spatial_merge_size,
         )
-        prompt = Prompt(ids, positions, 0, [image.embeddings for image in encoded])
-        hidden = np.concatenate(list(self._decoder.feed(prompt)))[-last:]
+        tail = np.broadcast_to(np.arange(following, following + len(forced)), (3, len(forced)))
+        fed = Prompt(
+            token_ids=(*prompt, *forced),
+            positions=np.concatenate([positions, tail], axis=1),
+            cache_position=0,
+            is_image=np.concatenate([placeholders(prompt, special), np.zeros(len(forced), np.bool_)]),
+            images=[image.embeddings for image in encoded],
+        )
+        hidden = np.concatenate(list(self._decoder.feed(fed)))[len(prompt) - 1 :]
         chunk = self._manifest.prefill_chunk
         return np.concatenate(
-            [self._decoder.logits(hidden[start : start + chunk]) for start in range(0, last, chunk)]
+            [self._decoder.logits(hidden[start : start + chunk]) for start in range(0, len(hidden), chunk)]
         )

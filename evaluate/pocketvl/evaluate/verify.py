@@ -113,9 +113,8 @@ def _compare(
         eos = bundle.manifest.special_tokens.eos
         answers.append(tuple(token for token in expected if token not in eos))
     yield Check("answers", talk.name, "same tokens", same / total, limits.same_tokens, at_least=True)
-    forced = (*prompt, *expected[:-1])
-    value = components.logits(forced, images, len(expected))
-    wanted = reference.logits(forced, images, len(expected))
+    value = components.logits(prompt, expected[:-1], images)
+    wanted = reference.logits((*prompt, *expected[:-1]), images, len(expected))
     yield Check(
         "text_decoder",
         talk.name,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pocketvl.runtime.embedding import EmbeddingMap
 from pocketvl.runtime.engine import Engine, Float32
 from pocketvl.runtime.errors import PromptError
+from pocketvl.runtime.geometry import SpecialTokens
 from pocketvl.runtime.manifest import Manifest
 from pocketvl.runtime.positions import text_rope
 
@@ -17,14 +18,21 @@ from pocketvl.runtime.positions import text_rope
 class Prompt:
     """What is to be fed.
 
-    token_ids (S,); positions: M-RoPE ids (3, S) int64; images: embeddings of all placeholder tokens in
-    order, each float32 (tokens, hidden_size); cache_position: KV slot of the first token.
+    token_ids (S,); positions: M-RoPE ids (3, S) int64; cache_position: KV slot of the first token;
+    is_image (S,): placeholders that `images` replaces in order, each float32 (tokens, hidden_size). A model
+    may well generate a placeholder's id; then it is a token like any other.
     """
 
     token_ids: tuple[int, ...]
     positions: NDArray[np.int64]
     cache_position: int
+    is_image: NDArray[np.bool_]
     images: Sequence[Float32] = ()
+
+
+def placeholders(token_ids: Sequence[int], special: SpecialTokens) -> NDArray[np.bool_]:
+    """(S,): which tokens of a rendered prompt stand for pictures and videos."""
+    return np.isin(np.array(token_ids, np.int64), (special.image_pad, special.video_pad))
 
 
 class Decoder:
@@ -35,7 +43,6 @@ class Decoder:
         self._table = table
         self._text = manifest.geometry.text
         self._chunk = manifest.prefill_chunk
-        self._pads = (manifest.special_tokens.image_pad, manifest.special_tokens.video_pad)
 
     def feed(self, prompt: Prompt) -> Iterator[Float32]:
         """Yield the hidden states of each chunk, float32 (S, hidden_size), S <= prefill_chunk.
@@ -43,8 +50,7 @@ class Decoder:
         A chunk border may fall inside a picture. Raises PromptError if the embeddings do not match the
         placeholders, EngineError.
         """
-        ids = np.array(prompt.token_ids, np.int64)
-        is_image = np.isin(ids, self._pads)
+        ids, is_image = np.array(prompt.token_ids, np.int64), prompt.is_image
         images = np.concatenate([np.empty((0, self._text.hidden_size), np.float32), *prompt.images])
         if int(is_image.sum()) != len(images):
             raise PromptError(
@@ -62,7 +68,7 @@ class Decoder:
     def step(self, token: int, position: int, cache_position: int) -> Float32:
         """One text token at rope position `position`; its hidden state (1, hidden_size)."""
         positions = np.full((3, 1), position, np.int64)
-        (hidden,) = self.feed(Prompt((token,), positions, cache_position))
+        (hidden,) = self.feed(Prompt((token,), positions, cache_position, np.zeros(1, np.bool_)))
         return hidden
 
     def logits(self, hidden: Float32) -> Float32:

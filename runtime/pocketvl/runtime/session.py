@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pocketvl.runtime import names
 from pocketvl.runtime.answer import Answer, StopReason
 from pocketvl.runtime.bundle import Bundle
@@ -13,9 +16,10 @@ from pocketvl.runtime.embedding import EmbeddingMap
 from pocketvl.runtime.engine import Engine, Float32
 from pocketvl.runtime.errors import BundleError, ContextError, UsageError
 from pocketvl.runtime.geometry import ImageSettings, SamplingDefaults
+from pocketvl.runtime.manifest import Manifest
 from pocketvl.runtime.messages import Message, Picture, Text, media_of, parse_messages
 from pocketvl.runtime.positions import mrope_positions
-from pocketvl.runtime.prefill import Decoder, Prompt
+from pocketvl.runtime.prefill import Decoder, Prompt, placeholders
 from pocketvl.runtime.prompt import PromptEncoder
 from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.tokenizer import Tokenizer
@@ -129,16 +133,14 @@ class ChatSession:
         self._check_context(len(whole), len(before.token_ids))
 
         embeddings = self._encode_images(images, turn)
-        feed = whole[before.cached :]
-        unfed = len(before.token_ids) - before.cached  # tokens of the last answer, one position each
         positions, next_position = mrope_positions(
-            feed,
+            ids,
             [image.grid for image in images],
             self._manifest.special_tokens,
             self._manifest.geometry.vision.spatial_merge_size,
-            before.next_position - unfed,
+            before.next_position,
         )
-        hidden = self._prefill(Prompt(feed, positions, before.cached, embeddings), turn)
+        hidden = self._prefill(_prompt(before, ids, positions, embeddings, self._manifest), turn)
         if hidden is None:  # cancelled: slots written so far are overwritten by the next turn
             return Answer("", (), whole, before.next_position, "cancelled", turn.statistics())
 
@@ -230,6 +232,26 @@ class ChatSession:
         if count >= turn.max_tokens:
             return "length"
         return "context" if length > self._manifest.max_context else None
+
+
+def _prompt(
+    before: _Conversation,
+    ids: list[int],
+    positions: NDArray[np.int64],
+    images: list[Float32],
+    manifest: Manifest,
+) -> Prompt:
+    """What is not in the cache yet: the end of the last answer, as plain text, then the new turn."""
+    unfed = before.token_ids[before.cached :]
+    tail = np.arange(before.next_position - len(unfed), before.next_position)
+    is_image = placeholders(ids, manifest.special_tokens)
+    return Prompt(
+        token_ids=(*unfed, *ids),
+        positions=np.concatenate([np.broadcast_to(tail, (3, len(unfed))), positions], axis=1),
+        cache_position=before.cached,
+        is_image=np.concatenate([np.zeros(len(unfed), np.bool_), is_image]),
+        images=images,
+    )
 
 
 def _limited(image: ImageSettings, min_pixels: int | None, max_pixels: int | None) -> ImageSettings:
