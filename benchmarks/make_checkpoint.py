@@ -87,7 +87,9 @@ def main() -> None:
     parser.add_argument(
         "--tokenizer", type=Path, default=DEFAULT_TOKENIZER, help="folder with the tokenizer.json to copy"
     )
-    parser.add_argument("--shards", type=int, default=2, help="weight files (default 2, as on the hub)")
+    parser.add_argument(
+        "--shards", type=int, default=2, help="at most so many weight files (default 2, as on the hub)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     tokenizer = options.tokenizer / "tokenizer.json"

@@ -1,10 +1,12 @@
 """Every layout that a Qwen2-VL checkpoint comes in is read to the same tensors."""
 
+import gc
 import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -286,3 +288,20 @@ def test_extra_tensors_and_files_do_not_disturb(tmp_path: Path) -> None:
     save_file({"x": torch.ones(2)}, tmp_path / "optimizer.safetensors")
     (tmp_path / "pytorch_model.bin").write_bytes(b"old")
     assert open_checkpoint(str(tmp_path)).geometry == SMALL_GEOMETRY
+
+
+def test_reading_everything_takes_the_memory_of_one_tensor(tmp_path: Path) -> None:
+    """A memory map would grow to the size of the file here."""
+    text = replace(SMALL_GEOMETRY.text, num_layers=12, intermediate_size=8192)
+    geometry = write_checkpoint(tmp_path, replace(SMALL_GEOMETRY, text=text), dtype=torch.float32)
+    size = (tmp_path / "model.safetensors").stat().st_size
+    assert size > 100e6
+    checkpoint = open_checkpoint(str(tmp_path))
+    gc.collect()
+    process = psutil.Process()
+    before = process.memory_info().rss
+    most = 0
+    for name in expected_tensors(geometry):
+        checkpoint.tensor(name)
+        most = max(most, process.memory_info().rss)
+    assert most - before < size / 4
