@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pocketvl.export import estimate
+from pocketvl.export import estimate, pipeline
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.pipeline import Exporters, export_bundle
 from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
@@ -66,6 +66,20 @@ def test_the_bundle(model: Path, tmp_path: Path) -> None:
 
 def test_the_same_export_twice_is_the_same(model: Path, tmp_path: Path) -> None:
     assert export(model, tmp_path / "a") == export(model, tmp_path / "b")
+
+
+def test_a_large_export_runs_in_processes_of_its_own(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = export(model, tmp_path / "here")
+    monkeypatch.setattr(pipeline, "_ISOLATED_ABOVE", 0)
+    shares: list[float] = []
+    assert export(model, tmp_path / "apart", progress=lambda _, share: shares.append(share)) == here
+    assert shares == sorted(shares)
+    assert pipeline._VISION_END / 2 in shares
+    with pytest.raises(SpaceError, match="became full"):
+        export(model, tmp_path / "full", exporters=replace(QUICK, vision=exporters.full_disk))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["apart", "here", "models"]
 
 
 def test_options(model: Path, tmp_path: Path) -> None:

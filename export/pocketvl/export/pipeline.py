@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from shutil import copyfile
+from typing import Any, Protocol, TypeVar
 
 from pocketvl.export.bundle_writer import PartialBundle, partial_bundle
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
@@ -12,12 +13,15 @@ from pocketvl.export.component import Component, ExportSettings, Progress, Tenso
 from pocketvl.export.destination import check_destination
 from pocketvl.export.estimate import check_space, estimate_export
 from pocketvl.export.fitting import fit_image, fit_settings
+from pocketvl.export.isolated import run_isolated
 from pocketvl.export.text import export_text_decoder
 from pocketvl.export.vision import export_vision_encoder
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.geometry import ImageSettings
-from pocketvl.runtime.manifest import EmbeddingTable, LayerGroup, Manifest, Provenance
+from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, LayerGroup, Manifest, Provenance
+
+T = TypeVar("T")
 
 VisionExporter = Callable[[TensorSource, Recipe, ExportSettings, Path, Progress], Component]
 TextExporter = Callable[
@@ -26,8 +30,26 @@ TextExporter = Callable[
 ]
 
 _TOOLS = ("torch", "torchao", "executorch")
+# An export that needs more memory than this runs each component in a process of its own, so that the second
+# does not pile up on what the first left. A small one would only wait for two more interpreters.
+_ISOLATED_ABOVE = 2 * 10**9
 # Shares of the whole that the steps take, from a full-size export.
 _VISION_END, _TEXT_END = 0.4, 0.95
+
+
+class Runner(Protocol):
+    """Calls function(*arguments, progress), here or elsewhere."""
+
+    def __call__(self, function: Callable[..., T], arguments: tuple[Any, ...], progress: Progress) -> T: ...
+
+
+@dataclass(frozen=True)
+class Written:
+    """What the components of a bundle hold."""
+
+    entry_points: tuple[EntryPoint, ...]
+    layers: tuple[LayerGroup, ...]
+    table: EmbeddingTable
 
 
 def _ignore(*_: object) -> None:
@@ -69,43 +91,61 @@ def export_bundle(
     source = open_checkpoint(model)
     image = fit_image(source.image, source.geometry.vision, min_pixels, max_pixels)
     settings = fit_settings(settings, image, source.geometry)
-    warning = check_space(estimate_export(source.geometry, recipe), output)
+    estimate = estimate_export(source.geometry, recipe)
+    warning = check_space(estimate, output)
     if warning is not None:
         warn(warning)
+    run = run_isolated if estimate.memory > _ISOLATED_ABOVE else _run_here
     with partial_bundle(output, overwrite=overwrite) as partial:
-        manifest = _write(
-            partial, source, recipe, settings, image, command, progress, exporters or Exporters()
+        written = _write_components(
+            partial.folder, source, recipe, settings, progress, run, exporters or Exporters()
         )
+        _write_text_files(source, partial.folder)
+        progress("hashing", _TEXT_END)
+        manifest = _manifest(partial, source, recipe, settings, image, command, written)
         partial.complete(manifest)
     progress("done", 1.0)
     return manifest
 
 
-def _write(
+def _write_components(
+    folder: Path,
+    source: Checkpoint,
+    recipe: Recipe,
+    settings: ExportSettings,
+    progress: Progress,
+    run: Runner,
+    exporters: Exporters,
+) -> Written:
+    vision = run(exporters.vision, (source, recipe, settings, folder), _share(progress, 0.0, _VISION_END))
+    text, table, _ = run(
+        exporters.text,
+        (source, recipe, settings, source.special_tokens.eos, folder),
+        _share(progress, _VISION_END, _TEXT_END),
+    )
+    return Written((*vision.entry_points, *text.entry_points), (*vision.layers, *text.layers), table)
+
+
+def _write_text_files(source: Checkpoint, folder: Path) -> None:
+    copyfile(source.tokenizer_file, folder / names.TOKENIZER_FILE)
+    if source.chat_template is not None:
+        (folder / names.CHAT_TEMPLATE_FILE).write_text(source.chat_template, encoding="utf-8")
+
+
+def _manifest(
     partial: PartialBundle,
     source: Checkpoint,
     recipe: Recipe,
     settings: ExportSettings,
     image: ImageSettings,
     command: str,
-    progress: Progress,
-    exporters: Exporters,
+    written: Written,
 ) -> Manifest:
-    folder = partial.folder
-    vision = exporters.vision(source, recipe, settings, folder, _share(progress, 0.0, _VISION_END))
-    text, table, _ = exporters.text(
-        source, recipe, settings, source.special_tokens.eos, folder, _share(progress, _VISION_END, _TEXT_END)
-    )
-    copyfile(source.tokenizer_file, folder / names.TOKENIZER_FILE)
-    if source.chat_template is not None:
-        (folder / names.CHAT_TEMPLATE_FILE).write_text(source.chat_template, encoding="utf-8")
-    progress("hashing", _TEXT_END)
-    layers = (*vision.layers, *text.layers)
     return Manifest(
         schema_version=names.SCHEMA_VERSION,
         target=names.EXECUTORCH,
         recipe=recipe.name,
-        quantization_method=_method(recipe, layers),
+        quantization_method=recipe.method if any(group.bits < 32 for group in written.layers) else "none",
         geometry=source.geometry,
         special_tokens=source.special_tokens,
         image=image,
@@ -114,9 +154,9 @@ def _write(
         prefill_chunk=settings.prefill_chunk,
         chat=source.chat,
         sampling=source.sampling,
-        entry_points=(*vision.entry_points, *text.entry_points),
-        token_embedding=table,
-        layers=layers,
+        entry_points=written.entry_points,
+        token_embedding=written.table,
+        layers=written.layers,
         files=partial.records(),
         provenance=Provenance(
             source=source.name,
@@ -128,8 +168,8 @@ def _write(
     )
 
 
-def _method(recipe: Recipe, layers: tuple[LayerGroup, ...]) -> str:
-    return recipe.method if any(group.bits < 32 for group in layers) else "none"
+def _run_here(function: Callable[..., T], arguments: tuple[Any, ...], progress: Progress) -> T:
+    return function(*arguments, progress)
 
 
 def _share(progress: Progress, start: float, end: float) -> Progress:
