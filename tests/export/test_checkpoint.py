@@ -4,6 +4,7 @@ import gc
 import json
 import pickle
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
+from pocketvl.export.checkpoint.config import read_config
 from pocketvl.export.checkpoint.tensors import expected_tensors, stored_names
 from pocketvl.runtime.errors import CheckpointError
 from pocketvl.runtime.geometry import ImageSettings, SamplingDefaults
@@ -305,3 +307,51 @@ def test_reading_everything_takes_the_memory_of_one_tensor(tmp_path: Path) -> No
         checkpoint.tensor(name)
         most = max(most, process.memory_info().rss)
     assert most - before < size / 4
+
+
+def test_the_published_configs(tmp_path: Path) -> None:
+    """2B and 7B as the hub has them; the 7B's embeddings are not tied."""
+    rope = {"type": "mrope", "mrope_section": [16, 24, 24]}
+    shared = {
+        "model_type": "qwen2_vl",
+        "hidden_act": "silu",
+        "num_hidden_layers": 28,
+        "max_position_embeddings": 32768,
+        "rms_norm_eps": 1e-06,
+        "rope_theta": 1000000.0,
+        "rope_scaling": rope,
+        "sliding_window": 32768,
+        "use_sliding_window": False,
+    }
+    vision = {
+        "depth": 32,
+        "embed_dim": 1280,
+        "mlp_ratio": 4,
+        "num_heads": 16,
+        "in_chans": 3,
+        "patch_size": 14,
+    }
+    for hidden, ffn, heads, keys, vocabulary, tied in (
+        (1536, 8960, 12, 2, 151936, True),
+        (3584, 18944, 28, 4, 152064, False),
+    ):
+        config = shared | {
+            "hidden_size": hidden,
+            "intermediate_size": ffn,
+            "num_attention_heads": heads,
+            "num_key_value_heads": keys,
+            "vocab_size": vocabulary,
+            "tie_word_embeddings": tied,
+            "vision_config": vision | {"hidden_size": hidden},
+        }
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        read = read_config(tmp_path, has_lm_head=not tied)
+        text = read.geometry.text
+        assert (text.hidden_size, text.head_dim, text.vocab_size) == (hidden, 128, vocabulary)
+        assert text.tie_word_embeddings is tied
+        assert read.geometry.vision.output_size == hidden
+        assert read.geometry.vision.intermediate_size == 5120
+        assert (read.image_pad, read.video_pad) == (151655, 151656)
+        shapes = expected_tensors(read.geometry).values()
+        parameters = sum(prod(shape) for shape in shapes)
+        assert parameters == (2_208_985_600 if tied else 8_291_375_616)
