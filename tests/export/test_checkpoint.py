@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from pocketvl.export import tiny
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
 from pocketvl.export.checkpoint.config import read_config
 from pocketvl.export.checkpoint.tensors import expected_tensors, stored_names
@@ -355,3 +356,15 @@ def test_the_published_configs(tmp_path: Path) -> None:
         shapes = expected_tensors(read.geometry).values()
         parameters = sum(prod(shape) for shape in shapes)
         assert parameters == (2_208_985_600 if tied else 8_291_375_616)
+
+
+def test_tiny_is_the_shipped_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where a folder of that name is at hand; that one is ./tiny."""
+    write_checkpoint(tmp_path / "shipped")
+    write_checkpoint(tmp_path / "tiny", tied=False)
+    monkeypatch.setattr(tiny, "checkpoint_folder", lambda: tmp_path / "shipped")
+    monkeypatch.chdir(tmp_path)
+    checkpoint = open_checkpoint("tiny")
+    assert checkpoint.name == "tiny"
+    assert checkpoint.geometry.text.tie_word_embeddings
+    assert not open_checkpoint("./tiny").geometry.text.tie_word_embeddings

@@ -32,7 +32,8 @@ def run_isolated(function: Callable[..., T], arguments: tuple[Any, ...], progres
     note. Ctrl-C or any exception here ends the child at once.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", __name__],
+        # Libraries warn of their own deprecated calls, which no user can act on.
+        [sys.executable, "-W", "ignore", "-m", __name__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},

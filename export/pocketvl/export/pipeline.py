@@ -1,5 +1,6 @@
 """The whole export: checkpoint -> graphs -> artifacts -> bundle."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -169,7 +170,10 @@ def _manifest(
 
 
 def _run_here(function: Callable[..., T], arguments: tuple[Any, ...], progress: Progress) -> T:
-    return function(*arguments, progress)
+    with warnings.catch_warnings():
+        # Libraries warn of their own deprecated calls, which no user can act on.
+        warnings.simplefilter("ignore")
+        return function(*arguments, progress)
 
 
 def _share(progress: Progress, start: float, end: float) -> Progress:
