@@ -85,6 +85,7 @@ def test_other_models(folder: Path, model_type: str | None, said: str) -> None:
         ({"vision_config": {"hidden_size": 64}}, "vision output size 64"),
         ({"vision_config": {"hidden_size": 96, "hidden_act": "silu"}}, "'quick_gelu' only"),
         ({"vision_config": {"hidden_size": 96, "mlp_ratio": 1e308}}, "mlp_ratio"),
+        ({"vision_config": {"embed_dim": 10**400}}, "'embed_dim' must be a whole number"),
         ({"rope_theta": 10**400}, "'rope_theta' must be a number"),
         ({"tie_word_embeddings": "yes"}, "true or false"),
         ({"tie_word_embeddings": False}, "lacks the tensor lm_head.weight of shape [384, 96]"),

@@ -1,6 +1,7 @@
 """JSON to frozen dataclasses and back, refusing unknown keys, missing keys and wrong types."""
 
 import dataclasses
+import math
 import types
 import typing
 from typing import Any, TypeVar
@@ -57,11 +58,22 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         }
     if dataclasses.is_dataclass(hint):
         return from_json(typing.cast(type, hint), value, where)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if hint is float and type(value) in (int, float):
+        return _finite(value, where)
     if type(value) is not hint:
         raise ManifestError(f"{where} must be {hint.__name__}, not {_kind(value)}.")
     return value
+
+
+def _finite(value: float, where: str) -> float:
+    """JSON has integers beyond any float, and Python reads NaN and Infinity in it."""
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ManifestError(f"{where} must be a finite number.")
+    return number
 
 
 def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:

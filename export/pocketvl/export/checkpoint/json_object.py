@@ -9,6 +9,9 @@ from typing import Any
 
 from pocketvl.runtime.errors import CheckpointError
 
+# Beyond any size or id; JSON knows numbers of thousands of digits.
+_LARGEST = 1 << 40
+
 
 @dataclass(frozen=True)
 class JsonObject:
@@ -26,7 +29,7 @@ class JsonObject:
 
     def integer(self, key: str, default: int | None = None) -> int:
         value = self._value(key, default)
-        if type(value) is not int:
+        if type(value) is not int or abs(value) > _LARGEST:
             raise self._wrong(key, "a whole number")
         return value
 
@@ -52,7 +55,7 @@ class JsonObject:
         """A list of whole numbers; a single one counts as a list of one."""
         value = self._value(key, default)
         items = tuple(value) if isinstance(value, (list, tuple)) else (value,)
-        if not items or any(type(item) is not int for item in items):
+        if not items or any(type(item) is not int or abs(item) > _LARGEST for item in items):
             raise self._wrong(key, "a whole number or a list of them")
         return items
 
