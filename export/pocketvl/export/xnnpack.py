@@ -1,9 +1,14 @@
-"""Traced graphs become one .pte file whose arithmetic runs in XNNPACK."""
+"""Traced graphs become one .pte file whose arithmetic runs in XNNPACK.
 
+What lowering costs and why it is done in these steps: docs/decisions/0001-xnnpack-partitioning.md.
+"""
+
+import operator
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch.export import ExportedProgram
 
 
@@ -12,16 +17,55 @@ def load_custom_ops() -> None:
     import executorch.extension.llm.custom_ops.custom_ops  # noqa: F401  registers on import
 
 
-def lower(programs: Mapping[str, ExportedProgram], constant_methods: Mapping[str, Any], path: Path) -> None:
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge_transform_and_lower
+def lower(programs: dict[str, ExportedProgram], constant_methods: Mapping[str, Any], path: Path) -> None:
+    """Write a .pte file with a method per program and one per constant.
 
-    edge = to_edge_transform_and_lower(
-        dict(programs),
-        partitioner=[XnnpackPartitioner()],
-        constant_methods=dict(constant_methods),
-        compile_config=EdgeCompileConfig(_check_ir_validity=False),
-    )
-    program = edge.to_executorch(ExecutorchBackendConfig())
+    Takes the programs out of the dictionary: weights are let go of as soon as their method is lowered.
+    """
+    from executorch.exir import EdgeCompileConfig, EdgeProgramManager, ExecutorchBackendConfig
+
+    lowered = {}
+    for name in list(programs):
+        lowered[name] = _lower_one(programs.pop(name))
+    manager = EdgeProgramManager(lowered, dict(constant_methods), EdgeCompileConfig(_check_ir_validity=False))
+    del lowered
+    executable = manager.to_executorch(ExecutorchBackendConfig())
     with path.open("wb") as file:
-        program.write_to_file(file)
+        executable.write_to_file(file)
+
+
+def _lower_one(program: ExportedProgram) -> ExportedProgram:
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import EdgeCompileConfig, to_edge
+    from executorch.exir.backend.backend_api import to_backend
+
+    program = program.run_decompositions({})
+    _share_quantized_inputs(program)
+    config = EdgeCompileConfig(preserve_ops=[torch.ops.aten.linear.default], _check_ir_validity=False)
+    edge = to_edge(program, compile_config=config).exported_program()
+    del program
+    # One partition after the other; given several programs at once, ExecuTorch copies all weights first.
+    result: ExportedProgram = to_backend(edge, XnnpackPartitioner())
+    return result
+
+
+def _share_quantized_inputs(program: ExportedProgram) -> None:
+    """Let linear layers with the same input share its quantization; tracing writes one for each of them."""
+    graph = program.graph
+    seen: dict[tuple[Any, ...], torch.fx.Node] = {}
+    for node in list(graph.nodes):
+        if node.op != "call_function" or not _is_quantization(node):
+            continue
+        key = (node.target, repr(node.args), repr(node.kwargs))
+        first = seen.setdefault(key, node)
+        if first is not node:
+            node.replace_all_uses_with(first)
+            graph.erase_node(node)
+    program.graph_module.recompile()
+
+
+def _is_quantization(node: torch.fx.Node) -> bool:
+    if node.target is operator.getitem:
+        source = node.args[0]
+        return isinstance(source, torch.fx.Node) and _is_quantization(source)
+    return getattr(node.target, "namespace", "") == "torchao"

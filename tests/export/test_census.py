@@ -1,0 +1,117 @@
+"""The census must fail whenever a written file does not hold what the recipe names."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from pocketvl.export.census import Expected, census, expected
+from pocketvl.export.graphs.leaf import Linear, Part
+from pocketvl.export.weights import fill
+from pocketvl.export.xnnpack import lower
+from pocketvl.quant.recipe import Bits, Recipe, Rule
+from pocketvl.runtime.errors import CensusError, ExportError
+from pocketvl.runtime.manifest import LayerGroup
+from tests.support.checkpoints import SMALL_GEOMETRY
+from tests.support.random_source import RandomSource
+
+INT4, INT8, FLOAT = Bits(4, 32), Bits(8), Bits(32)
+
+
+class TwoLinears(nn.Module):
+    """The first block's two linear layers around a gate, with the bits of the caller's choice."""
+
+    def __init__(self, first: Bits, second: Bits, seed: int = 0) -> None:
+        super().__init__()
+        vision = SMALL_GEOMETRY.vision
+        wide, narrow = vision.intermediate_size, vision.hidden_size
+        block = "vision_encoder.blocks.0"
+        fc1, fc2 = (
+            Part(f"{block}.fc{n}", f"visual.blocks.0.mlp.fc{n}", wide if n == 1 else narrow) for n in (1, 2)
+        )
+        self.first = Linear((fc1,), narrow, True, first)
+        self.second = Linear((fc2,), wide, True, second)
+        recipe = Recipe("test", "rtn", (Rule("*", INT8),))
+        fill(self, RandomSource(SMALL_GEOMETRY, seed), recipe)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(torch.sigmoid(self.first(x)))
+
+
+def traced(graph: nn.Module) -> torch.export.ExportedProgram:
+    rows = torch.export.Dim("rows", min=1, max=8)
+    with torch.no_grad():
+        return torch.export.export(graph, (torch.zeros(2, 64),), dynamic_shapes=({0: rows},), strict=False)
+
+
+def written(graph: nn.Module, folder: Path) -> Path:
+    path = folder / "graph.pte"
+    lower({"run": traced(graph)}, {}, path)
+    return path
+
+
+def test_counts_layers_and_stored_bytes(tmp_path: Path) -> None:
+    graph = TwoLinears(INT4, INT8)
+    wanted = expected(graph)
+    size = 64 * 128
+    assert census(written(graph, tmp_path), {"run": wanted}) == (
+        LayerGroup("run", 4, 32, 1, size, size // 2 + size // 32 * 2),
+        LayerGroup("run", 8, None, 1, size, size + 64 * 4),
+    )
+
+
+@pytest.fixture(scope="module")
+def int8_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(TwoLinears(INT8, INT8), tmp_path_factory.mktemp("int8"))
+
+
+@pytest.mark.parametrize("planned", [INT4, Bits(4, 64), FLOAT])
+def test_other_bits_than_planned_fail(int8_file: Path, planned: Bits) -> None:
+    with pytest.raises(CensusError, match=r"blocks\.0\.fc1"):
+        census(int8_file, {"run": expected(TwoLinears(planned, INT8))})
+
+
+def test_other_integers_fail(int8_file: Path) -> None:
+    with pytest.raises(CensusError, match="is in no XNNPACK graph"):
+        census(int8_file, {"run": expected(TwoLinears(INT8, INT8, seed=1))})
+
+
+def test_other_scales_fail(int8_file: Path) -> None:
+    first, second = expected(TwoLinears(INT8, INT8))
+    other = Expected(first.layers, first.shape, first.bits, first.weight_key, "scale_" + "0" * 64)
+    with pytest.raises(CensusError, match="was lowered as"):
+        census(int8_file, {"run": (other, second)})
+
+
+def test_a_quantized_layer_that_nobody_planned_fails(int8_file: Path) -> None:
+    with pytest.raises(CensusError, match="2 quantized linear kernels where the recipe makes 1"):
+        census(int8_file, {"run": expected(TwoLinears(INT8, INT8))[:1]})
+
+
+def test_a_missing_method_fails(int8_file: Path) -> None:
+    with pytest.raises(CensusError, match="no method walk"):
+        census(int8_file, {"walk": ()})
+
+
+def without_partitioner(path: Path, program: torch.export.ExportedProgram) -> None:
+    from executorch.exir import EdgeCompileConfig, to_edge
+
+    edge = to_edge({"run": program}, compile_config=EdgeCompileConfig(_check_ir_validity=False))
+    with path.open("wb") as file:
+        edge.to_executorch().write_to_file(file)
+
+
+def test_layers_outside_the_delegate_fail(tmp_path: Path) -> None:
+    graph = TwoLinears(FLOAT, FLOAT)
+    path = tmp_path / "graph.pte"
+    without_partitioner(path, traced(graph))
+    with pytest.raises(CensusError, match=r"fc1.*outside the delegates run aten::"):
+        census(path, {"run": expected(graph)})
+
+
+def test_not_a_program(tmp_path: Path) -> None:
+    path = tmp_path / "graph.pte"
+    path.write_bytes(b"\0" * 100)
+    with pytest.raises(ExportError, match="not an ExecuTorch program"):
+        census(path, {})

@@ -1,0 +1,134 @@
+"""Weights in a graph are the quantizer's integers, untouched."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+
+from pocketvl.export.census import stored_scales, stored_weights
+from pocketvl.export.graphs.leaf import Linear, Part, joined_linears
+from pocketvl.export.graphs.lm_head import LMHead
+from pocketvl.export.graphs.text_decoder import TextDecoder
+from pocketvl.export.weights import fill, to_torchao
+from pocketvl.quant.quantize import quantize_linear
+from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
+from pocketvl.runtime.errors import CheckpointError
+from tests.support.checkpoints import SMALL_GEOMETRY
+from tests.support.random_source import RandomSource
+
+
+@pytest.mark.parametrize("bits", [Bits(8), Bits(4, 32), Bits(4, 64)])
+def test_torchao_holds_these_very_integers_and_scales(bits: Bits) -> None:
+    quantized = quantize_linear(torch.randn(6, 128), bits, "rtn", "x")
+    tensor = to_torchao(quantized)
+    assert tensor.shape == (6, 128)
+    assert tensor.qdata.data_ptr() == quantized.integers.ctypes.data
+    assert tensor.scale.data_ptr() == quantized.scales.ctypes.data
+    assert np.array_equal(tensor.dequantize().numpy(), quantized.dequantize())
+
+
+def test_torchao_itself_would_make_the_same_kind_of_tensor() -> None:
+    from torchao.quantization import Int8DynamicActivationIntxWeightConfig, MappingType, PerGroup, quantize_
+
+    plain = torch.nn.Sequential(torch.nn.Linear(64, 4))
+    config = Int8DynamicActivationIntxWeightConfig(
+        weight_dtype=torch.int4, weight_granularity=PerGroup(32), weight_mapping_type=MappingType.SYMMETRIC
+    )
+    quantize_(plain, config)
+    theirs = plain[0].weight
+    ours = to_torchao(quantize_linear(torch.randn(4, 64), Bits(4, 32), "rtn", "x"))
+    assert type(ours) is type(theirs)
+    for name in ("target_dtype", "dtype", "activation_quantization"):
+        assert getattr(ours, name) == getattr(theirs, name)
+    assert tuple(ours.block_size) == tuple(theirs.block_size)
+    assert ours.zero_point.dtype == theirs.zero_point.dtype
+    assert not theirs.zero_point.any()
+
+
+def test_a_linear_layer_computes_with_its_quantized_weight() -> None:
+    source = RandomSource(SMALL_GEOMETRY)
+    part = Part("layer", "visual.blocks.0.mlp.fc1", 128)
+    leaf = Linear((part,), 64, True, Bits(4, 32))
+    fill(leaf, source, named_recipe("int4"))
+    x = torch.randn(3, 64)
+    quantized = quantize_linear(source.tensor(f"{part.source}.weight"), Bits(4, 32), "rtn", "layer")
+    wanted = x @ torch.from_numpy(quantized.dequantize()).T + source.tensor(f"{part.source}.bias")
+    assert (leaf(x) - wanted).abs().max() < 0.02  # the input has 8 bits
+
+
+def test_joined_layers_keep_the_rows_of_each() -> None:
+    source = RandomSource(SMALL_GEOMETRY)
+    parts = tuple(Part(n, f"model.layers.0.mlp.{n}", 160) for n in ("gate_proj", "up_proj"))
+    same = joined_linears(parts, 96, False, Recipe("r", "rtn", (Rule("*", Bits(8)),)))
+    assert [leaf.out_features for leaf in same] == [320]
+    fill(same, source, named_recipe("int8"))
+    rows = [quantize_linear(source.tensor(f"{p.source}.weight"), Bits(8), "rtn", "x").integers for p in parts]
+    assert np.array_equal(same[0].weight.qdata.numpy(), np.concatenate(rows))
+    rules = (Rule("gate_proj", Bits(4, 32)), Rule("*", Bits(8)))
+    apart = joined_linears(parts, 96, False, Recipe("r", "rtn", rules))
+    assert [leaf.bits.bits for leaf in apart] == [4, 8]
+
+
+def test_stored_bytes_are_nibbles_low_first() -> None:
+    integers = np.array([[-8, 7, 0, 1]], np.int8)
+    assert stored_weights(integers, 4).tolist() == [[0xF0, 0x98]]
+    assert stored_weights(integers, 8).tolist() == [[248, 7, 0, 1]]
+    assert stored_scales(np.array([[1.5]], np.float32), 4).tolist() == [[0x3FC0]]
+
+
+@dataclass
+class Watched:
+    """A source that counts how many of its float tensors are alive at once."""
+
+    inner: RandomSource
+    read: list[str] = field(default_factory=list)
+
+    @property
+    def geometry(self):
+        return self.inner.geometry
+
+    def tensor(self, name: str) -> torch.Tensor:
+        self.read.append(name)
+        return self.inner.tensor(name)
+
+
+def test_every_tensor_of_the_decoder_is_read_once() -> None:
+    source = Watched(RandomSource(SMALL_GEOMETRY))
+    recipe = named_recipe("int4")
+    fill(TextDecoder(SMALL_GEOMETRY.text, recipe, 8), source, recipe)
+    fill(LMHead(SMALL_GEOMETRY.text, recipe), source, recipe)
+    wanted = [name for name in source.inner.names() if name.startswith("model.") and "embed" not in name]
+    assert sorted(source.read) == sorted([*wanted, "lm_head.weight"])
+
+
+@dataclass
+class Broken:
+    """One tensor is not what the config says."""
+
+    geometry = SMALL_GEOMETRY
+    name: str
+    value: torch.Tensor
+
+    def tensor(self, name: str) -> torch.Tensor:
+        return self.value if name == self.name else RandomSource(SMALL_GEOMETRY).tensor(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("model.layers.1.mlp.up_proj.weight", (160, 64)),
+        ("model.layers.0.self_attn.q_proj.bias", (95,)),
+        ("model.norm.weight", (1,)),
+    ],
+)
+def test_wrong_shapes_and_values_name_the_tensor(name: str, shape: tuple[int, ...]) -> None:
+    recipe = named_recipe("int4")
+    decoder = TextDecoder(SMALL_GEOMETRY.text, recipe, 8)
+    with pytest.raises(CheckpointError, match=name.removesuffix(".weight").removesuffix(".bias")):
+        fill(decoder, Broken(name, torch.ones(shape)), recipe)
+    nan = RandomSource(SMALL_GEOMETRY).tensor(name)
+    nan.view(-1)[3] = torch.nan
+    layer = "up_proj" if "up_proj" in name else name
+    with pytest.raises(CheckpointError, match=f"{layer}.*NaN"):
+        fill(TextDecoder(SMALL_GEOMETRY.text, recipe, 8), Broken(name, nan), recipe)
