@@ -145,7 +145,12 @@ class Batches:
         drawn = make_drawn(task, index, split, size)
         images = drawn.images
         text_first = not plain and rng.random() < 0.08
-        for turn, asked in enumerate(drawn.asked[:turns]):
+        questions = drawn.asked
+        aside = not plain and task in ("colour", "point") and rng.random() < 0.3
+        if aside:
+            # Questions that are no task of their own, such as a shape's kind, teach what the tasks build on.
+            questions = questions[1:]
+        for turn, asked in enumerate(questions[:turns]):
             sample.add_text(self.encode("<|im_start|>user\n"))
             if text_first:
                 sample.add_text(self.encode(asked.question))
@@ -156,7 +161,7 @@ class Batches:
             if not text_first:
                 sample.add_text(self.encode(asked.question))
             images, text_first = (), False
-            self._answer(sample, task if turn == 0 else "later", asked)
+            self._answer(sample, task if turn == 0 and not aside else "later", asked)
         if turns > 1 and len(drawn.images) == 1 and task == "read" and rng.random() < 0.5:
             # A new picture in a later turn: the answer must come from the new one.
             other = make_drawn(task, index + (1 << 40), split, size)

@@ -148,7 +148,7 @@ def model_config() -> dict[str, Any]:
             "max_position_embeddings": 4096,
             "rms_norm_eps": 1e-6,
             # Angles of a small picture must differ visibly within the few frequencies that a head of 32 has.
-            "rope_theta": 100.0,
+            "rope_theta": 10.0,
             "rope_scaling": {"type": "mrope", "mrope_section": [4, 6, 6]},
             "bos_token_id": ids["<|endoftext|>"],
             "eos_token_id": ids["<|im_end|>"],

@@ -6,6 +6,7 @@ import functools
 import random
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 RGB = tuple[int, int, int]
@@ -19,13 +20,10 @@ COLOURS: dict[str, RGB] = {
     "pink": (250, 120, 190),
 }
 KINDS = ("circle", "square", "triangle", "cross")
-PAPERS: tuple[RGB, ...] = (
-    (255, 255, 255),
-    (240, 240, 240),
-    (225, 235, 245),
-    (245, 235, 220),
-    (205, 205, 205),
-)
+# Brightness of the paper's middle.
+PAPERS = (225, 218, 210)
+DARK_PAPERS = (35, 45)
+_SHADE = 60
 LIGHT: tuple[RGB, ...] = ((255, 255, 255), (255, 245, 200), (220, 240, 255), (225, 255, 225))
 DARK: tuple[RGB, ...] = ((0, 0, 0), (30, 30, 110), (110, 15, 15), (10, 80, 40), (70, 20, 90))
 _BAR_COLOURS: tuple[RGB, ...] = tuple(COLOURS[name] for name in ("red", "green", "blue", "black"))
@@ -48,9 +46,26 @@ def font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)
 
 
-def draw_shapes(width: int, height: int, paper: RGB, shapes: tuple[Shape, ...]) -> Image.Image:
-    """A picture of the shapes on plain paper."""
-    image = Image.new("RGB", (width, height), paper)
+@functools.lru_cache(maxsize=512)
+def _shaded(width: int, height: int, level: int) -> Image.Image:
+    pixels = np.full((height, width, 3), level, np.float32)
+    pixels[:, :, 0] += _SHADE * (0.5 - np.linspace(0, 1, width, dtype=np.float32))
+    pixels[:, :, 2] += _SHADE * (0.5 - np.linspace(0, 1, height, dtype=np.float32))[:, None]
+    return Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))
+
+
+def blank(width: int, height: int, level: int) -> Image.Image:
+    """Paper whose red fades from left to right and whose blue fades from top to bottom.
+
+    This family's vision encoder has no absolute positions and attends to all patches alike: on plain paper
+    nothing would tell it left from right, and only the decoder could find out, slowly.
+    """
+    return _shaded(width, height, level).copy()
+
+
+def draw_shapes(width: int, height: int, paper: int, shapes: tuple[Shape, ...]) -> Image.Image:
+    """A picture of the shapes on blank paper."""
+    image = blank(width, height, paper)
     pen = ImageDraw.Draw(image)
     for shape in shapes:
         _draw_shape(pen, shape)
@@ -75,10 +90,10 @@ def _draw_shape(pen: ImageDraw.ImageDraw, shape: Shape) -> None:
 
 
 def draw_text(rng: random.Random, width: int, height: int, text: str) -> Image.Image:
-    """A picture of one line of large text, somewhere on plain paper."""
-    light, dark = rng.choice(LIGHT), rng.choice(DARK)
-    paper, ink = (light, dark) if rng.random() < 0.7 else (dark, light)
-    image = Image.new("RGB", (width, height), paper)
+    """A picture of one line of large text, somewhere on blank paper."""
+    on_light = rng.random() < 0.7
+    ink = rng.choice(DARK if on_light else LIGHT)
+    image = blank(width, height, rng.choice(PAPERS if on_light else DARK_PAPERS))
     pen = ImageDraw.Draw(image)
     size = rng.randint(28, 44)
     left, top, right, bottom = font(size).getbbox(text, stroke_width=1)
@@ -96,13 +111,13 @@ def draw_bars(
     rng: random.Random, width: int, height: int, labels: str, values: list[int], most: int
 ) -> Image.Image:
     """A picture of a bar chart: a line for every whole value up to ``most``, a letter under every bar."""
-    image = Image.new("RGB", (width, height), rng.choice(PAPERS[:4]))
+    image = blank(width, height, rng.choice(PAPERS))
     pen = ImageDraw.Draw(image)
     foot = 18
     step = (height - foot - 4) // most
     base = height - foot
     for value in range(1, most + 1):
-        pen.line((2, base - value * step, width - 3, base - value * step), fill=(170, 170, 170))
+        pen.line((2, base - value * step, width - 3, base - value * step), fill=(140, 140, 140))
     pen.line((2, base, width - 3, base), fill=(0, 0, 0))
     pitch = (width - 8) / len(values)
     thick = round(pitch * rng.uniform(0.45, 0.7))

@@ -76,6 +76,9 @@ def _draw_size(rng: random.Random, task: str) -> Size:
 
 def _text(rng: random.Random, split: Split) -> str:
     share = rng.random()
+    if split == "train" and rng.random() < 0.25:
+        # Single signs are where reading starts.
+        return rng.choice(string.ascii_uppercase + string.digits)
     if share < 0.5:
         return str(rng.randint(0, 10 ** rng.randint(1, 3) - 1))
     if share < 0.8:
@@ -101,6 +104,7 @@ def _about_shapes(rng: random.Random, shapes: tuple[Shape, ...], size: Size, fir
             box = box_of(shape, *size)
             questions.append(("colour", Asked(f"What colour is the {shape.kind}?", shape.colour)))
             questions.append(("point", Asked(f"Where is the {shape.kind}?", box_text(box), box)))
+            questions.append(("kind", Asked(f"Which shape is {shape.colour}?", shape.kind)))
     rng.shuffle(questions)
     head = next(place for place, (task, _) in enumerate(questions) if task == first)
     questions.insert(0, questions.pop(head))
