@@ -35,9 +35,10 @@ def lower(programs: dict[str, ExportedProgram], constant_methods: Mapping[str, A
 
 
 def _lower_one(program: ExportedProgram) -> ExportedProgram:
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import EdgeCompileConfig, to_edge
     from executorch.exir.backend.backend_api import to_backend
+
+    from pocketvl.export.level_partitioner import LevelPartitioner
 
     program = program.run_decompositions({})
     _share_quantized_inputs(program)
@@ -45,7 +46,7 @@ def _lower_one(program: ExportedProgram) -> ExportedProgram:
     edge = to_edge(program, compile_config=config).exported_program()
     del program
     # One partition after the other; given several programs at once, ExecuTorch copies all weights first.
-    result: ExportedProgram = to_backend(edge, XnnpackPartitioner())
+    result: ExportedProgram = to_backend(edge, LevelPartitioner())
     return result
 
 

@@ -39,7 +39,9 @@ class TextDecoder(nn.Module):
         start = cache_position[0].item()
         torch._check(start >= 0)  # type: ignore[no-untyped-call]
         torch._check(start + embeddings.shape[1] <= self.max_context)  # type: ignore[no-untyped-call]
-        cos, sin = rope_cos[None, :, None], rope_sin[None, :, None]  # (1, S, 1, head_dim): one for all heads
+        # (1, S, 1, head_dim): one for all heads. XNNPACK runs a view; an index would stay outside of it.
+        cos = rope_cos.view(1, -1, 1, rope_cos.shape[-1])
+        sin = rope_sin.view(1, -1, 1, rope_sin.shape[-1])
         hidden = embeddings
         for layer in self.layers:
             hidden = layer(hidden, cos, sin, start)
