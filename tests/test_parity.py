@@ -85,7 +85,7 @@ def test_greedy_answers_and_logits_equal_the_reference(case: Case, name: str) ->
         assert answer.prompt_token_ids == prompt
         assert answer.token_ids == expected
         answers.append(tuple(token for token in expected if token not in eos))
-    forced = expected[: min(len(expected), 40) - 1]
+    forced = case.reference.forceable(expected)[:39]
     value = Components(case.bundle, case.engine).logits(prompt, forced, images)
     wanted = case.reference.logits((*prompt, *forced), images, len(forced) + 1)
     assert value.shape == wanted.shape

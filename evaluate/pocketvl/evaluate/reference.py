@@ -101,6 +101,10 @@ class Reference:
         )
         return tuple(output[0, len(ids) :].tolist())
 
+    def forceable(self, answer: tuple[int, ...]) -> tuple[int, ...]:
+        """The answer before a generated placeholder, which transformers would take for another picture."""
+        return answer[: answer.index(self._image_pad)] if self._image_pad in answer else answer
+
     @torch.no_grad()
     def logits(self, ids: tuple[int, ...], images: tuple[Image.Image, ...], last: int) -> Float32:
         """Teacher-forced logits of the last `last` tokens, float32 (last, vocab_size)."""

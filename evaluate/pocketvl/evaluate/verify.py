@@ -113,8 +113,9 @@ def _compare(
         eos = bundle.manifest.special_tokens.eos
         answers.append(tuple(token for token in expected if token not in eos))
     yield Check("answers", talk.name, "same tokens", same / total, limits.same_tokens, at_least=True)
-    value = components.logits(prompt, expected[:-1], images)
-    wanted = reference.logits((*prompt, *expected[:-1]), images, len(expected))
+    forced = reference.forceable(expected)[:-1]
+    value = components.logits(prompt, forced, images)
+    wanted = reference.logits((*prompt, *forced), images, len(forced) + 1)
     yield Check(
         "text_decoder",
         talk.name,

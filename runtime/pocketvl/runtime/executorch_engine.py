@@ -31,8 +31,7 @@ class ExecuTorchEngine:
         self._vision = bundle.manifest.entries(names.VISION_ENCODER)
         self._decoder = bundle.manifest.entries(names.TEXT_DECODER)[0]
         self._lm_head = bundle.manifest.entries(names.LM_HEAD)[0]
-        self._programs: dict[str, Any] = {}
-        self._methods: dict[tuple[str, str], Any] = {}
+        self._files: dict[str, _LoadedFile] = {}
         self._runtime = _import_runtime()
         if threads is not None:
             set_threads(self._runtime, threads)
@@ -85,46 +84,57 @@ class ExecuTorchEngine:
         return logits
 
     def release_vision(self) -> None:
-        self._release({entry.file for entry in self._vision})
+        for entry in self._vision:
+            self._files.pop(entry.file, None)
 
     def close(self) -> None:
-        self._release(set(self._programs))
-
-    def _release(self, files: set[str]) -> None:
-        # Methods first: each points into its program.
-        for key in [key for key in self._methods if key[0] in files]:
-            del self._methods[key]
-        for file in files:
-            self._programs.pop(file, None)
+        self._files.clear()
 
     def _call(self, entry: EntryPoint, inputs: tuple[NDArray[Any], ...]) -> Float32:
+        file = self._files.get(entry.file)
+        if file is None:
+            file = self._files[entry.file] = _LoadedFile(self._runtime, self._bundle.path(entry.file))
+        return file.run(entry.method, inputs)
+
+
+class _LoadedFile:
+    """One .pte file; a method is loaded when it first runs.
+
+    A Module of ExecuTorch, not a Program: methods of a Program share their memory, so that lm_head would
+    write over the decoder's KV cache.
+    """
+
+    def __init__(self, runtime: Any, path: Path) -> None:
+        self._path = path
+        self._loaded: set[str] = set()
+        with captured_stderr() as native_log:
+            try:
+                self._module = runtime._load_for_executorch(str(path))
+            except RuntimeError as error:
+                raise EngineError(f"ExecuTorch cannot load {path}: {error}. {native_log()}".strip()) from None
+
+    def run(self, method: str, inputs: tuple[NDArray[Any], ...]) -> Float32:
         import torch
 
-        method = self._method(entry)
         # Non-contiguous inputs are silently wrong in ExecuTorch (pytorch/executorch#18562).
         tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in inputs]
         try:
-            # Outputs alias the method's own buffers unless they are cloned.
-            outputs = method.call(tensors, clone_outputs=True)
+            if method in self._loaded:
+                return self._execute(method, tensors)
+            with captured_stderr():  # loading talks about the processor
+                result = self._execute(method, tensors)
         except RuntimeError as error:
-            raise EngineError(f"{entry.method} of {entry.file} failed in ExecuTorch: {error}.") from None
-        result: Float32 = outputs[0].numpy()
+            raise EngineError(
+                f"{method} of {self._path} failed in ExecuTorch ({error}); run `pocketvl inspect --check` on"
+                " the bundle."
+            ) from None
+        self._loaded.add(method)
         return result
 
-    def _method(self, entry: EntryPoint) -> Any:
-        key = (entry.file, entry.method)
-        if key not in self._methods:
-            path = self._bundle.path(entry.file)
-            with captured_stderr() as native_log:
-                try:
-                    if entry.file not in self._programs:
-                        self._programs[entry.file] = self._runtime._load_program(str(path))
-                    self._methods[key] = self._programs[entry.file].load_method(entry.method)
-                except RuntimeError as error:
-                    raise EngineError(
-                        f"ExecuTorch cannot load {entry.method} of {path}: {error}. {native_log().strip()}"
-                    ) from None
-        return self._methods[key]
+    def _execute(self, method: str, tensors: list[Any]) -> Float32:
+        # Outputs alias the method's own buffers unless they are cloned.
+        output: Float32 = self._module.run_method(method, tensors, clone_outputs=True)[0].numpy()
+        return output
 
 
 def set_threads(runtime: Any, threads: int) -> None:
