@@ -139,7 +139,8 @@ def test_mistakes_get_a_sentence_and_a_status(
 def png_header(width: int, height: int) -> bytes:
     """A PNG that claims a size and holds nothing."""
     chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    header = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return header + struct.pack(">I", 100) + b"IDAT"
 
 
 BAD_PICTURES = {

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pocketvl.cli.console import megabytes, out, progress_bar
+from pocketvl.cli.console import megabytes, note, out, progress_bar
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import MissingExtraError, UsageError
 from pocketvl.runtime.manifest import Manifest
@@ -61,8 +61,9 @@ def export(
             min_pixels=min_pixels,
             max_pixels=max_pixels,
             overwrite=overwrite,
-            command=shlex.join(["pocketvl", *sys.argv[1:]]),
+            command=_command(sys.argv[1:]),
             progress=progress,
+            warn=note,
         )
     _report(manifest, output)
 
@@ -75,6 +76,13 @@ def parse_buckets(text: str) -> tuple[int, ...]:
         raise UsageError(
             f"--buckets {text!r} must be numbers with commas between, such as 256,1024."
         ) from None
+
+
+def _command(words: list[str]) -> str:
+    """The call as the manifest records it, without this machine's folders."""
+    return shlex.join(
+        ["pocketvl", *(Path(word).name if Path(word).is_absolute() else word for word in words)]
+    )
 
 
 def _check_targets(targets: list[str]) -> None:

@@ -16,6 +16,7 @@ from pocketvl.cli.export import export
 from pocketvl.cli.inspect import inspect
 from pocketvl.cli.verify import verify
 from pocketvl.runtime.errors import PocketVLError
+from pocketvl.runtime.quiet import quiet_libraries
 
 app = typer.Typer(
     name="pocketvl",
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
+    if not debug:
+        quiet_libraries()
     try:
         app([word for word in words if word != "--debug"])
     except PocketVLError as failure:

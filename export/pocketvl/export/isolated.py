@@ -19,6 +19,7 @@ from contextlib import suppress
 from typing import IO, Any, TypeVar
 
 from pocketvl.runtime.errors import ExportError, PocketVLError
+from pocketvl.runtime.quiet import quiet_libraries
 
 T = TypeVar("T")
 Report = Callable[[str, float], None]
@@ -32,8 +33,7 @@ def run_isolated(function: Callable[..., T], arguments: tuple[Any, ...], progres
     note. Ctrl-C or any exception here ends the child at once.
     """
     process = subprocess.Popen(
-        # Libraries warn of their own deprecated calls, which no user can act on.
-        [sys.executable, "-W", "ignore", "-m", __name__],
+        [sys.executable, "-m", __name__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
@@ -109,4 +109,5 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
+    quiet_libraries()
     _main()
