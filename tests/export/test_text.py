@@ -1,5 +1,6 @@
 """The exported decoder against transformers' own, run by ExecuTorch from the written file."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLTextConfi
 from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VLTextModel
 
 from pocketvl.export.component import Component, ExportSettings
+from pocketvl.export.pte import read_pte
 from pocketvl.export.text import export_text_decoder
 from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
 from pocketvl.runtime.embedding import EmbeddingMap
@@ -182,6 +184,28 @@ def test_layer_groups_tell_stored_bytes(quantized: Any) -> None:
         assert (decoder.bits, decoder.group_size) == (4, 32)
         assert decoder.bytes == per_layer // 2 + per_layer // 32 * 2
     assert (head.component, head.layers, head.parameters) == ("lm_head", 1, 300 * 128)
+
+
+def test_only_cache_and_attention_run_outside_xnnpack(quantized: Any) -> None:
+    _, _, folder, component, _, _ = quantized
+    methods = read_pte(folder / component.file).methods
+    assert len(methods["text_decoder"].delegates) == 2  # before and behind the one layer's attention
+    operators = {"update_cache": 2, "custom_sdpa": 1}
+    assert methods["text_decoder"].kernels == Counter(
+        {f"llama::{name}": count for name, count in operators.items()}
+        | {"aten::select_copy": 1, "aten::_local_scalar_dense": 1}  # the cache position as a number
+    )
+    assert len(methods["lm_head"].delegates) == 1
+    assert not methods["lm_head"].kernels
+
+
+def test_layers_share_the_quantization_of_one_input(quantized: Any) -> None:
+    _, _, folder, component, _, _ = quantized
+    graphs = read_pte(folder / component.file).methods["text_decoder"].delegates
+    conversions = sum(
+        node["xnode_union_type"] == "XNNConvert" for graph in graphs for node in graph["xnodes"]
+    )
+    assert conversions == 4  # q/k/v, o, gate/up, down
 
 
 def test_metadata_methods(quantized: Any) -> None:
