@@ -47,7 +47,4 @@ class Components:
             images=[image.embeddings for image in encoded],
         )
         hidden = np.concatenate(list(self._decoder.feed(fed)))[len(prompt) - 1 :]
-        chunk = self._manifest.prefill_chunk
-        return np.concatenate(
-            [self._decoder.logits(hidden[start : start + chunk]) for start in range(0, len(hidden), chunk)]
-        )
+        return self._decoder.logits(hidden)

@@ -56,7 +56,7 @@ def export_text_decoder(
     progress("Tracing the decoder", _FILLED)
     programs = {
         names.TEXT_DECODER: trace_decoder(decoder, text, settings.prefill_chunk),
-        names.LM_HEAD: trace_head(head, text, settings.prefill_chunk),
+        names.LM_HEAD: trace_head(head, text),
     }
     del decoder, head  # the programs hold the weights now, and lowering lets go of them piece by piece
     progress("Lowering the decoder to XNNPACK", _TRACED)
@@ -89,11 +89,11 @@ def trace_decoder(decoder: nn.Module, text: TextGeometry, prefill_chunk: int) ->
         return torch.export.export(decoder, example, dynamic_shapes=shapes, strict=False)
 
 
-def trace_head(head: nn.Module, text: TextGeometry, prefill_chunk: int) -> ExportedProgram:
-    """The head for 1..prefill_chunk hidden states."""
-    example = (torch.zeros(1, min(_TRACE_LENGTH, prefill_chunk), text.hidden_size),)
+def trace_head(head: nn.Module, text: TextGeometry) -> ExportedProgram:
+    """The head for 1..MAX_HEAD_ROWS hidden states."""
+    example = (torch.zeros(1, _TRACE_LENGTH, text.hidden_size),)
     with torch.no_grad():
-        shapes = ({1: _dynamic("rows", prefill_chunk)},)
+        shapes = ({1: _dynamic("rows", names.MAX_HEAD_ROWS)},)
         return torch.export.export(head, example, dynamic_shapes=shapes, strict=False)
 
 

@@ -32,7 +32,7 @@ class Engine(Protocol):
         """
 
     def logits(self, hidden: Float32) -> Float32:
-        """hidden (K, hidden_size), K <= prefill_chunk. Returns (K, vocab_size)."""
+        """hidden (K, hidden_size), any K >= 1. Returns (K, vocab_size)."""
 
     def release_vision(self) -> None:
         """Free the vision encoder's memory; the next encode_image loads it again."""

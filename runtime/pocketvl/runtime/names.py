@@ -34,6 +34,10 @@ GET_VOCAB_SIZE = "get_vocab_size"
 GET_EOS_IDS = "get_eos_ids"
 USE_KV_CACHE = "use_kv_cache"
 
+# Most hidden states of one lm_head call. Room for so many rows of logits is set aside when the method is
+# loaded: 256 of them would take 156 MB.
+MAX_HEAD_ROWS = 16
+
 # Targets.
 EXECUTORCH = "executorch"
 TARGETS = (EXECUTORCH,)

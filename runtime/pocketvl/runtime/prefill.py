@@ -72,5 +72,5 @@ class Decoder:
         return hidden
 
     def logits(self, hidden: Float32) -> Float32:
-        """(K, hidden_size) -> (K, vocab_size), K <= prefill_chunk."""
+        """(K, hidden_size) -> (K, vocab_size)."""
         return self._engine.logits(hidden)
