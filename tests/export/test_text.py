@@ -15,6 +15,7 @@ from pocketvl.export.component import Component, ExportSettings
 from pocketvl.export.pte import read_pte
 from pocketvl.export.text import export_text_decoder
 from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
+from pocketvl.runtime import names
 from pocketvl.runtime.embedding import EmbeddingMap
 from pocketvl.runtime.geometry import ModelGeometry, TextGeometry
 from pocketvl.runtime.manifest import EmbeddingTable
@@ -224,7 +225,8 @@ def test_entry_points_name_the_files_tensors(quantized: Any) -> None:
         assert meta.num_inputs() == len(entry.inputs)
         assert meta.num_outputs() == len(entry.outputs)
         for index, spec in enumerate(entry.inputs):
-            largest = tuple(64 if isinstance(size, str) else size for size in spec.shape)
+            bounds = {"tokens": 64, "rows": names.MAX_HEAD_ROWS}
+            largest = tuple(bounds[size] if isinstance(size, str) else size for size in spec.shape)
             assert tuple(meta.input_tensor_meta(index).sizes()) == largest
     assert component.entry_points[1].outputs[0].shape == (1, "rows", 300)
 
