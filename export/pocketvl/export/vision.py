@@ -1,0 +1,146 @@
+"""The vision tower becomes vision_encoder.pte."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.export import Dim, ExportedProgram
+
+from pocketvl.export.census import census, expected
+from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.graphs.vision_attention import AttentionOutline, HeadByHeadAttention, attention_inputs
+from pocketvl.export.graphs.vision_encoder import VisionEncoder
+from pocketvl.export.prelowered import prelower
+from pocketvl.export.weights import fill
+from pocketvl.export.xnnpack import lower
+from pocketvl.quant.recipe import Recipe
+from pocketvl.runtime import names
+from pocketvl.runtime.errors import UsageError
+from pocketvl.runtime.geometry import VisionGeometry
+from pocketvl.runtime.manifest import EntryPoint, LayerGroup, TensorSpec
+
+_FILLED = 0.3  # share of the time spent when the weights are quantized
+_TRACED = 0.4
+_LOWERED = 0.95
+
+
+def export_vision_encoder(
+    source: TensorSource, recipe: Recipe, settings: ExportSettings, folder: Path, progress: Progress
+) -> Component:
+    """Write vision_encoder.pte into an existing folder.
+
+    One method for 1..largest bucket patches, or with vision_shapes "buckets" one a bucket. Raises UsageError
+    for a bucket that is no whole number of tokens, CheckpointError, RecipeError, CensusError.
+    """
+    vision = source.geometry.vision
+    for bucket in settings.buckets:
+        if bucket % vision.merge_area:
+            raise UsageError(
+                f"--buckets: {bucket} patches are no whole number of tokens; this model needs multiples of"
+                f" {vision.merge_area}."
+            )
+    path = folder / names.VISION_ENCODER_PTE
+    sizes: tuple[int | None, ...] = settings.buckets if settings.vision_shapes == "buckets" else (None,)
+    encoder = VisionEncoder(vision, recipe)
+    leaves = sum(1 for _ in encoder.parameters())
+    done = 0
+
+    def filled(_: str) -> None:
+        nonlocal done
+        done += 1
+        progress("Quantizing the vision encoder", _FILLED * min(1.0, done / leaves))
+
+    fill(encoder, source, recipe, filled)
+    wanted = {_method(size): expected(encoder) for size in sizes}
+    programs = {}
+    for index, size in enumerate(sizes):
+        progress("Tracing the vision encoder", _FILLED + (_TRACED - _FILLED) * index / len(sizes))
+        programs[_method(size)] = trace_encoder(encoder, vision, settings.buckets[-1], size)
+    del encoder  # the programs hold the weights now, and lowering lets go of them piece by piece
+    progress("Lowering the vision encoder to XNNPACK", _TRACED)
+    lower(programs, {}, path)
+    progress("Checking the vision encoder", _LOWERED)
+    groups = _groups_of_one_method(census(path, wanted))
+    progress("Wrote the vision encoder", 1.0)
+    return Component(path.name, tuple(_entry_point(vision, size) for size in sizes), groups)
+
+
+def trace_encoder(
+    encoder: VisionEncoder, vision: VisionGeometry, largest: int, size: int | None
+) -> ExportedProgram:
+    """The encoder for merge_area..largest patches, or for exactly `size` with a key mask.
+
+    Puts attention lowered for those shapes into the encoder.
+    """
+    # 1 token would be taken for a constant, so the trace has 2 where the length is dynamic.
+    count = size or min(2 * vision.merge_area, largest)
+    masked = size is not None
+    length = None if masked else _multiple(vision.merge_area, largest)
+    attention = prelower(
+        HeadByHeadAttention(vision),
+        AttentionOutline(vision),
+        attention_inputs(vision, count, masked),
+        {"tensors": _attention_shapes(vision, length, masked)},
+    )
+    for block in encoder.blocks:
+        block.attention = attention
+    example = [
+        torch.zeros(count, vision.patch_dim),
+        torch.zeros(count, vision.head_dim),
+        torch.zeros(count, vision.head_dim),
+    ]
+    if masked:
+        example.append(torch.ones(count))
+    shapes = tuple(_along(0, length) for _ in example)
+    with torch.no_grad():
+        return torch.export.export(encoder, tuple(example), dynamic_shapes=shapes, strict=False)
+
+
+def _multiple(merge_area: int, largest: int) -> Any:
+    """torch's description of the lengths merge_area, 2 * merge_area, .. largest; None for a single length."""
+    if largest == merge_area:
+        return None
+    tokens = Dim("tokens", min=1, max=largest // merge_area)
+    return tokens if merge_area == 1 else merge_area * tokens
+
+
+def _attention_shapes(vision: VisionGeometry, length: Any, masked: bool) -> tuple[Any, ...]:
+    heads = [_along(1, length)] * (3 * vision.num_heads)
+    return (*heads, *[_along(0, length)] * (5 if masked else 4))
+
+
+def _along(axis: int, length: Any) -> dict[int, Any] | None:
+    return None if length is None else {axis: length}
+
+
+def _method(size: int | None) -> str:
+    return names.VISION_ENCODER if size is None else names.vision_bucket_method(size)
+
+
+def _groups_of_one_method(groups: tuple[LayerGroup, ...]) -> tuple[LayerGroup, ...]:
+    """All methods hold the same layers and the file stores them once."""
+    first = groups[0].component
+    return tuple(
+        replace(group, component=names.VISION_ENCODER) for group in groups if group.component == first
+    )
+
+
+def _entry_point(vision: VisionGeometry, size: int | None) -> EntryPoint:
+    rows: int | str = "patches" if size is None else size
+    tokens: int | str = "tokens" if size is None else size // vision.merge_area
+    rope = (rows, vision.head_dim)
+    mask = () if size is None else (TensorSpec(names.KEY_MASK, "float32", (size,)),)
+    return EntryPoint(
+        name=names.VISION_ENCODER,
+        file=names.VISION_ENCODER_PTE,
+        method=_method(size),
+        patches=size,
+        inputs=(
+            TensorSpec(names.PATCHES, "float32", (rows, vision.patch_dim)),
+            TensorSpec(names.ROPE_COS, "float32", rope),
+            TensorSpec(names.ROPE_SIN, "float32", rope),
+            *mask,
+        ),
+        outputs=(TensorSpec(names.IMAGE_EMBEDDINGS, "float32", (tokens, vision.output_size)),),
+    )
