@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pocketvl.export.census import Expected, census, expected
-from pocketvl.export.graphs.leaf import Linear, Part
+from pocketvl.export.graphs.leaf import Linear
 from pocketvl.export.weights import fill
 from pocketvl.export.xnnpack import lower
 from pocketvl.quant.recipe import Bits, Recipe, Rule
@@ -27,11 +27,9 @@ class TwoLinears(nn.Module):
         vision = SMALL_GEOMETRY.vision
         wide, narrow = vision.intermediate_size, vision.hidden_size
         block = "vision_encoder.blocks.0"
-        fc1, fc2 = (
-            Part(f"{block}.fc{n}", f"visual.blocks.0.mlp.fc{n}", wide if n == 1 else narrow) for n in (1, 2)
-        )
-        self.first = Linear((fc1,), narrow, True, first)
-        self.second = Linear((fc2,), wide, True, second)
+        source = "visual.blocks.0.mlp"
+        self.first = Linear(f"{block}.fc1", f"{source}.fc1", wide, narrow, True, first)
+        self.second = Linear(f"{block}.fc2", f"{source}.fc2", narrow, wide, True, second)
         recipe = Recipe("test", "rtn", (Rule("*", INT8),))
         fill(self, RandomSource(SMALL_GEOMETRY, seed), recipe)
 
@@ -79,7 +77,7 @@ def test_other_integers_fail(int8_file: Path) -> None:
 
 def test_other_scales_fail(int8_file: Path) -> None:
     first, second = expected(TwoLinears(INT8, INT8))
-    other = Expected(first.layers, first.shape, first.bits, first.weight_key, "scale_" + "0" * 64)
+    other = Expected(first.name, first.shape, first.bits, first.weight_key, "scale_" + "0" * 64)
     with pytest.raises(CensusError, match="was lowered as"):
         census(int8_file, {"run": (other, second)})
 

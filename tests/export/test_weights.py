@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from pocketvl.export.census import stored_scales, stored_weights
-from pocketvl.export.graphs.leaf import Linear, Part, joined_linears
+from pocketvl.export.graphs.leaf import Linear
 from pocketvl.export.graphs.lm_head import LMHead
 from pocketvl.export.graphs.text_decoder import TextDecoder
 from pocketvl.export.weights import fill, to_torchao
 from pocketvl.quant.quantize import quantize_linear
-from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
+from pocketvl.quant.recipe import Bits, named_recipe
 from pocketvl.runtime.errors import CheckpointError
 from tests.support.checkpoints import SMALL_GEOMETRY
 from tests.support.random_source import RandomSource
@@ -48,26 +48,12 @@ def test_torchao_itself_would_make_the_same_kind_of_tensor() -> None:
 
 def test_a_linear_layer_computes_with_its_quantized_weight() -> None:
     source = RandomSource(SMALL_GEOMETRY)
-    part = Part("layer", "visual.blocks.0.mlp.fc1", 128)
-    leaf = Linear((part,), 64, True, Bits(4, 32))
+    leaf = Linear("layer", "visual.blocks.0.mlp.fc1", 128, 64, True, Bits(4, 32))
     fill(leaf, source, named_recipe("int4"))
     x = torch.randn(3, 64)
-    quantized = quantize_linear(source.tensor(f"{part.source}.weight"), Bits(4, 32), "rtn", "layer")
-    wanted = x @ torch.from_numpy(quantized.dequantize()).T + source.tensor(f"{part.source}.bias")
+    quantized = quantize_linear(source.tensor(f"{leaf.source}.weight"), Bits(4, 32), "rtn", "layer")
+    wanted = x @ torch.from_numpy(quantized.dequantize()).T + source.tensor(f"{leaf.source}.bias")
     assert (leaf(x) - wanted).abs().max() < 0.02  # the input has 8 bits
-
-
-def test_joined_layers_keep_the_rows_of_each() -> None:
-    source = RandomSource(SMALL_GEOMETRY)
-    parts = tuple(Part(n, f"model.layers.0.mlp.{n}", 160) for n in ("gate_proj", "up_proj"))
-    same = joined_linears(parts, 96, False, Recipe("r", "rtn", (Rule("*", Bits(8)),)))
-    assert [leaf.out_features for leaf in same] == [320]
-    fill(same, source, named_recipe("int8"))
-    rows = [quantize_linear(source.tensor(f"{p.source}.weight"), Bits(8), "rtn", "x").integers for p in parts]
-    assert np.array_equal(same[0].weight.qdata.numpy(), np.concatenate(rows))
-    rules = (Rule("gate_proj", Bits(4, 32)), Rule("*", Bits(8)))
-    apart = joined_linears(parts, 96, False, Recipe("r", "rtn", rules))
-    assert [leaf.bits.bits for leaf in apart] == [4, 8]
 
 
 def test_stored_bytes_are_nibbles_low_first() -> None:

@@ -32,15 +32,11 @@ _STRAYS = ("linear", "addmm", "mm", "bmm", "convolution", "quantize", "choose_qp
 class Expected:
     """One linear kernel that the file must hold."""
 
-    layers: tuple[str, ...]  # recipe names of the layers joined in it
+    name: str  # of the layer, as recipes know it
     shape: tuple[int, int]  # outputs, inputs
     bits: Bits
     weight_key: str  # sha256 of the stored weights
     scale_key: str | None
-
-    @property
-    def name(self) -> str:
-        return " + ".join(self.layers)
 
 
 def expected(graph: nn.Module) -> tuple[Expected, ...]:
@@ -79,13 +75,12 @@ def stored_scales(scales: NDArray[np.float32], bits: int) -> NDArray[Any]:
 
 
 def _expected_linear(leaf: Linear) -> Expected:
-    layers = tuple(part.layer for part in leaf.parts)
     shape = (leaf.out_features, leaf.in_features)
     if leaf.bits.bits == 32:
-        return Expected(layers, shape, leaf.bits, _hash(leaf.weight.detach().numpy()), None)
+        return Expected(leaf.layer, shape, leaf.bits, _hash(leaf.weight.detach().numpy()), None)
     integers, scales = leaf.weight.qdata.numpy(), leaf.weight.scale.numpy()  # type: ignore[attr-defined]
     return Expected(
-        layers,
+        leaf.layer,
         shape,
         leaf.bits,
         _hash(stored_weights(integers, leaf.bits.bits)),
@@ -192,7 +187,7 @@ def _layer_groups(pte: Pte, component: str, wanted: tuple[Expected, ...]) -> lis
     parameters: Counter[Bits] = Counter()
     stored: Counter[Bits] = Counter()
     for kernel in wanted:
-        layers[kernel.bits] += len(kernel.layers)
+        layers[kernel.bits] += 1
         parameters[kernel.bits] += kernel.shape[0] * kernel.shape[1]
         keys = [kernel.weight_key] + ([kernel.scale_key] if kernel.scale_key else [])
         stored[kernel.bits] += sum(pte.data[key].size for key in keys)

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import nn
 
 from pocketvl.export.component import TensorSource
-from pocketvl.export.graphs.leaf import LayerNorm, Linear, Part, RMSNorm
+from pocketvl.export.graphs.leaf import LayerNorm, Linear, RMSNorm
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Recipe
@@ -55,30 +54,26 @@ def to_torchao(quantized: QuantizedLinear) -> torch.Tensor:
 
 
 def _fill_linear(leaf: Linear, source: TensorSource, method: str) -> None:
+    weight = _read_weight(source, leaf)
     if leaf.bits.bits == 32:
-        rows = [_read_weight(source, part, leaf.in_features) for part in leaf.parts]
-        weight = torch.cat([row.float() for row in rows])
+        weight = weight.float().contiguous()
     else:
-        pieces = [
-            quantize_linear(_read_weight(source, part, leaf.in_features), leaf.bits, method, part.layer)
-            for part in leaf.parts
-        ]
-        weight = to_torchao(_joined(pieces))
+        weight = to_torchao(quantize_linear(weight, leaf.bits, method, leaf.layer))
     leaf.weight = nn.Parameter(weight, requires_grad=False)
     if leaf.bias is not None:
-        biases = [_read(source, f"{part.source}.bias", (part.out_features,)) for part in leaf.parts]
-        leaf.bias = nn.Parameter(torch.cat(biases), requires_grad=False)
+        bias = _read(source, f"{leaf.source}.bias", (leaf.out_features,))
+        leaf.bias = nn.Parameter(bias, requires_grad=False)
 
 
-def _read_weight(source: TensorSource, part: Part, in_features: int) -> torch.Tensor:
+def _read_weight(source: TensorSource, leaf: Linear) -> torch.Tensor:
     """(out, in) in the checkpoint's dtype; float32 only where it stays float. A patch embedding is 5-D."""
-    tensor = source.tensor(f"{part.source}.weight")
-    if tensor.shape[0] != part.out_features or tensor.numel() != part.out_features * in_features:
+    tensor = source.tensor(f"{leaf.source}.weight")
+    if tensor.shape[0] != leaf.out_features or tensor.numel() != leaf.out_features * leaf.in_features:
         raise CheckpointError(
-            f"{part.source}.weight has shape {list(tensor.shape)}, but the config asks for"
-            f" {part.out_features} outputs and {in_features} inputs; are both of one model?"
+            f"{leaf.source}.weight has shape {list(tensor.shape)}, but the config asks for"
+            f" {leaf.out_features} outputs and {leaf.in_features} inputs; are both of one model?"
         )
-    return tensor.reshape(part.out_features, in_features)
+    return tensor.reshape(leaf.out_features, leaf.in_features)
 
 
 def _read(source: TensorSource, name: str, shape: tuple[int, ...]) -> torch.Tensor:
@@ -91,14 +86,3 @@ def _read(source: TensorSource, name: str, shape: tuple[int, ...]) -> torch.Tens
     if not torch.isfinite(tensor).all():
         raise CheckpointError(f"{name} holds NaN or infinite values; was the checkpoint saved completely?")
     return tensor.float().contiguous()
-
-
-def _joined(pieces: list[QuantizedLinear]) -> QuantizedLinear:
-    if len(pieces) == 1:
-        return pieces[0]
-    return QuantizedLinear(
-        np.concatenate([piece.integers for piece in pieces]),
-        np.concatenate([piece.scales for piece in pieces]),
-        pieces[0].bits,
-        pieces[0].group_size,
-    )

@@ -4,8 +4,6 @@ A graph is built on the meta device; pocketvl.export.weights fills its leaves on
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import groupby
 
 import torch
 from torch import nn
@@ -13,33 +11,24 @@ from torch import nn
 from pocketvl.quant.recipe import Bits, Recipe
 
 
-@dataclass(frozen=True)
-class Part:
-    """Rows of a linear layer that are one layer of the checkpoint."""
-
-    layer: str  # as recipes name it: text_decoder.layers.0.q_proj
-    source: str  # tensor of the checkpoint without ".weight": model.layers.0.self_attn.q_proj
-    out_features: int
-
-
 class Linear(nn.Module):
-    """y = x W^T + b, where the rows of W are one or several layers of the checkpoint, one after the other.
+    """y = x W^T + b.
 
-    Joining layers that read the same input quantizes that input once and calls one kernel; each row
-    keeps the scales that it has alone. All parts have the same `bits`.
+    layer: the name that recipes know it by, text_decoder.layers.0.q_proj; source: tensor of the checkpoint
+    without ".weight", model.layers.0.self_attn.q_proj.
     """
 
-    def __init__(self, parts: tuple[Part, ...], in_features: int, bias: bool, bits: Bits) -> None:
+    def __init__(
+        self, layer: str, source: str, out_features: int, in_features: int, bias: bool, bits: Bits
+    ) -> None:
         super().__init__()
-        self.parts = parts
-        self.in_features = in_features
-        self.out_features = sum(part.out_features for part in parts)
-        self.bits = bits
-        weight = torch.empty(self.out_features, in_features, device="meta")
+        self.layer, self.source, self.bits = layer, source, bits
+        self.out_features, self.in_features = out_features, in_features
+        weight = torch.empty(out_features, in_features, device="meta")
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.bias: nn.Parameter | None = None
         if bias:
-            self.bias = nn.Parameter(torch.empty(self.out_features, device="meta"), requires_grad=False)
+            self.bias = nn.Parameter(torch.empty(out_features, device="meta"), requires_grad=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(..., in_features) to (..., out_features), float32."""
@@ -82,15 +71,8 @@ class LayerNorm(nn.Module):
 def linear(
     layer: str, source: str, out_features: int, in_features: int, bias: bool, recipe: Recipe
 ) -> Linear:
-    """A linear layer that is one layer of the checkpoint. Raises RecipeError as Recipe.bits does."""
-    part = Part(layer, source, out_features)
-    return Linear((part,), in_features, bias, recipe.bits(layer, in_features))
-
-
-def joined_linears(parts: tuple[Part, ...], in_features: int, bias: bool, recipe: Recipe) -> nn.ModuleList:
-    """Linear layers over the same input; neighbours with the same bits become one."""
-    runs = groupby(parts, key=lambda part: recipe.bits(part.layer, in_features))
-    return nn.ModuleList(Linear(tuple(run), in_features, bias, bits) for bits, run in runs)
+    """A linear layer with the recipe's bits. Raises RecipeError as Recipe.bits does."""
+    return Linear(layer, source, out_features, in_features, bias, recipe.bits(layer, in_features))
 
 
 def linears(graph: nn.Module) -> Iterator[Linear]:
