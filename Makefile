@@ -10,7 +10,7 @@ demo: $(INSTALLED)
 	$(BIN)/pocketvl demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
