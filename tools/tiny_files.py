@@ -147,8 +147,8 @@ def model_config() -> dict[str, Any]:
             "num_key_value_heads": 2,
             "max_position_embeddings": 4096,
             "rms_norm_eps": 1e-6,
-            # Angles of a small picture must differ visibly within the few frequencies that a head of 32 has.
-            "rope_theta": 10.0,
+            # A word must find what it names by content at any distance, which fast angles alone would hide.
+            "rope_theta": 10000.0,
             "rope_scaling": {"type": "mrope", "mrope_section": [4, 6, 6]},
             "bos_token_id": ids["<|endoftext|>"],
             "eos_token_id": ids["<|im_end|>"],

@@ -106,15 +106,27 @@ def encode_pictures(visual: Any, pixels: Tensor, dtype: torch.dtype) -> Tensor:
     return visual.merger.mlp(states.reshape(number, count // 4, width * 4))
 
 
-def decode(language: Any, states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Embeddings [size, length, hidden] through the decoder, causally; padding stands on the right."""
-    for layer in language.layers:
+def decode(language: Any, states: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Embeddings [size, length, hidden] through the decoder, causally; also after one layer and half way.
+
+    Padding stands on the right.
+    """
+    early = middle = states
+    for number, layer in enumerate(language.layers):
         states = decoder_layer(layer, states, cos, sin)
-    return _rms(states, language.norm)
+        if number == 0:
+            early = states
+        if number + 1 == len(language.layers) // 2:
+            middle = states
+    return _rms(states, language.norm), early, middle
 
 
-def answer_logits(model: Any, batch: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Logits [answer tokens, vocabulary] and the tokens [answer tokens] that they should give."""
+def answer_logits(model: Any, batch: Any, dtype: torch.dtype) -> tuple[Tensor, ...]:
+    """Logits [answer tokens, vocabulary] and the tokens [answer tokens] that they should give.
+
+    Then what training looks into: the pictures' embeddings [pictures, tokens, hidden] and the decoder's
+    states [size, length, hidden] after one layer and half way.
+    """
     text = model.config.text_config
     language = model.model.language_model
     ids, weights = torch.from_numpy(batch.ids), torch.from_numpy(batch.weights)
@@ -128,9 +140,10 @@ def answer_logits(model: Any, batch: Any, dtype: torch.dtype) -> tuple[Tensor, T
         rope["rope_theta"],
         rope["mrope_section"],
     )
-    states = decode(language, states, cos, sin)
+    states, early, middle = decode(language, states, cos, sin)
     wanted = weights > 0
-    return F.linear(states[wanted], language.embed_tokens.weight.to(dtype)).float(), ids.roll(-1, 1)[wanted]
+    logits = F.linear(states[wanted], language.embed_tokens.weight.to(dtype)).float()
+    return logits, ids.roll(-1, 1)[wanted], pictures, early, middle
 
 
 def compile_blocks() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import random
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,11 +21,7 @@ COLOURS: dict[str, RGB] = {
 KINDS = ("circle", "square", "triangle", "cross")
 # Brightness of the paper's middle.
 PAPERS = (225, 218, 210)
-DARK_PAPERS = (35, 45)
 _SHADE = 60
-LIGHT: tuple[RGB, ...] = ((255, 255, 255), (255, 245, 200), (220, 240, 255), (225, 255, 225))
-DARK: tuple[RGB, ...] = ((0, 0, 0), (30, 30, 110), (110, 15, 15), (10, 80, 40), (70, 20, 90))
-_BAR_COLOURS: tuple[RGB, ...] = tuple(COLOURS[name] for name in ("red", "green", "blue", "black"))
 
 
 @dataclass(frozen=True)
@@ -38,6 +33,14 @@ class Shape:
     x: int
     y: int
     size: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a region of a picture shows: names, and left, top, right, bottom in pixels."""
+
+    names: tuple[str, ...]
+    box: tuple[float, float, float, float]
 
 
 @functools.lru_cache(maxsize=64)
@@ -87,46 +90,3 @@ def _draw_shape(pen: ImageDraw.ImageDraw, shape: Shape) -> None:
         pen.rectangle((left, top + arm, right, bottom - arm), fill=ink)
     else:
         raise ValueError(f"unknown kind of shape {shape.kind!r}; known are {', '.join(KINDS)}")
-
-
-def draw_text(rng: random.Random, width: int, height: int, text: str) -> Image.Image:
-    """A picture of one line of large text, somewhere on blank paper."""
-    on_light = rng.random() < 0.7
-    ink = rng.choice(DARK if on_light else LIGHT)
-    image = blank(width, height, rng.choice(PAPERS if on_light else DARK_PAPERS))
-    pen = ImageDraw.Draw(image)
-    size = rng.randint(28, 44)
-    left, top, right, bottom = font(size).getbbox(text, stroke_width=1)
-    if right - left > width - 6:
-        size = max(16, int(size * (width - 6) / (right - left)))
-        left, top, right, bottom = font(size).getbbox(text, stroke_width=1)
-    free_x = max(0, int(width - (right - left)) - 4)
-    free_y = max(0, int(height - (bottom - top)) - 4)
-    x, y = 2 + rng.randint(0, free_x), 2 + rng.randint(0, free_y)
-    pen.text((x - left, y - top), text, font=font(size), fill=ink, stroke_width=1)
-    return image
-
-
-def draw_bars(
-    rng: random.Random, width: int, height: int, labels: str, values: list[int], most: int
-) -> Image.Image:
-    """A picture of a bar chart: a line for every whole value up to ``most``, a letter under every bar."""
-    image = blank(width, height, rng.choice(PAPERS))
-    pen = ImageDraw.Draw(image)
-    foot = 18
-    step = (height - foot - 4) // most
-    base = height - foot
-    for value in range(1, most + 1):
-        pen.line((2, base - value * step, width - 3, base - value * step), fill=(140, 140, 140))
-    pen.line((2, base, width - 3, base), fill=(0, 0, 0))
-    pitch = (width - 8) / len(values)
-    thick = round(pitch * rng.uniform(0.45, 0.7))
-    one = rng.choice(_BAR_COLOURS)
-    mixed = rng.random() < 0.5
-    for place, (label, value) in enumerate(zip(labels, values, strict=True)):
-        middle = round(4 + pitch * (place + 0.5))
-        ink = rng.choice(_BAR_COLOURS) if mixed else one
-        left = middle - thick // 2
-        pen.rectangle((left, base - value * step, left + thick - 1, base - 1), fill=ink)
-        pen.text((middle, height - 1), label, font=font(16), fill=(0, 0, 0), anchor="ms")
-    return image

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from PIL import Image
 
 from pocketvl.export.tiny import words
-from pocketvl.export.tiny.drawing import KINDS, Shape, draw_bars, draw_text
+from pocketvl.export.tiny.drawing import COLOURS, KINDS, Part, Shape
 from pocketvl.export.tiny.example import Box, Example, Split
+from pocketvl.export.tiny.lettering import draw_bars, draw_text
 from pocketvl.export.tiny.scenes import box_of, box_text, scene
 
 Size = tuple[int, int]
@@ -23,23 +24,35 @@ MOST_VALUE = 6
 READ_QUESTIONS = ("Read the text.", "What does it say?", "What is written here?")
 COUNT_QUESTION = "How many shapes are there?"
 CONTENT_QUESTION = "What is in the picture?"
+PART_NAMES = (
+    *KINDS,
+    *COLOURS,
+    *string.digits,
+    *string.ascii_uppercase,
+    *(f"bar {value}" for value in range(1, MOST_VALUE + 1)),
+    *(f"place {place}" for place in range(1, 4)),
+    *("first", "second", "middle"),
+    *(f"count {number}" for number in range(1, MOST_SHAPES + 1)),
+)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One question about a picture, and its answer."""
+    """One question about a picture, its answer, and the part that the question's last word names, if any."""
 
     question: str
     answer: str
     box: Box | None = None
+    about: Part | None = None
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Pictures and what can be asked about them; the task's own question comes first."""
+    """Pictures, what can be asked about them (the task's own question first), and each picture's parts."""
 
     images: tuple[Image.Image, ...]
     asked: tuple[Asked, ...]
+    parts: tuple[tuple[Part, ...], ...]
 
 
 def make_drawn(task: str, index: int, split: Split = "held-out", size: Size | None = None) -> Drawn:
@@ -88,72 +101,91 @@ def _text(rng: random.Random, split: Split) -> str:
 
 def _read(rng: random.Random, split: Split, size: Size) -> Drawn:
     text = _text(rng, split)
-    image = draw_text(rng, *size, text)
-    return Drawn((image,), (Asked(rng.choice(READ_QUESTIONS), text), Asked(CONTENT_QUESTION, "text")))
+    image, parts = draw_text(rng, *size, text)
+    asked = Asked(rng.choice(READ_QUESTIONS), text), Asked(CONTENT_QUESTION, "text")
+    return Drawn((image,), asked, (parts,))
 
 
 def _about_shapes(rng: random.Random, shapes: tuple[Shape, ...], size: Size, first: str) -> tuple[Asked, ...]:
     """Every question about a picture of shapes, in random order, one of the task ``first`` at the head."""
     kinds = [shape.kind for shape in shapes]
+    everything = Part((f"count {len(shapes)}",), (0, 0, *size))
     questions: list[tuple[str, Asked]] = [
-        ("count", Asked(COUNT_QUESTION, str(len(shapes)))),
+        ("count", Asked(COUNT_QUESTION, str(len(shapes)), about=everything)),
         ("content", Asked(CONTENT_QUESTION, "shapes")),
     ]
-    for shape in shapes:
+    for shape, part in zip(shapes, _parts(shapes), strict=True):
         if kinds.count(shape.kind) == 1:
             box = box_of(shape, *size)
-            questions.append(("colour", Asked(f"What colour is the {shape.kind}?", shape.colour)))
-            questions.append(("point", Asked(f"Where is the {shape.kind}?", box_text(box), box)))
-            questions.append(("kind", Asked(f"Which shape is {shape.colour}?", shape.kind)))
+            questions.append(("colour", Asked(f"What colour is the {shape.kind}?", shape.colour, about=part)))
+            questions.append(("point", Asked(f"Where is the {shape.kind}?", box_text(box), box, part)))
+            questions.append(("kind", Asked(f"Which shape is {shape.colour}?", shape.kind, about=part)))
     rng.shuffle(questions)
     head = next(place for place, (task, _) in enumerate(questions) if task == first)
     questions.insert(0, questions.pop(head))
     return tuple(asked for _, asked in questions)
 
 
+def _parts(shapes: tuple[Shape, ...]) -> tuple[Part, ...]:
+    return tuple(
+        Part((shape.kind, shape.colour), (shape.x, shape.y, shape.x + shape.size, shape.y + shape.size))
+        for shape in shapes
+    )
+
+
 def _count(rng: random.Random, _split: Split, size: Size) -> Drawn:
     image, shapes = scene(rng, *size, rng.choices(KINDS, k=rng.randint(1, MOST_SHAPES)))
-    return Drawn((image,), _about_shapes(rng, shapes, size, "count"))
+    return Drawn((image,), _about_shapes(rng, shapes, size, "count"), (_parts(shapes),))
 
 
-def _colour(rng: random.Random, _split: Split, size: Size) -> Drawn:
-    image, shapes = scene(rng, *size, rng.sample(KINDS, rng.randint(1, 3)))
-    return Drawn((image,), _about_shapes(rng, shapes, size, "colour"))
+def _number(rng: random.Random, split: Split) -> int:
+    """How many shapes to tell apart; in training most often two, which teach the most."""
+    return rng.choice((1, 2, 3) if split == "held-out" else (1, 2, 2, 2, 3, 3))
 
 
-def _point(rng: random.Random, _split: Split, size: Size) -> Drawn:
-    image, shapes = scene(rng, *size, rng.sample(KINDS, rng.randint(1, 3)))
-    return Drawn((image,), _about_shapes(rng, shapes, size, "point"))
+def _colour(rng: random.Random, split: Split, size: Size) -> Drawn:
+    image, shapes = scene(rng, *size, rng.sample(KINDS, _number(rng, split)))
+    return Drawn((image,), _about_shapes(rng, shapes, size, "colour"), (_parts(shapes),))
+
+
+def _point(rng: random.Random, split: Split, size: Size) -> Drawn:
+    image, shapes = scene(rng, *size, rng.sample(KINDS, _number(rng, split)))
+    return Drawn((image,), _about_shapes(rng, shapes, size, "point"), (_parts(shapes),))
 
 
 def _chart(rng: random.Random, _split: Split, size: Size) -> Drawn:
     number = rng.randint(2, 4)
     labels = string.ascii_uppercase[:number]
     values = [rng.randint(1, MOST_VALUE) for _ in range(number)]
-    image = draw_bars(rng, *size, labels, values, MOST_VALUE)
+    image, parts = draw_bars(rng, *size, labels, values, MOST_VALUE)
+    # Every second part is a letter; the bar before it is what the letter names.
     asked = [
-        Asked(f"What is the value of {label}?", str(value))
-        for label, value in zip(labels, values, strict=True)
+        Asked(f"What is the value of {label}?", str(value), about=bar)
+        for label, value, bar in zip(labels, values, parts[::2], strict=True)
     ]
     rng.shuffle(asked)
-    return Drawn((image,), (*asked, Asked(CONTENT_QUESTION, "a chart")))
+    return Drawn((image,), (*asked, Asked(CONTENT_QUESTION, "a chart")), (parts,))
 
 
 def _pair(rng: random.Random, _split: Split, size: Size) -> Drawn:
     kinds = rng.sample(KINDS, len(KINDS))
     numbers = rng.randint(1, 2), rng.randint(1, 2)
     images: list[Image.Image] = []
+    parts: list[tuple[Part, ...]] = []
     which: list[Asked] = []
     colours: list[Asked] = []
     for place, number in zip(("first", "second"), numbers, strict=True):
         image, shapes = scene(rng, *size, [kinds.pop() for _ in range(number)])
         images.append(image)
-        which += [Asked(f"Which picture shows a {shape.kind}?", place) for shape in shapes]
-        colours += [Asked(f"What colour is the {shape.kind}?", shape.colour) for shape in shapes]
+        parts.append(_parts(shapes))
+        for shape, shown in zip(shapes, parts[-1], strict=True):
+            part = Part((*shown.names, place), shown.box)
+            which.append(Asked(f"Which picture shows a {shape.kind}?", place, about=part))
+            colours.append(Asked(f"What colour is the {shape.kind}?", shape.colour, about=part))
     rng.shuffle(which)
     rest = which[1:] + colours
     rng.shuffle(rest)
-    return Drawn(tuple(images), (which[0], *rest))
+    return Drawn(tuple(images), (which[0], *rest), tuple(parts))
 
 
 _MAKERS: dict[str, Callable[[random.Random, Split, Size], Drawn]] = {

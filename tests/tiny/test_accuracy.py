@@ -1,0 +1,37 @@
+"""The shipped tiny model, exported and run by ExecuTorch, answers held-out questions."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pocketvl.export.component import ExportSettings
+from pocketvl.export.tiny import TASKS, make_example, score
+from pocketvl.runtime.executorch_engine import ExecuTorchEngine
+from pocketvl.runtime.sampling import Sampler
+from pocketvl.runtime.session import ChatSession
+from tests.support.bundles import export_for_test
+
+EXAMPLES = 40
+# Well below what the model reaches on many examples, above what guessing does.
+FLOORS = {"read": 0.6, "count": 0.5, "colour": 0.8, "chart": 0.75, "point": 0.4, "pair": 0.75}
+
+
+@pytest.fixture(scope="module", params=["fp32", "int4"])
+def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ChatSession:
+    folder: Path = tmp_path_factory.mktemp("tiny")
+    settings = ExportSettings(buckets=(256,), max_context=512)
+    bundle = export_for_test("tiny", folder / "bundle", request.param, settings)
+    return ChatSession(bundle, ExecuTorchEngine(bundle), keep_vision=True)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_held_out_questions_are_answered(session: ChatSession, task: str) -> None:
+    marks = []
+    for index in range(EXAMPLES):
+        example = make_example(task, index)
+        session.reset()
+        pictures = [{"type": "image", "image": image} for image in example.images]
+        content = [*pictures, {"type": "text", "text": example.question}]
+        marks.append(score(example, session.ask(content, max_tokens=32, sampler=Sampler()).text))
+    assert np.mean(marks) >= FLOORS[task]
