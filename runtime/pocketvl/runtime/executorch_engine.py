@@ -171,7 +171,7 @@ def _import_runtime() -> Any:
 
 
 def _return_memory() -> None:
-    """Give freed memory back to the system, where the C library would keep it: 0.7 GB after a second release."""
+    """Give freed memory back to the system; the C library would keep 0.7 GB after a second release."""
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl does not
         if trim is not None:
