@@ -4,7 +4,7 @@
     python tools/train_tiny.py --check              compare the batched forward with transformers' own
     python tools/train_tiny.py --export FOLDER      write the checkpoint as it stands, in bfloat16
 
-Two cores make some 100 samples a second. The rate rises, stays, and falls to zero over the last part of
+Two quiet cores make some two steps a second. The rate rises, stays, and falls to zero over the last part of
 ``--steps``; ``--steps`` may be changed between two runs.
 """
 
