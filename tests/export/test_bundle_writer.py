@@ -272,9 +272,11 @@ def test_no_space_left(tmp_path: Path, code: int) -> None:
         raise OSError(code, os.strerror(code))
 
 
-# Starts a bundle, says so, and waits; what happens then is up to the signal.
+# Starts a bundle, says so, and waits; what happens then is up to the signal. Tests that a shell started in the
+# background inherit an ignored SIGINT, so the script takes it back.
 SLOW_WRITER = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from pocketvl.export.bundle_writer import partial_bundle
 with partial_bundle(Path(sys.argv[1]), overwrite=True) as partial:

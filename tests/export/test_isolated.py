@@ -72,7 +72,10 @@ def test_an_exception_here_ends_the_child() -> None:
     assert gone(children[0])
 
 
+# Tests that a shell started in the background inherit an ignored SIGINT, so the script takes it back.
 WAITING = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pocketvl.export.isolated import run_isolated
 from tests.support import steps
 run_isolated(steps.wait, (), lambda step, share: print(step, flush=True))
