@@ -272,8 +272,8 @@ def test_no_space_left(tmp_path: Path, code: int) -> None:
         raise OSError(code, os.strerror(code))
 
 
-# Starts a bundle, says so, and waits; what happens then is up to the signal. Tests that a shell started in the
-# background inherit an ignored SIGINT, so the script takes it back.
+# Starts a bundle, says so, and waits; what happens then is up to the signal. Tests that a shell started in
+# the background inherit an ignored SIGINT, so the script takes it back.
 SLOW_WRITER = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
