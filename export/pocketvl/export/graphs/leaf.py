@@ -78,3 +78,16 @@ def linear(
 def linears(graph: nn.Module) -> Iterator[Linear]:
     """All linear layers of a graph, in its order."""
     return (module for module in graph.modules() if isinstance(module, Linear))
+
+
+def half_rotation(head_dim: int) -> torch.Tensor:
+    """(head_dim, head_dim) R with R x = (-x2, x1) for the halves x1, x2 of x: rotary embedding's second term.
+
+    A product with it stays inside the XNNPACK delegate, where slices of a dynamic length do not; it is
+    exact, since each row has one element.
+    """
+    half = head_dim // 2
+    rotation = torch.zeros(head_dim, head_dim)
+    rotation[:half, half:] = -torch.eye(half)
+    rotation[half:, :half] = torch.eye(half)
+    return rotation

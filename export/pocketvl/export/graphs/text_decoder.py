@@ -6,7 +6,7 @@ Needs the llama custom operators: call pocketvl.export.xnnpack.load_custom_ops()
 import torch
 from torch import nn
 
-from pocketvl.export.graphs.leaf import RMSNorm, linear
+from pocketvl.export.graphs.leaf import RMSNorm, half_rotation, linear
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.geometry import TextGeometry
 
@@ -23,7 +23,7 @@ class TextDecoder(nn.Module):
     def __init__(self, geometry: TextGeometry, recipe: Recipe, max_context: int) -> None:
         super().__init__()
         self.max_context = max_context
-        rotation = _half_rotation(geometry.head_dim)
+        rotation = half_rotation(geometry.head_dim)
         self.layers = nn.ModuleList(
             _Layer(geometry, recipe, max_context, index, rotation) for index in range(geometry.num_layers)
         )
@@ -101,16 +101,3 @@ class _Attention(nn.Module):
         y = torch.ops.llama.custom_sdpa(q, self.k_cache, self.v_cache, start, None, 0.0, True)
         out: torch.Tensor = self.o(y.view(1, -1, geometry.num_heads * geometry.head_dim))
         return out
-
-
-def _half_rotation(head_dim: int) -> torch.Tensor:
-    """The matrix R with R x = (-x2, x1) for the halves x1, x2 of x: rotary embedding's second term.
-
-    A product with it stays inside the XNNPACK delegate, where slices of a dynamic length do not; it is
-    exact, since each row has one element.
-    """
-    half = head_dim // 2
-    rotation = torch.zeros(head_dim, head_dim)
-    rotation[:half, half:] = -torch.eye(half)
-    rotation[half:, :half] = torch.eye(half)
-    return rotation

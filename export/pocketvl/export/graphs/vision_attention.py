@@ -6,6 +6,7 @@ Measured against other forms in docs/decisions/0002-vision-attention.md.
 import torch
 from torch import nn
 
+from pocketvl.export.graphs.leaf import half_rotation
 from pocketvl.runtime.geometry import VisionGeometry
 
 _JOINED = 4  # XNNPACK concatenates at most five tensors at once
@@ -23,7 +24,7 @@ class HeadByHeadAttention(nn.Module):
     def __init__(self, geometry: VisionGeometry) -> None:
         super().__init__()
         self.heads = geometry.num_heads
-        self.rotation = nn.Buffer(_half_rotation(geometry.head_dim), persistent=False)
+        self.rotation = nn.Buffer(half_rotation(geometry.head_dim), persistent=False)
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor]:
         heads = self.heads
@@ -71,16 +72,3 @@ def _join(outputs: list[torch.Tensor]) -> torch.Tensor:
         groups = [outputs[first : first + _JOINED] for first in range(0, len(outputs), _JOINED)]
         outputs = [torch.cat(group, dim=2) if len(group) > 1 else group[0] for group in groups]
     return outputs[0]
-
-
-def _half_rotation(head_dim: int) -> torch.Tensor:
-    """R with R x = (-x2, x1) for the halves of x.
-
-    As a product it stays inside the XNNPACK delegate, where slices of a dynamic length do not; it is exact,
-    since each row has one element.
-    """
-    half = head_dim // 2
-    rotation = torch.zeros(head_dim, head_dim)
-    rotation[:half, half:] = -torch.eye(half)
-    rotation[half:, :half] = torch.eye(half)
-    return rotation
