@@ -12,8 +12,9 @@ from pocketvl.export.graphs.lm_head import LMHead
 from pocketvl.export.graphs.text_decoder import TextDecoder
 from pocketvl.export.weights import fill, to_torchao
 from pocketvl.quant.quantize import quantize_linear
+from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits, named_recipe
-from pocketvl.runtime.errors import CheckpointError
+from pocketvl.runtime.errors import CheckpointError, RecipeError
 from tests.support.checkpoints import SMALL_GEOMETRY
 from tests.support.random_source import RandomSource
 
@@ -24,7 +25,7 @@ def test_torchao_holds_these_very_integers_and_scales(bits: Bits) -> None:
     tensor = to_torchao(quantized)
     assert tensor.shape == (6, 128)
     assert tensor.qdata.data_ptr() == quantized.integers.ctypes.data
-    assert tensor.scale.data_ptr() == quantized.scales.ctypes.data
+    assert np.array_equal(tensor.scale.numpy(), quantized.scales)
     assert np.array_equal(tensor.dequantize().numpy(), quantized.dequantize())
 
 
@@ -78,6 +79,9 @@ class Watched:
         self.read.append(name)
         return self.inner.tensor(name)
 
+    def quantized(self, layer: str) -> None:
+        return None
+
 
 def test_every_tensor_of_the_decoder_is_read_once() -> None:
     source = Watched(RandomSource(SMALL_GEOMETRY))
@@ -99,6 +103,9 @@ class Broken:
     def tensor(self, name: str) -> torch.Tensor:
         return self.value if name == self.name else RandomSource(SMALL_GEOMETRY).tensor(name)
 
+    def quantized(self, layer: str) -> None:
+        return None
+
 
 @pytest.mark.parametrize(
     ("name", "shape"),
@@ -118,3 +125,38 @@ def test_wrong_shapes_and_values_name_the_tensor(name: str, shape: tuple[int, ..
     layer = "up_proj" if "up_proj" in name else name
     with pytest.raises(CheckpointError, match=f"{layer}.*NaN"):
         fill(TextDecoder(SMALL_GEOMETRY.text, recipe, 8), Broken(name, nan), recipe)
+
+
+@dataclass
+class Decided:
+    """A source that has the integers of one layer already."""
+
+    layer: str
+    value: QuantizedLinear
+    geometry = SMALL_GEOMETRY
+
+    def tensor(self, name: str) -> torch.Tensor:
+        return RandomSource(SMALL_GEOMETRY).tensor(name)
+
+    def quantized(self, layer: str) -> QuantizedLinear | None:
+        return self.value if layer == self.layer else None
+
+
+def test_integers_that_are_decided_already_are_taken_as_they_are() -> None:
+    recipe = named_recipe("int4")
+    integers = np.arange(96 * 96, dtype=np.int64).reshape(96, 96) % 16 - 8
+    decided = QuantizedLinear(integers.astype(np.int8), np.full((96, 3), 1 / 3, np.float32), 4, 32)
+    decoder = TextDecoder(SMALL_GEOMETRY.text, recipe, 8)
+    fill(decoder, Decided("text_decoder.layers.1.q_proj", decided), recipe)
+    weight = decoder.layers[1].attention.q.weight
+    assert torch.equal(weight.qdata, torch.from_numpy(decided.integers))
+    # XNNPACK keeps scales as bfloat16.
+    assert torch.equal(weight.scale, torch.full((96, 3), 1 / 3).bfloat16().float())
+
+
+def test_decided_integers_of_other_bits_than_the_recipes_are_refused() -> None:
+    recipe = named_recipe("int8")
+    decided = QuantizedLinear(np.zeros((96, 96), np.int8), np.ones((96, 3), np.float32), 4, 32)
+    decoder = TextDecoder(SMALL_GEOMETRY.text, recipe, 8)
+    with pytest.raises(RecipeError, match=r"layers\.1\.q_proj was quantized beforehand to 4 bits"):
+        fill(decoder, Decided("text_decoder.layers.1.q_proj", decided), recipe)

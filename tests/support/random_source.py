@@ -59,6 +59,9 @@ class RandomSource:
         is_norm = any(part in name for part in ("norm", "ln_q")) and name.endswith(".weight")
         return value.add_(1) if is_norm else value
 
+    def quantized(self, layer: str) -> None:
+        return None
+
     def names(self) -> tuple[str, ...]:
         """All tensors of the checkpoint; a tied lm_head.weight is not among them."""
         return tuple(_text_shapes(self.geometry.text) | _vision_shapes(self.geometry.vision))

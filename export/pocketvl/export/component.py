@@ -6,6 +6,7 @@ from typing import Protocol
 
 import torch
 
+from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import ModelGeometry
 from pocketvl.runtime.manifest import EntryPoint, LayerGroup
@@ -27,6 +28,11 @@ class TensorSource(Protocol):
 
     def tensor(self, name: str) -> torch.Tensor:
         """The tensor in the checkpoint's own dtype. A tied lm_head.weight gives the embedding."""
+
+    def quantized(self, layer: str) -> QuantizedLinear | None:
+        """The integers of a linear layer, called as recipes call it, where they are decided already
+        (calibrated, or stored in the checkpoint); None where the recipe's method decides over the tensor.
+        """
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from pocketvl.export.component import TensorSource
 from pocketvl.export.graphs.leaf import LayerNorm, Linear, RMSNorm
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Recipe
-from pocketvl.runtime.errors import CheckpointError
+from pocketvl.quant.recipe import Bits, Recipe
+from pocketvl.quant.rtn import stored_scales
+from pocketvl.runtime.errors import CheckpointError, RecipeError
 
 Filled = Callable[[str], None]  # called with the name of each leaf that got its weights
 
@@ -34,16 +35,17 @@ def fill(graph: nn.Module, source: TensorSource, recipe: Recipe, filled: Filled 
 
 
 def to_torchao(quantized: QuantizedLinear) -> torch.Tensor:
-    """The weight (out, in) as a torchao tensor that holds these very integers and scales, not copies.
+    """The weight (out, in) as a torchao tensor that holds these very integers, not copies.
 
     It is what torchao's Int8DynamicActivationIntxWeightConfig makes, with symmetric weights: the input is
-    quantized to 8 bits a token at run time. XNNPACK's partitioner recognises it.
+    quantized to 8 bits a token at run time. XNNPACK's partitioner recognises it. XNNPACK stores the scales of
+    4 bits as bfloat16, to which scales of another's making (float16 in GPTQ checkpoints) are rounded here.
     """
     from torchao.quantization import IntxUnpackedToInt8Tensor
 
     tensor: torch.Tensor = IntxUnpackedToInt8Tensor(
         qdata=torch.from_numpy(quantized.integers),
-        scale=torch.from_numpy(quantized.scales),
+        scale=stored_scales(torch.from_numpy(quantized.scales), quantized.bits),
         zero_point=torch.zeros(quantized.scales.shape, dtype=torch.int8),
         target_dtype=getattr(torch, f"int{quantized.bits}"),
         block_size=(1, quantized.group_size),
@@ -54,15 +56,32 @@ def to_torchao(quantized: QuantizedLinear) -> torch.Tensor:
 
 
 def _fill_linear(leaf: Linear, source: TensorSource, method: str) -> None:
-    weight = _read_weight(source, leaf)
     if leaf.bits.bits == 32:
-        weight = weight.float().contiguous()
+        weight = _read_weight(source, leaf).float().contiguous()
     else:
-        weight = to_torchao(quantize_linear(weight, leaf.bits, method, leaf.layer))
+        quantized = source.quantized(leaf.layer)
+        if quantized is None:
+            quantized = quantize_linear(_read_weight(source, leaf), leaf.bits, method, leaf.layer)
+        _check_decided(quantized, leaf)
+        weight = to_torchao(quantized)
     leaf.weight = nn.Parameter(weight, requires_grad=False)
     if leaf.bias is not None:
         bias = _read(source, f"{leaf.source}.bias", (leaf.out_features,))
         leaf.bias = nn.Parameter(bias, requires_grad=False)
+
+
+def _check_decided(quantized: QuantizedLinear, leaf: Linear) -> None:
+    """What was decided elsewhere must be what the recipe asks for."""
+    group = None if quantized.per_channel and quantized.bits == 8 else quantized.group_size
+    if (
+        quantized.integers.shape != (leaf.out_features, leaf.in_features)
+        or Bits(quantized.bits, group) != leaf.bits
+    ):
+        raise RecipeError(
+            f"{leaf.layer} was quantized beforehand to {quantized.bits} bits, groups of"
+            f" {quantized.group_size}, {quantized.integers.shape}, but the recipe asks for {leaf.bits.bits} bits, groups of"
+            f" {leaf.bits.group_size}, {(leaf.out_features, leaf.in_features)}."
+        )
 
 
 def _read_weight(source: TensorSource, leaf: Linear) -> torch.Tensor:

@@ -13,8 +13,9 @@ class QuantizedLinear:
     weight[o, i] = integers[o, i] * scales[o, i // group_size]
 
     integers: int8 (out_features, in_features), in -8..7 for 4 bits, -127..127 for 8.
-    scales: float32 (out_features, in_features // group_size), finite and positive; for 4 bits exactly
-    representable in bfloat16, the precision in which XNNPACK stores them, so that all targets agree.
+    scales: float32 (out_features, in_features // group_size), finite and positive. Methods of this package
+    choose scales of 4 bits that bfloat16 represents, the precision in which XNNPACK stores them, so that all
+    targets agree; those of another's making may need float16 and are rounded for XNNPACK alone.
     """
 
     integers: NDArray[np.int8]
@@ -42,8 +43,6 @@ class QuantizedLinear:
         low, high = (-8, 7) if self.bits == 4 else (-127, 127)
         if self.integers.min() < low or self.integers.max() > high:
             raise ValueError(f"integers must lie in {low}..{high} for {self.bits} bits")
-        if self.bits == 4 and np.any(self.scales.view(np.uint32) & 0xFFFF):
-            raise ValueError("4-bit scales must be representable in bfloat16")
 
     @property
     def out_features(self) -> int:

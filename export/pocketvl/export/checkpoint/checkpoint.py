@@ -19,6 +19,7 @@ from pocketvl.export.checkpoint.settings import (
 from pocketvl.export.checkpoint.source import locate
 from pocketvl.export.checkpoint.tensors import LM_HEAD
 from pocketvl.export.checkpoint.weights import INDEX_FILE, Weights, read_headers, weight_files
+from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.runtime.errors import CheckpointError
 from pocketvl.runtime.geometry import ImageSettings, ModelGeometry, SamplingDefaults, SpecialTokens
 
@@ -74,6 +75,10 @@ class Checkpoint:
         Raises CheckpointError for values that are not finite, KeyError for a name of another geometry.
         """
         return self._weights.read(name)
+
+    def quantized(self, layer: str) -> QuantizedLinear | None:
+        """None: the checkpoint holds floats."""
+        return None
 
     def fingerprint(self) -> str:
         """sha256 over names, sizes and contents of the files that were used; computed once."""
