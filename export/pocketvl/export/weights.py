@@ -79,8 +79,9 @@ def _check_decided(quantized: QuantizedLinear, leaf: Linear) -> None:
     ):
         raise RecipeError(
             f"{leaf.layer} was quantized beforehand to {quantized.bits} bits, groups of"
-            f" {quantized.group_size}, {quantized.integers.shape}, but the recipe asks for {leaf.bits.bits} bits, groups of"
-            f" {leaf.bits.group_size}, {(leaf.out_features, leaf.in_features)}."
+            f" {quantized.group_size}, {quantized.integers.shape}, but the recipe asks for"
+            f" {leaf.bits.bits} bits, groups of {leaf.bits.group_size},"
+            f" {(leaf.out_features, leaf.in_features)}."
         )
 
 
