@@ -8,7 +8,7 @@ import torch
 
 from pocketvl.quant.hqq import hqq_scales
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import METHODS, Bits
+from pocketvl.quant.recipe import WEIGHT_METHODS, Bits
 from pocketvl.quant.rtn import nearest_integers, rtn_scales
 from pocketvl.runtime.errors import CheckpointError, RecipeError
 
@@ -29,8 +29,10 @@ def quantize_linear(weight: torch.Tensor, bits: Bits, method: str, layer: str) -
         raise ValueError(f"the weight of {layer} must be (out, in), not {tuple(weight.shape)}")
     if bits.bits == 32:
         raise ValueError(f"{layer} is to stay in float: there is nothing to quantize")
-    if method not in METHODS:
-        raise RecipeError(f"{method!r} is no quantization method; known are {', '.join(METHODS)}.")
+    if method not in WEIGHT_METHODS:
+        raise RecipeError(
+            f"{method!r} cannot decide over the weight of {layer} alone; {', '.join(WEIGHT_METHODS)} can."
+        )
     out_features, in_features = weight.shape
     bits.check(layer, in_features)
     group_size = bits.group_size or in_features

@@ -1,11 +1,15 @@
-"""A recipe names the bits of every linear layer; nothing weakens it quietly."""
+"""A recipe names the bits of every linear layer and how they are chosen; nothing weakens it quietly."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from hashlib import sha256
 
 from pocketvl.runtime.errors import RecipeError
 
-METHODS = ("rtn", "hqq")
+WEIGHT_METHODS = ("rtn", "hqq")  # decide over a weight alone
+CALIBRATED_METHODS = ("gptq",)  # decide over what flows into the layer
+METHODS = (*WEIGHT_METHODS, *CALIBRATED_METHODS)
 
 
 @dataclass(frozen=True)
@@ -23,9 +27,13 @@ class Bits:
         if self.bits != 4 and self.group_size is not None:
             raise RecipeError(f"{self.bits} bits take no group size: XNNPACK groups 4-bit weights only.")
 
+    def fits(self, in_features: int) -> bool:
+        """Whether a layer with that many inputs can take these bits."""
+        return self.group_size is None or in_features % self.group_size == 0
+
     def check(self, layer: str, in_features: int) -> None:
         """Raise RecipeError if a layer with that many inputs cannot take these bits."""
-        if self.bits == 4 and self.group_size is not None and in_features % self.group_size:
+        if not self.fits(in_features):
             raise RecipeError(
                 f"{layer} has {in_features} inputs, which 4-bit groups of {self.group_size} do not divide;"
                 " give it 8 bits by a rule of the recipe."
@@ -41,6 +49,33 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What a calibrated method looks at, and how.
+
+    data: "generated", or a folder or .jsonl file of pictures and prompts; samples: how many of them, drawn
+    by seed. vision_weight: what a picture's token counts against a text token's 1 in the decoder (VLMQ,
+    arXiv 2508.03351, and MBQ, arXiv 2412.19509: pictures' tokens are many and alike, and less sensitive).
+    damping: added to the Hessian's diagonal, as a share of its mean. folding: whether scales that make
+    large inputs count (AWQ, arXiv 2306.00978) are folded into the norms before.
+    """
+
+    data: str = "generated"
+    samples: int = 128
+    seed: int = 0
+    vision_weight: float = 0.3
+    damping: float = 0.01
+    folding: bool = True
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise RecipeError(f"calibration needs at least one sample, not {self.samples}.")
+        if not 0 <= self.vision_weight <= 100:
+            raise RecipeError(f"vision_weight must lie in 0..100, not {self.vision_weight}.")
+        if not 0 < self.damping <= 10:
+            raise RecipeError(f"damping must be positive and at most 10, not {self.damping}.")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """First matching rule wins; a layer that no rule matches is an error.
 
@@ -52,6 +87,7 @@ class Recipe:
     name: str
     method: str
     rules: tuple[Rule, ...]
+    calibration: Calibration = field(default_factory=Calibration)  # read by calibrated methods alone
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -64,6 +100,21 @@ class Recipe:
                 rule.bits.check(layer, in_features)
                 return rule.bits
         raise RecipeError(f"the recipe {self.name!r} has no rule for the layer {layer}.")
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether its integers depend on calibration data."""
+        return self.method in CALIBRATED_METHODS and any(rule.bits.bits != 32 for rule in self.rules)
+
+    def with_layers(self, layers: Mapping[str, Bits], name: str | None = None) -> "Recipe":
+        """The same recipe with other bits for single layers, by their full names."""
+        rules = tuple(Rule(layer, bits) for layer, bits in layers.items())
+        return replace(self, name=self.name if name is None else name, rules=(*rules, *self.rules))
+
+    def fingerprint(self) -> str:
+        """sha256 of all that decides integers: not of the name."""
+        used = self.calibration if self.calibrated else None
+        return sha256(repr((self.method, self.rules, used)).encode()).hexdigest()
 
 
 _FLOAT = Bits(32)

@@ -1,0 +1,117 @@
+"""Recipes as TOML files, to be read, edited and exported again.
+
+name = "mine"
+method = "gptq"          # rtn, hqq or gptq
+
+[calibration]            # gptq only; every key may be left out
+data = "generated"
+samples = 128
+
+[[rule]]                 # first match wins
+layers = "text_decoder.*"
+bits = 4
+group_size = 32
+"""
+
+import dataclasses
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pocketvl.quant.recipe import NAMED_RECIPES, Bits, Calibration, Recipe, Rule, named_recipe
+from pocketvl.runtime.errors import RecipeError
+
+SUFFIX = ".toml"
+
+
+def load_recipe(spec: str, method: str | None = None) -> Recipe:
+    """A named recipe, or the file that `spec` names; `method` replaces the recipe's own.
+
+    Raises RecipeError.
+    """
+    if not spec.endswith(SUFFIX):
+        if spec not in NAMED_RECIPES:
+            raise RecipeError(
+                f"{spec!r} is no recipe; known are {', '.join(NAMED_RECIPES)} and files ending in {SUFFIX}."
+            )
+        return named_recipe(spec, method or "rtn")
+    recipe = _read(Path(spec).expanduser())
+    return recipe if method is None else dataclasses.replace(recipe, method=method)
+
+
+def recipe_toml(recipe: Recipe) -> str:
+    """The text of a file that load_recipe reads as this very recipe."""
+    lines = [f"name = {_literal(recipe.name)}", f"method = {_literal(recipe.method)}"]
+    if recipe.calibrated:
+        lines += ["", "[calibration]"]
+        settings = dataclasses.asdict(recipe.calibration)
+        lines += [f"{key} = {_literal(value)}" for key, value in settings.items()]
+    for rule in recipe.rules:
+        lines += ["", "[[rule]]", f"layers = {_literal(rule.pattern)}", f"bits = {rule.bits.bits}"]
+        if rule.bits.group_size is not None:
+            lines.append(f"group_size = {rule.bits.group_size}")
+    return "\n".join(lines) + "\n"
+
+
+def _literal(value: str | float | bool) -> str:
+    """JSON's strings, numbers and booleans are TOML's as well, but for the escape of a delete character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _read(path: Path) -> Recipe:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"The recipe {path} cannot be read: {error}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"The recipe {path} is not valid TOML: {error}.") from None
+    where = str(path)
+    _only(content, ("name", "method", "calibration", "rule"), where)
+    rules = _value(content, "rule", list, where)
+    if not rules:
+        raise RecipeError(f"{where} has no [[rule]], so no layer has any bits.")
+    return Recipe(
+        name=_value(content, "name", str, where),
+        method=_value(content, "method", str, where),
+        rules=tuple(_rule(rule, f"{where}, rule {index}") for index, rule in enumerate(rules, 1)),
+        calibration=_calibration(content.get("calibration", {}), f"{where}, calibration"),
+    )
+
+
+def _rule(content: Any, where: str) -> Rule:
+    _only(content, ("layers", "bits", "group_size"), where)
+    group = _value(content, "group_size", int, where) if "group_size" in content else None
+    try:
+        return Rule(_value(content, "layers", str, where), Bits(_value(content, "bits", int, where), group))
+    except RecipeError as error:
+        raise RecipeError(f"{where}: {error}") from None
+
+
+def _calibration(content: Any, where: str) -> Calibration:
+    fields = {f.name: type(f.default) for f in dataclasses.fields(Calibration)}
+    _only(content, tuple(fields), where)
+    values = {key: _value(content, key, fields[key], where) for key in content}
+    try:
+        return Calibration(**values)
+    except RecipeError as error:
+        raise RecipeError(f"{where}: {error}") from None
+
+
+def _only(content: Any, known: tuple[str, ...], where: str) -> None:
+    if not isinstance(content, dict):
+        raise RecipeError(f"{where} must be a table.")
+    unknown = sorted(set(content) - set(known))
+    if unknown:
+        raise RecipeError(f"{where} has the unknown key {unknown[0]!r}; known are {', '.join(known)}.")
+
+
+def _value(content: dict[str, Any], key: str, kind: type, where: str) -> Any:
+    if key not in content:
+        raise RecipeError(f"{where} lacks the key {key!r}.")
+    value = content[key]
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise RecipeError(f"{where}: {key!r} must be {kind.__name__}, not {value!r}.")
+    return value

@@ -1,0 +1,112 @@
+"""Recipes survive being written and read, and a wrong file is named with what is wrong in it."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pocketvl.quant.recipe import (
+    CALIBRATED_METHODS,
+    METHODS,
+    NAMED_RECIPES,
+    Bits,
+    Calibration,
+    Recipe,
+    Rule,
+    named_recipe,
+)
+from pocketvl.quant.recipe_file import load_recipe, recipe_toml
+from pocketvl.runtime.errors import RecipeError
+
+TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
+BITS = st.sampled_from([Bits(32), Bits(8), Bits(4, 32), Bits(4, 128)])
+RECIPES = st.builds(
+    Recipe,
+    TEXTS,
+    st.sampled_from(METHODS),
+    st.lists(st.builds(Rule, TEXTS, BITS), min_size=1, max_size=4).map(tuple),
+    st.builds(
+        Calibration,
+        TEXTS,
+        st.integers(1, 10**6),
+        st.integers(0, 2**31),
+        st.floats(0, 100),
+        st.floats(1e-6, 10),
+        st.booleans(),
+    ),
+)
+
+
+@given(RECIPES)
+def test_a_written_recipe_is_read_as_it_was(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe) -> None:
+    path = tmp_path_factory.mktemp("recipes") / "r.toml"
+    path.write_text(recipe_toml(recipe), encoding="utf-8")
+    expected = recipe if recipe.calibrated else dataclasses.replace(recipe, calibration=Calibration())
+    assert load_recipe(str(path)) == expected
+    assert load_recipe(str(path)).fingerprint() == recipe.fingerprint()
+
+
+def test_names_and_methods() -> None:
+    assert [load_recipe(name) for name in NAMED_RECIPES] == [named_recipe(name) for name in NAMED_RECIPES]
+    assert load_recipe("int4", "hqq").method == "hqq"
+    assert load_recipe("int4", "gptq").calibrated
+    assert not load_recipe("fp32", "gptq").calibrated
+
+
+def test_the_fingerprint_says_what_decides_integers() -> None:
+    recipe = named_recipe("int4", CALIBRATED_METHODS[0])
+    other_data = dataclasses.replace(recipe, calibration=Calibration(seed=1))
+    prints = {
+        recipe.fingerprint(),
+        other_data.fingerprint(),
+        named_recipe("int4").fingerprint(),
+        named_recipe("int8").fingerprint(),
+    }
+    assert len(prints) == 4
+    assert dataclasses.replace(recipe, name="other").fingerprint() == recipe.fingerprint()
+    rtn = named_recipe("int4")
+    assert dataclasses.replace(rtn, calibration=Calibration(seed=1)).fingerprint() == rtn.fingerprint()
+
+
+def test_single_layers_get_other_bits() -> None:
+    recipe = named_recipe("int4").with_layers({"text_decoder.layers.3.q_proj": Bits(8)}, "mixed")
+    assert recipe.name == "mixed"
+    assert recipe.bits("text_decoder.layers.3.q_proj", 64) == Bits(8)
+    assert recipe.bits("text_decoder.layers.2.q_proj", 64) == Bits(4, 32)
+
+
+GOOD = 'name = "a"\nmethod = "rtn"\n[[rule]]\nlayers = "*"\nbits = 8\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("name = ", "not valid TOML"),
+        ("", "lacks the key 'rule'"),
+        ('name = "a"\nmethod = "rtn"\nrule = []', "no \\[\\[rule\\]\\]"),
+        (GOOD + "group = 3\n", "rule 1 has the unknown key 'group'"),
+        (GOOD + "group_size = 32\n", "rule 1: 8 bits take no group size"),
+        (GOOD.replace("bits = 8", "bits = 4"), "rule 1: 4 bits need a group size"),
+        (GOOD.replace("bits = 8", 'bits = "8"'), "'bits' must be int"),
+        (GOOD.replace("rtn", "magic"), "'magic' is no quantization method"),
+        (GOOD + "[calibration]\nsamples = 0\n", "calibration: calibration needs at least one sample"),
+        (GOOD + "[calibration]\nsampels = 3\n", "unknown key 'sampels'"),
+        (GOOD + "[calibration]\ndamping = -1.0\n", "damping must be positive"),
+        ("rule = [3]\nname = 'a'\nmethod = 'rtn'", "rule 1 must be a table"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(content)
+    with pytest.raises(RecipeError, match=message) as caught:
+        load_recipe(str(path))
+    assert "quantization method" in message or str(path) in str(caught.value)
+
+
+def test_no_such_recipe(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"'int3' is no recipe; known are fp32.*\.toml"):
+        load_recipe("int3")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load_recipe(str(tmp_path / "missing.toml"))
