@@ -12,7 +12,8 @@ class QuantizedLinear:
 
     weight[o, i] = integers[o, i] * scales[o, i // group_size]
 
-    integers: int8 (out_features, in_features), in -8..7 for 4 bits, -127..127 for 8.
+    integers: int8 (out_features, in_features), in -8..7 for 4 bits; for 8 bits methods of this package
+    stay in -127..127, others use -128, too.
     scales: float32 (out_features, in_features // group_size), finite and positive. Methods of this package
     choose scales of 4 bits that bfloat16 represents, the precision in which XNNPACK stores them, so that all
     targets agree; those of another's making may need float16 and are rounded for XNNPACK alone.
@@ -40,9 +41,8 @@ class QuantizedLinear:
             )
         if not np.isfinite(self.scales).all() or self.scales.min() <= 0:
             raise ValueError("scales must be finite and positive")
-        low, high = (-8, 7) if self.bits == 4 else (-127, 127)
-        if self.integers.min() < low or self.integers.max() > high:
-            raise ValueError(f"integers must lie in {low}..{high} for {self.bits} bits")
+        if self.bits == 4 and (self.integers.min() < -8 or self.integers.max() > 7):
+            raise ValueError("integers must lie in -8..7 for 4 bits")
 
     @property
     def out_features(self) -> int:

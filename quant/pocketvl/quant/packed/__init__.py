@@ -1,0 +1,1 @@
+"""Linear layers as other quantizers pack them, unpacked to the integers that they hold."""

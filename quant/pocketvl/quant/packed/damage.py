@@ -1,0 +1,43 @@
+"""What quantizing a packed layer again costs: the error of its weights."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from pocketvl.quant.quantized import QuantizedLinear
+
+_ROWS = 512  # compared at a time, so that no second float weight stands in memory
+
+
+@dataclass(frozen=True)
+class Damage:
+    """relative_error: |W' - W| / |W| of all weights of the layer, Frobenius norms."""
+
+    layer: str
+    relative_error: float
+
+
+def measure_damage(layer: str, weight: torch.Tensor, quantized: QuantizedLinear) -> Damage:
+    """weight: (out, in), any float dtype, what `quantized` stands for."""
+    error, size = 0.0, 0.0
+    for first in range(0, quantized.out_features, _ROWS):
+        rows = slice(first, first + _ROWS)
+        part = QuantizedLinear(
+            quantized.integers[rows], quantized.scales[rows], quantized.bits, quantized.group_size
+        )
+        wanted = weight[rows].double()
+        error += float((torch.from_numpy(part.dequantize()) - wanted).square().sum())
+        size += float(wanted.square().sum())
+    return Damage(layer, math.sqrt(error / size) if size else 0.0)
+
+
+def describe_damage(damage: Sequence[Damage]) -> str:
+    """One sentence: how many layers, their mean error and the worst. damage must not be empty."""
+    worst = max(damage, key=lambda layer: layer.relative_error)
+    mean = sum(layer.relative_error for layer in damage) / len(damage)
+    return (
+        f"{len(damage)} layers of the checkpoint were quantized again, which moved their weights by"
+        f" {mean:.1%} on average and by {worst.relative_error:.1%} at most ({worst.layer})."
+    )
