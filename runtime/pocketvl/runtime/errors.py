@@ -4,6 +4,7 @@
     ├── UsageError                exit status 2: an option or argument that cannot be meant
     │   └── RecipeError           unknown recipe, or bits a layer cannot take
     ├── CheckpointError           the model to export cannot be read
+    ├── CalibrationError          calibration data, or what the model makes of it, cannot be used
     ├── BundleError               the folder is not a sound bundle
     │   └── ManifestError         its manifest.json is wrong
     ├── ImageError                a picture cannot be used
@@ -37,6 +38,10 @@ class RecipeError(UsageError):
 
 class CheckpointError(PocketVLError):
     """A checkpoint that cannot be read or is not a Qwen2-VL."""
+
+
+class CalibrationError(PocketVLError):
+    """Calibration data that cannot be read or that a layer cannot be calibrated on."""
 
 
 class BundleError(PocketVLError):

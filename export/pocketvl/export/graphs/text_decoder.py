@@ -25,7 +25,8 @@ class TextDecoder(nn.Module):
         self.max_context = max_context
         rotation = half_rotation(geometry.head_dim)
         self.layers = nn.ModuleList(
-            _Layer(geometry, recipe, max_context, index, rotation) for index in range(geometry.num_layers)
+            DecoderLayer(geometry, recipe, max_context, index, rotation)
+            for index in range(geometry.num_layers)
         )
         self.norm = RMSNorm("model.norm", geometry.hidden_size, geometry.rms_norm_eps)
 
@@ -49,7 +50,9 @@ class TextDecoder(nn.Module):
         return normed
 
 
-class _Layer(nn.Module):
+class DecoderLayer(nn.Module):
+    """One layer; its steps are methods of their own, so that calibration can look in between."""
+
     def __init__(
         self, geometry: TextGeometry, recipe: Recipe, max_context: int, index: int, rotation: torch.Tensor
     ) -> None:
@@ -64,11 +67,16 @@ class _Layer(nn.Module):
         self.down = linear(f"{name}.down_proj", f"{source}.mlp.down_proj", width, ffn, False, recipe)
 
     def forward(self, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, start: int) -> torch.Tensor:
-        hidden = hidden + self.attention(self.input_norm(hidden), cos, sin, start)
-        normed = self.post_norm(hidden)
-        gate = self.gate(normed)
-        down: torch.Tensor = self.down(gate * torch.sigmoid(gate) * self.up(normed))
+        attended = self.attention.attend(self.input_norm(hidden), cos, sin, start)
+        hidden = hidden + self.attention.o(attended)
+        down: torch.Tensor = self.down(self.activate(self.post_norm(hidden)))
         return hidden + down
+
+    def activate(self, normed: torch.Tensor) -> torch.Tensor:
+        """What down reads, from what gate and up read: SwiGLU (Shazeer, 2020)."""
+        gate = self.gate(normed)
+        activated: torch.Tensor = gate * torch.sigmoid(gate) * self.up(normed)
+        return activated
 
 
 class _Attention(nn.Module):
@@ -89,7 +97,8 @@ class _Attention(nn.Module):
         self.k_cache = nn.Buffer(cache, persistent=False)
         self.v_cache = nn.Buffer(cache.clone(), persistent=False)
 
-    def forward(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, start: int) -> torch.Tensor:
+    def attend(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, start: int) -> torch.Tensor:
+        """What o reads, (1, S, heads * head_dim), from what q, k and v read."""
         geometry = self.geometry
         q = self.q(x).view(1, -1, geometry.num_heads, geometry.head_dim)
         k = self.k(x).view(1, -1, geometry.num_kv_heads, geometry.head_dim)
@@ -99,5 +108,5 @@ class _Attention(nn.Module):
         torch.ops.llama.update_cache(k, self.k_cache, start)
         torch.ops.llama.update_cache(v, self.v_cache, start)
         y = torch.ops.llama.custom_sdpa(q, self.k_cache, self.v_cache, start, None, 0.0, True)
-        out: torch.Tensor = self.o(y.view(1, -1, geometry.num_heads * geometry.head_dim))
-        return out
+        attended: torch.Tensor = y.view(1, -1, geometry.num_heads * geometry.head_dim)
+        return attended

@@ -35,9 +35,9 @@ class VisionEncoder(nn.Module):
         self.patch_embed = linear(name, source, width, patch, False, recipe)
         self.scale = 1 / math.sqrt(geometry.head_dim)
         self.blocks = nn.ModuleList(
-            _Block(geometry, recipe, attention, index) for index in range(geometry.depth)
+            VisionBlock(geometry, recipe, attention, index) for index in range(geometry.depth)
         )
-        self.merger = _Merger(geometry, recipe)
+        self.merger = Merger(geometry, recipe)
 
     def forward(
         self,
@@ -46,7 +46,7 @@ class VisionEncoder(nn.Module):
         rope_sin: torch.Tensor,
         key_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        positions = [rope_cos * self.scale, rope_sin * self.scale, rope_cos, rope_sin]
+        positions = self.positions(rope_cos, rope_sin)
         if key_mask is not None:
             positions.append((key_mask - 1) * _HIDDEN)
         hidden = self.patch_embed(patches)
@@ -55,8 +55,14 @@ class VisionEncoder(nn.Module):
         embeddings: torch.Tensor = self.merger(hidden)
         return embeddings
 
+    def positions(self, rope_cos: torch.Tensor, rope_sin: torch.Tensor) -> list[torch.Tensor]:
+        """What every block's attention reads beside heads: the rope of queries carries the scores' scale."""
+        return [rope_cos * self.scale, rope_sin * self.scale, rope_cos, rope_sin]
 
-class _Block(nn.Module):
+
+class VisionBlock(nn.Module):
+    """One block; its steps are methods of their own, so that calibration can look in between."""
+
     def __init__(self, geometry: VisionGeometry, recipe: Recipe, attention: nn.Module, index: int) -> None:
         super().__init__()
         width, ffn, eps = geometry.hidden_size, geometry.intermediate_size, geometry.layer_norm_eps
@@ -71,16 +77,25 @@ class _Block(nn.Module):
         self.fc2 = linear(f"{name}.fc2", f"{source}.mlp.fc2", width, ffn, True, recipe)
 
     def forward(self, hidden: torch.Tensor, positions: list[torch.Tensor]) -> torch.Tensor:
-        heads = self.qkv(self.norm1(hidden)).view(-1, 3 * self.heads, self.head_dim).transpose(0, 1).split(1)
-        (attended,) = self.attention(*heads, *positions)
-        hidden = hidden + self.proj(attended.view(-1, self.heads * self.head_dim))
-        inner = self.fc1(self.norm2(hidden))
-        activated = inner * torch.sigmoid(1.702 * inner)  # QuickGELU (Hendrycks and Gimpel, 2016)
-        mlp: torch.Tensor = self.fc2(activated)
+        hidden = hidden + self.proj(self.attend(self.norm1(hidden), positions))
+        mlp: torch.Tensor = self.fc2(self.activate(self.norm2(hidden)))
         return hidden + mlp
 
+    def attend(self, normed: torch.Tensor, positions: list[torch.Tensor]) -> torch.Tensor:
+        """What proj reads, (N, width), from what qkv reads."""
+        heads = self.qkv(normed).view(-1, 3 * self.heads, self.head_dim).transpose(0, 1).split(1)
+        (attended,) = self.attention(*heads, *positions)
+        joined: torch.Tensor = attended.view(-1, self.heads * self.head_dim)
+        return joined
 
-class _Merger(nn.Module):
+    def activate(self, normed: torch.Tensor) -> torch.Tensor:
+        """What fc2 reads, from what fc1 reads."""
+        inner = self.fc1(normed)
+        activated: torch.Tensor = inner * torch.sigmoid(1.702 * inner)  # QuickGELU (Hendrycks, Gimpel, 2016)
+        return activated
+
+
+class Merger(nn.Module):
     """merge_area neighbouring patches become one token."""
 
     def __init__(self, geometry: VisionGeometry, recipe: Recipe) -> None:
@@ -92,6 +107,14 @@ class _Merger(nn.Module):
         self.fc2 = linear(f"{name}.fc2", f"{source}.2", out, self.merged, True, recipe)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        tokens = self.norm(hidden).view(-1, self.merged)
-        embeddings: torch.Tensor = self.fc2(nn.functional.gelu(self.fc1(tokens)))
+        embeddings: torch.Tensor = self.fc2(self.activate(self.join(hidden)))
         return embeddings
+
+    def join(self, hidden: torch.Tensor) -> torch.Tensor:
+        """What fc1 reads, (tokens, merged)."""
+        tokens: torch.Tensor = self.norm(hidden).view(-1, self.merged)
+        return tokens
+
+    def activate(self, tokens: torch.Tensor) -> torch.Tensor:
+        """What fc2 reads, from what fc1 reads."""
+        return nn.functional.gelu(self.fc1(tokens))
