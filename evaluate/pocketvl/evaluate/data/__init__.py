@@ -1,0 +1,1 @@
+"""Questions about pictures with their right answers, read from files or drawn."""

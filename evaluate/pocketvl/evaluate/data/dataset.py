@@ -1,0 +1,129 @@
+"""Opens a dataset by what its name says it is, and checks every question before anything is computed."""
+
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+
+from pocketvl.evaluate.data.arrow import arrow_records, is_arrow
+from pocketvl.evaluate.data.generated import generated_records, is_generated
+from pocketvl.evaluate.data.jsonl import jsonl_records
+from pocketvl.evaluate.data.prompts import DEFAULT_PROMPTS, check_template, render
+from pocketvl.evaluate.data.question import Dataset, Question, fingerprint
+from pocketvl.evaluate.data.record import Record, refusal
+from pocketvl.evaluate.data.tsv import tsv_records
+from pocketvl.evaluate.scoring import METRICS
+from pocketvl.evaluate.scoring.choice import option_of
+from pocketvl.runtime.errors import UsageError
+
+__all__ = ["Dataset", "Question", "open_dataset"]
+
+# How published datasets are scored, by the beginning of the file's name.
+_KNOWN = {"docvqa": "anls", "infovqa": "anls", "chartqa": "relaxed", "textvqa": "vqa", "ocrbench": "ocrbench"}
+_MOST_CHOICES = 26
+_FEWEST_VQA_ANSWERS = 4  # with fewer, no answer could reach 1
+
+
+def open_dataset(
+    spec: str, *, metric: str | None = None, prompt: str | None = None, limit: int | None = None
+) -> Dataset:
+    """Read `spec`: generated:N[@FIRST], generated/TASK:N[@FIRST], a .tsv, a .jsonl, a `datasets` folder.
+
+    metric: one of METRICS; None takes the dataset's own, else choice, iou or exact, question by question.
+    prompt: a template with {question} and maybe {choices}; None takes the metric's. limit: the first so
+    many questions. Raises UsageError that names file, line and column; MissingExtraError.
+    """
+    if metric is not None and metric not in METRICS:
+        raise UsageError(f"The metric {metric!r} is not known; known are {', '.join(METRICS)}.")
+    if limit is not None and limit < 1:
+        raise UsageError(f"At least 1 question must be asked, not {limit}.")
+    if prompt is not None:
+        check_template(prompt)
+    name, records = _records(spec, limit)
+    questions = tuple(_question(name, record, metric, prompt) for record in itertools.islice(records, limit))
+    if not questions:
+        raise UsageError(f"{spec} holds no questions; give a dataset with at least one.")
+    _check_ids(spec, questions)
+    return Dataset(name, questions, fingerprint(name, questions))
+
+
+def _records(spec: str, limit: int | None) -> tuple[str, Iterable[Record]]:
+    if is_generated(spec):
+        return spec.partition(":")[0].replace("/", "-"), generated_records(spec)
+    path = Path(spec)
+    if path.is_dir():
+        if not is_arrow(path):
+            raise UsageError(
+                f"{path} is no folder that datasets.save_to_disk wrote; give such a folder or a file."
+            )
+        return path.resolve().name, arrow_records(path)
+    if not path.is_file():
+        raise UsageError(
+            f"The dataset {spec} does not exist; give a .tsv or .jsonl file, a folder that"
+            " datasets.save_to_disk wrote, or generated:N."
+        )
+    match path.suffix.lower():
+        case ".tsv":
+            return path.stem, tsv_records(path, limit)
+        case ".jsonl":
+            return path.stem, jsonl_records(path)
+    raise UsageError(f"{path} is neither .tsv nor .jsonl; convert it to one of the two.")
+
+
+def _question(name: str, record: Record, metric: str | None, prompt: str | None) -> Question:
+    chosen = metric or _own_metric(name, record)
+    _check(record, chosen)
+    template = DEFAULT_PROMPTS[chosen] if prompt is None else prompt
+    return Question(
+        id=record.id,
+        task=record.task,
+        images=record.images,
+        prompt=render(template, record.question, record.choices),
+        answers=record.answers,
+        choices=record.choices,
+        metric=chosen,
+        box=record.box,
+    )
+
+
+def _own_metric(name: str, record: Record) -> str:
+    for beginning, metric in _KNOWN.items():
+        if name.lower().startswith(beginning):
+            return metric
+    if record.box is not None:
+        return "iou"
+    return "choice" if record.choices else "exact"
+
+
+def _check(record: Record, metric: str) -> None:
+    if not all(answer.strip() for answer in record.answers):
+        raise refusal(record.where, "answer", "is empty", "give the right answer, or take the line out")
+    if len(record.choices) > _MOST_CHOICES:
+        raise refusal(record.where, "choices", "there are more than 26", "leave some out")
+    if metric == "choice":
+        if len(record.choices) < 2:
+            raise refusal(record.where, "choices", "the metric choice needs at least two", "give them")
+        for answer in record.answers:
+            if option_of(answer, record.choices) is None:
+                raise refusal(
+                    record.where,
+                    "answer",
+                    f"{answer!r} is neither the letter nor the text of an option",
+                    "give one of the two",
+                )
+    if metric == "iou" and record.box is None:
+        raise refusal(record.where, "box", "the metric iou needs one", "give it, or choose another metric")
+    if metric == "vqa" and len(record.answers) < _FEWEST_VQA_ANSWERS:
+        raise refusal(
+            record.where,
+            "answers",
+            f"the metric vqa needs at least {_FEWEST_VQA_ANSWERS}, one a person asked",
+            "give them, or choose the metric exact",
+        )
+
+
+def _check_ids(spec: str, questions: tuple[Question, ...]) -> None:
+    seen: set[str] = set()
+    for question in questions:
+        if question.id in seen:
+            raise UsageError(f"{spec}: the id {question.id!r} stands twice; give every question its own.")
+        seen.add(question.id)

@@ -1,0 +1,60 @@
+"""What is asked, and what counts as right."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from PIL import Image
+
+from pocketvl.runtime.errors import ImageError
+from pocketvl.runtime.image import load_image
+
+Box = tuple[int, int, int, int]
+Encoded = bytes | Image.Image  # an encoded file, or pixels
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """A picture that is read when it is needed, so that a dataset may be larger than the memory."""
+
+    where: str  # file and line or row, for messages
+    identity: str  # sha256 in hex; equal for equal pictures
+    read: Callable[[], Encoded] = field(compare=False, repr=False)
+
+    def load(self) -> Image.Image:
+        """RGB, upright. Raises ImageError that names file and question."""
+        try:
+            return load_image(self.read())
+        except ImageError as error:
+            raise ImageError(f"{self.where}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question. `prompt` is what the model reads, with the choices and the metric's instruction."""
+
+    id: str
+    task: str
+    images: tuple[ImageRef, ...]
+    prompt: str
+    answers: tuple[str, ...]  # any of them is right (all of them count for `vqa`); never empty
+    choices: tuple[str, ...]  # texts of the options A, B, ...; empty unless multiple choice
+    metric: str
+    box: Box | None = None  # (left, top, right, bottom) in 0..1000 of the picture
+
+
+@dataclass(frozen=True)
+class Dataset:
+    name: str
+    questions: tuple[Question, ...]
+    fingerprint: str  # sha256 over all that can change an answer or its score
+
+
+def fingerprint(name: str, questions: tuple[Question, ...]) -> str:
+    """sha256 in hex over ids, prompts, answers, metrics and pictures, in their order."""
+    parts = [
+        (q.id, q.task, [i.identity for i in q.images], q.prompt, q.answers, q.choices, q.metric, q.box)
+        for q in questions
+    ]
+    return hashlib.sha256(json.dumps([name, parts]).encode()).hexdigest()

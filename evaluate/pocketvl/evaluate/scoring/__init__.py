@@ -1,0 +1,5 @@
+"""How right an answer is, from 0 to 1, by the published definition of each metric."""
+
+from pocketvl.evaluate.scoring.score import METRICS, score
+
+__all__ = ["METRICS", "score"]

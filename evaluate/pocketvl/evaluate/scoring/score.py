@@ -1,0 +1,28 @@
+"""From a metric's name to its function."""
+
+from collections.abc import Callable
+
+from pocketvl.evaluate.data.question import Question
+from pocketvl.evaluate.scoring.anls import anls
+from pocketvl.evaluate.scoring.boxes import box_iou
+from pocketvl.evaluate.scoring.choice import choice_score
+from pocketvl.evaluate.scoring.exact import exact_match
+from pocketvl.evaluate.scoring.ocrbench import contains_answer
+from pocketvl.evaluate.scoring.relaxed import relaxed_accuracy
+from pocketvl.evaluate.scoring.vqa import vqa_accuracy
+
+_FUNCTIONS: dict[str, Callable[[Question, str], float]] = {
+    "anls": lambda question, answer: anls(question.answers, answer),
+    "relaxed": lambda question, answer: relaxed_accuracy(question.answers, answer),
+    "vqa": lambda question, answer: vqa_accuracy(question.answers, answer),
+    "exact": lambda question, answer: exact_match(question.answers, answer),
+    "choice": lambda question, answer: choice_score(question.choices, question.answers, answer),
+    "ocrbench": lambda question, answer: contains_answer(question.answers, answer, question.task),
+    "iou": lambda question, answer: box_iou(question.box, answer) if question.box else 0.0,
+}
+METRICS: tuple[str, ...] = tuple(_FUNCTIONS)
+
+
+def score(metric: str, question: Question, answer: str) -> float:
+    """How right `answer` is by one of METRICS, 0..1. Raises KeyError for another name."""
+    return _FUNCTIONS[metric](question, answer)
