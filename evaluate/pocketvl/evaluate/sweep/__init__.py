@@ -1,0 +1,1 @@
+"""Many recipes over many questions: what each megabyte buys."""

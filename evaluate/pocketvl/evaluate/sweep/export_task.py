@@ -1,0 +1,68 @@
+"""Exporting one recipe into the sweep's cache."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pocketvl.evaluate.sweep.store import content_key
+from pocketvl.export.component import ExportSettings
+from pocketvl.export.pipeline import Exporters, export_bundle
+from pocketvl.quant.recipe import Recipe
+from pocketvl.runtime.bundle import Bundle, open_bundle
+from pocketvl.runtime.errors import BundleError
+
+_TOOLS = ("pocketvl", "torch", "torchao", "executorch")
+
+
+@dataclass(frozen=True)
+class ExportTask:
+    """Its result is the folder itself, which the exporter moves into place when it is complete."""
+
+    kind: ClassVar[str] = "export"
+    key: str
+    model: str
+    bits: Recipe
+    settings: ExportSettings
+    output: Path
+    exporters: Exporters | None = None
+
+    @property
+    def recipe(self) -> str:
+        return self.bits.name
+
+    def perform(self, threads: int, partial: Path) -> Any:
+        """The number of torch's threads is the process's own; `threads` and `partial` are not needed."""
+        export_bundle(
+            self.model,
+            self.output,
+            recipe=self.bits,
+            settings=self.settings,
+            overwrite=True,  # a bundle stands there only if it was damaged
+            command=f"pocketvl sweep --recipe {self.recipe}",
+            exporters=self.exporters,
+        )
+
+
+def export_key(model_fingerprint: str, recipe: Recipe, settings: ExportSettings) -> str:
+    """What decides a bundle's bytes: the checkpoint, the recipe, the shapes, and the tools' versions."""
+    return content_key(
+        model=model_fingerprint,
+        recipe=recipe.fingerprint(),
+        name=recipe.name,
+        settings=settings,
+        tools=[version(tool) for tool in _TOOLS],
+    )
+
+
+def exported(folder: Path) -> Bundle | None:
+    """The bundle of an earlier export, None if there is none or it is damaged."""
+    try:
+        return open_bundle(folder)
+    except BundleError:
+        return None
+
+
+def identity(bundle: Bundle) -> str:
+    """The same for bundles that answer the same: a hash of their files' hashes."""
+    return content_key(files=[(record.path, record.sha256) for record in bundle.manifest.files])

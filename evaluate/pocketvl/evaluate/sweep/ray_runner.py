@@ -1,0 +1,94 @@
+"""Tasks on a Ray cluster.
+
+The sweep's folder, the model and the data must stand at the same paths on every machine, such as on a shared
+file system, and pocketvl must be installed there. Exports write their bundles into the folder; every other
+result travels back as data, and the process that runs the sweep alone writes it, once.
+"""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pocketvl.evaluate.sweep.task import Outcome, Task, attempt
+from pocketvl.runtime.errors import MissingExtraError, PocketVLError
+
+_RETRIES = 2  # of a task whose worker was lost
+_LOCAL = "local"  # Ray's own word for a cluster that is started here
+
+
+class RayRunner:
+    """One Ray task a task; one whose worker or machine is lost is tried again elsewhere.
+
+    A context manager, which leaves the cluster, or ends it if it was started here.
+    """
+
+    def __init__(self, address: str, threads: int) -> None:
+        """`address` as ray.init takes it, or `local` to start Ray on this machine; `threads` are a task's
+        CPUs.
+
+        Raises MissingExtraError without Ray, PocketVLError if the cluster cannot be reached.
+        """
+        self._ray = _import_ray()
+        self._threads = threads
+        try:
+            self._ray.init(
+                address=address,
+                include_dashboard=False if address == _LOCAL else None,
+                log_to_driver=False,
+                logging_level="ERROR",
+                ignore_reinit_error=True,
+            )
+        except Exception as error:
+            raise PocketVLError(
+                f"The Ray cluster {address!r} cannot be reached ({error}); check --ray, or leave it out to"
+                " use this machine's processes."
+            ) from None
+
+    def __enter__(self) -> "RayRunner":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ray.shutdown()
+
+    def run(self, tasks: Iterable[Task], most: int | None = None) -> Iterator[Outcome]:
+        """Each task's outcome as it comes; the cluster decides how many run at a time (at most `most`)."""
+        perform = self._ray.remote(num_cpus=self._threads, max_retries=_RETRIES)(_perform)
+        waiting = list(reversed(list(tasks)))
+        running: dict[Any, Task] = {}
+        while waiting or running:
+            while waiting and (most is None or len(running) < most):
+                task = waiting.pop()
+                running[perform.remote(task, self._threads)] = task
+            done, _ = self._ray.wait(list(running), num_returns=1)
+            yield self._outcome(done[0], running.pop(done[0]))
+
+    def _outcome(self, reference: Any, task: Task) -> Outcome:
+        try:
+            outcome: Outcome = self._ray.get(reference)
+            return outcome
+        except self._ray.exceptions.RayError as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            return Outcome(task, None, f"Ray lost its worker {_RETRIES + 1} times: {lines[0]}")
+
+
+def _perform(task: Task, threads: int) -> Outcome:
+    """On a worker. What it writes on the way stays there: two tries never write to one file."""
+    import torch
+
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as scratch:
+        return attempt(task, threads, Path(scratch) / "partial")
+
+
+def _import_ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtraError(
+            f"--ray needs Ray ({error}); install it with: pip install 'pocketvl[ray]'."
+        ) from None
+    return ray

@@ -1,0 +1,85 @@
+"""What a sweep has found, as the table, the plots and the page show it."""
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+from pocketvl.evaluate.statistics import Estimate
+from pocketvl.evaluate.sweep.bit_map import BitMap
+
+
+@dataclass(frozen=True)
+class TaskScore:
+    """One task of one dataset: scores lie in 0..1."""
+
+    task: str
+    questions: int
+    score: Estimate
+    difference: Estimate | None  # to the reference, over the same questions; None for the reference itself
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How far the next-token distributions are from the reference's. KL in nats, vision_psnr in dB."""
+
+    kl_mean: float
+    kl_mean_error: float | None
+    kl_p99: float
+    top1: float
+    vision_psnr: float | None  # None where no picture was compared, or nothing differs
+    questions: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A question that a recipe and the reference answered differently."""
+
+    task: str
+    images: tuple[Image.Image, ...]
+    question: str
+    expected: str
+    reference: str
+    answer: str
+    reference_score: float
+    score: float
+
+
+@dataclass(frozen=True)
+class RecipeResult:
+    """One recipe. What was not measured is None."""
+
+    name: str
+    method: str
+    is_reference: bool
+    size: int  # bytes of the bundle's files
+    bits_per_weight: float  # weights and scales as stored, over the number of weights
+    tasks: tuple[TaskScore, ...]
+    mean: Estimate | None  # over tasks, each counting the same
+    difference: Estimate | None
+    no_worse: float | None  # share of questions answered no worse than by the reference ("QoI")
+    fidelity: Fidelity | None
+    decode_rate: float | None  # tokens a second, median
+    bit_map: BitMap
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that failed: what it was, of which recipe, and why."""
+
+    recipe: str
+    task: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    model: str
+    reference: str
+    data: tuple[str, ...]
+    questions: int
+    threads: int  # of the speed measurement
+    version: str  # of pocketvl
+    recipes: tuple[RecipeResult, ...]
+    failures: tuple[Failure, ...]
