@@ -66,7 +66,15 @@ def test_other_models(folder: Path, model_type: str | None, said: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"quantization_config": {"quant_method": "gptq"}}, "not yet supported"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "lacks the key 'bits'"),
+        ({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}, "'bitsandbytes'"),
+        ({"quantization_config": {"load_in_8bit": True}}, "'bitsandbytes' are not supported"),
+        ({"quantization_config": {"quant_method": "fp8"}}, "'fp8' are not supported, only 'gptq' and 'awq'"),
+        ({"quantization_config": {"quant_method": "compressed-tensors"}}, "'compressed-tensors'"),
+        ({"compression_config": {"format": "int-quantized"}}, "'compressed-tensors'"),
+        ({"text_config": {"quantization_config": {"quant_method": "hqq"}}}, "'hqq'"),
+        ({"quantization_config": []}, "'quantization_config' must be an object"),
+        ({"quantization_config": {"bits": 4}}, "'an unnamed method'"),
         ({"hidden_act": "gelu"}, "'gelu'"),
         ({"use_sliding_window": True}, "sliding-window"),
         ({"rope_scaling": None}, "lacks mrope_section"),
@@ -150,6 +158,7 @@ def test_pickles(folder: Path) -> None:
 def test_an_adapter(folder: Path) -> None:
     (folder / WEIGHTS).rename(folder / "adapter_model.safetensors")
     assert "LoRA adapter" in refusal(folder)
+    assert "--lora" in refusal(folder)
 
 
 def test_a_missing_shard(tmp_path: Path) -> None:

@@ -19,6 +19,9 @@ def export(
     target: Annotated[list[str] | None, typer.Option(help="executorch.")] = None,
     recipe: Annotated[str, typer.Option(help="fp32, int8, int4 or int4-small.")] = "int4",
     method: Annotated[str, typer.Option(help="How integers are chosen: rtn or hqq.")] = "rtn",
+    lora: Annotated[
+        list[Path] | None, typer.Option(help="PEFT adapter folder to merge in; may be repeated.")
+    ] = None,
     buckets: Annotated[
         str | None,
         typer.Option(help="Numbers of patches, ascending.  [default: 256,576,1024,2304,4096]"),
@@ -58,6 +61,7 @@ def export(
             output,
             recipe=named_recipe(recipe, method),
             settings=settings,
+            lora=lora or (),
             min_pixels=min_pixels,
             max_pixels=max_pixels,
             overwrite=overwrite,

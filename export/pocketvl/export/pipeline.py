@@ -1,7 +1,7 @@
 """The whole export: checkpoint -> graphs -> artifacts -> bundle."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -9,7 +9,9 @@ from shutil import copyfile
 from typing import Any, Protocol, TypeVar
 
 from pocketvl.export.bundle_writer import PartialBundle, partial_bundle
-from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
+from pocketvl.export.checkpoint import Checkpoint, MergedLora, merge_lora, open_checkpoint
+from pocketvl.export.checkpoint.kept import describe_kept, kept_layers, method_name, with_checkpoint_bits
+from pocketvl.export.checkpoint.requantizer import with_damage
 from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
 from pocketvl.export.destination import check_destination
 from pocketvl.export.estimate import check_space, estimate_export
@@ -17,6 +19,7 @@ from pocketvl.export.fitting import fit_image, fit_settings
 from pocketvl.export.isolated import run_isolated
 from pocketvl.export.text import export_text_decoder
 from pocketvl.export.vision import export_vision_encoder
+from pocketvl.quant.packed.damage import Damage, describe_damage
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.geometry import ImageSettings
@@ -51,6 +54,7 @@ class Written:
     entry_points: tuple[EntryPoint, ...]
     layers: tuple[LayerGroup, ...]
     table: EmbeddingTable
+    damage: tuple[Damage, ...]  # of layers of a packed checkpoint that were quantized again
 
 
 def _ignore(*_: object) -> None:
@@ -71,6 +75,7 @@ def export_bundle(
     *,
     recipe: Recipe,
     settings: ExportSettings,
+    lora: Sequence[Path] = (),
     min_pixels: int | None = None,
     max_pixels: int | None = None,
     overwrite: bool = False,
@@ -81,6 +86,8 @@ def export_bundle(
 ) -> Manifest:
     """Export `model` (hub id, folder or `tiny`) into the new folder `output`.
 
+    lora: folders of PEFT adapters that are merged into the weights, one after the other. A checkpoint of
+    packed integers decides the bits of its layers where the recipe quantizes them at all.
     min_pixels and max_pixels replace the checkpoint's picture limits. overwrite replaces an existing
     bundle once the new one is complete. command is recorded in the manifest. Whatever can be known to
     fail is refused before any work, and a failure leaves nothing behind. Raises UsageError,
@@ -89,9 +96,13 @@ def export_bundle(
     output = output.expanduser()
     check_destination(output, overwrite)
     progress("reading the checkpoint", 0.0)
-    source = open_checkpoint(model)
-    image = fit_image(source.image, source.geometry.vision, min_pixels, max_pixels)
+    checkpoint = open_checkpoint(model)
+    source = merge_lora(checkpoint, lora)
+    image = fit_image(checkpoint.image, source.geometry.vision, min_pixels, max_pixels)
     settings = fit_settings(settings, image, source.geometry)
+    recipe = with_checkpoint_bits(recipe, source)
+    if kept := kept_layers(recipe, source):
+        warn(describe_kept(kept, source))
     estimate = estimate_export(source.geometry, recipe)
     warning = check_space(estimate, output)
     if warning is not None:
@@ -99,11 +110,13 @@ def export_bundle(
     run = run_isolated if estimate.memory > _ISOLATED_ABOVE else _run_here
     with partial_bundle(output, overwrite=overwrite) as partial:
         written = _write_components(
-            partial.folder, source, recipe, settings, progress, run, exporters or Exporters()
+            partial.folder, checkpoint, source, recipe, settings, progress, run, exporters or Exporters()
         )
-        _write_text_files(source, partial.folder)
+        if written.damage:
+            warn(describe_damage(written.damage))
+        _write_text_files(checkpoint, partial.folder)
         progress("hashing", _TEXT_END)
-        manifest = _manifest(partial, source, recipe, settings, image, command, written)
+        manifest = _manifest(partial, checkpoint, source, recipe, settings, image, command, written)
         partial.complete(manifest)
     progress("done", 1.0)
     return manifest
@@ -111,20 +124,25 @@ def export_bundle(
 
 def _write_components(
     folder: Path,
-    source: Checkpoint,
+    checkpoint: Checkpoint,
+    source: Checkpoint | MergedLora,
     recipe: Recipe,
     settings: ExportSettings,
     progress: Progress,
     run: Runner,
     exporters: Exporters,
 ) -> Written:
-    vision = run(exporters.vision, (source, recipe, settings, folder), _share(progress, 0.0, _VISION_END))
-    text, table, _ = run(
-        exporters.text,
-        (source, recipe, settings, source.special_tokens.eos, folder),
+    vision, vision_damage = run(
+        with_damage, (exporters.vision, source, recipe, settings, folder), _share(progress, 0.0, _VISION_END)
+    )
+    (text, table, _), text_damage = run(
+        with_damage,
+        (exporters.text, source, recipe, settings, checkpoint.special_tokens.eos, folder),
         _share(progress, _VISION_END, _TEXT_END),
     )
-    return Written((*vision.entry_points, *text.entry_points), (*vision.layers, *text.layers), table)
+    entry_points = (*vision.entry_points, *text.entry_points)
+    layers = (*vision.layers, *text.layers)
+    return Written(entry_points, layers, table, (*vision_damage, *text_damage))
 
 
 def _write_text_files(source: Checkpoint, folder: Path) -> None:
@@ -135,7 +153,8 @@ def _write_text_files(source: Checkpoint, folder: Path) -> None:
 
 def _manifest(
     partial: PartialBundle,
-    source: Checkpoint,
+    checkpoint: Checkpoint,
+    source: Checkpoint | MergedLora,
     recipe: Recipe,
     settings: ExportSettings,
     image: ImageSettings,
@@ -146,15 +165,15 @@ def _manifest(
         schema_version=names.SCHEMA_VERSION,
         target=names.EXECUTORCH,
         recipe=recipe.name,
-        quantization_method=recipe.method if any(group.bits < 32 for group in written.layers) else "none",
+        quantization_method=method_name(recipe, source),
         geometry=source.geometry,
-        special_tokens=source.special_tokens,
+        special_tokens=checkpoint.special_tokens,
         image=image,
         buckets=settings.buckets,
         max_context=settings.max_context,
         prefill_chunk=settings.prefill_chunk,
-        chat=source.chat,
-        sampling=source.sampling,
+        chat=checkpoint.chat,
+        sampling=checkpoint.sampling,
         entry_points=written.entry_points,
         token_embedding=written.table,
         layers=written.layers,

@@ -1,12 +1,14 @@
 """An opened checkpoint: everything checked, weights read on demand."""
 
-import hashlib
 from functools import cached_property
 from pathlib import Path
 
 import torch
 
 from pocketvl.export.checkpoint.config import CONFIG_FILE, check_model_type, read_config
+from pocketvl.export.checkpoint.fingerprint import hash_files
+from pocketvl.export.checkpoint.packed import PACKED_LM_HEAD, locate_packed
+from pocketvl.export.checkpoint.quantization import read_quantization
 from pocketvl.export.checkpoint.settings import (
     SETTINGS_FILES,
     TOKENIZER_FILE,
@@ -20,10 +22,9 @@ from pocketvl.export.checkpoint.source import locate
 from pocketvl.export.checkpoint.tensors import LM_HEAD
 from pocketvl.export.checkpoint.weights import INDEX_FILE, Weights, read_headers, weight_files
 from pocketvl.quant.quantized import QuantizedLinear
+from pocketvl.quant.recipe import Bits
 from pocketvl.runtime.errors import CheckpointError
 from pocketvl.runtime.geometry import ImageSettings, ModelGeometry, SamplingDefaults, SpecialTokens
-
-_CHUNK = 1 << 20
 
 
 def open_checkpoint(model: str) -> "Checkpoint":
@@ -40,13 +41,21 @@ def open_checkpoint(model: str) -> "Checkpoint":
 
 
 class Checkpoint:
-    """A Qwen2-VL checkpoint in a local folder; a component.TensorSource. Pickles by opening again."""
+    """A Qwen2-VL checkpoint in a local folder, of floats or packed by GPTQ or AWQ; a component.TensorSource.
+
+    Pickles by opening again.
+
+    packing: "gptq", "awq", or None for floats.
+    fixed_bits: layer, as recipes call it -> the bits that the checkpoint decides: those of integers that can
+    stand as they are, and 8 where it packs 8 bits.
+    requantized: the packed layers whose integers cannot stand; they are quantized again from their floats.
+    """
 
     def __init__(self, folder: Path, name: str) -> None:
-        check_model_type(folder)
+        quantization = read_quantization(check_model_type(folder))
         files = weight_files(folder)
         headers = read_headers(files)
-        config = read_config(folder, has_lm_head=LM_HEAD in headers)
+        config = read_config(folder, has_lm_head=LM_HEAD in headers or PACKED_LM_HEAD in headers)
         self.name = name
         self.geometry: ModelGeometry = config.geometry
         self.tokenizer_file = folder / TOKENIZER_FILE
@@ -56,7 +65,15 @@ class Checkpoint:
         )
         self.image: ImageSettings = read_image_settings(folder, config.geometry.vision)
         self.sampling: SamplingDefaults = read_sampling(folder)
-        self._weights = Weights(headers, config.geometry, folder)
+        self._packed = locate_packed(headers, config.geometry, quantization, folder)
+        self._packed_weights = {f"{linear.source}.weight": linear for linear in self._packed.values()}
+        self._weights = Weights(headers, config.geometry, folder, self._packed_weights)
+        self.packing = None if quantization is None else quantization.method
+        bits = {layer: linear.bits for layer, linear in self._packed.items()}
+        self.requantized = frozenset(layer for layer in bits if bits[layer] is None)
+        least = Bits(8) if quantization is not None and quantization.bits == 8 else None
+        decided = {layer: bits[layer] or least for layer in bits}
+        self.fixed_bits = {layer: known for layer, known in decided.items() if known is not None}
         self.folder = folder
         self._weight_files = files
 
@@ -70,15 +87,18 @@ class Checkpoint:
 
     def tensor(self, name: str) -> torch.Tensor:
         """A tensor by its hub name (`visual.*`, `model.*`, `lm_head.weight`), in the stored dtype:
-        bfloat16, float16 or float32. Each call reads it again, and the caller owns the memory.
+        bfloat16, float16 or float32; float32 (out, in) for a packed weight. Each call reads it again, and the
+        caller owns the memory.
 
         Raises CheckpointError for values that are not finite, KeyError for a name of another geometry.
         """
-        return self._weights.read(name)
+        packed = self._packed_weights.get(name)
+        return self._weights.read(name) if packed is None else torch.from_numpy(packed.weight())
 
     def quantized(self, layer: str) -> QuantizedLinear | None:
-        """None: the checkpoint holds floats."""
-        return None
+        """The checkpoint's own integers, of fixed_bits; None for floats and for `requantized`."""
+        packed = self._packed.get(layer)
+        return None if packed is None else packed.quantized()
 
     def fingerprint(self) -> str:
         """sha256 over names, sizes and contents of the files that were used; computed once."""
@@ -87,18 +107,4 @@ class Checkpoint:
     @cached_property
     def _fingerprint(self) -> str:
         small = [self.folder / name for name in (CONFIG_FILE, INDEX_FILE, *SETTINGS_FILES)]
-        files = {path for path in small if path.exists()} | set(self._weight_files)
-        digest = hashlib.sha256()
-        for path in sorted(files, key=lambda path: path.name):
-            try:
-                _update(digest, path)
-            except OSError as error:
-                raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from None
-        return digest.hexdigest()
-
-
-def _update(digest: "hashlib._Hash", path: Path) -> None:
-    digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
+        return hash_files({path for path in small if path.exists()} | set(self._weight_files))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pocketvl.export.checkpoint.json_object import JsonObject, read_object
+from pocketvl.export.checkpoint.quantization import read_quantization
 from pocketvl.runtime.errors import CheckpointError
 from pocketvl.runtime.geometry import ModelGeometry, TextGeometry, VisionGeometry
 
@@ -35,8 +36,8 @@ def read_config(folder: Path, *, has_lm_head: bool) -> ModelConfig:
     """Read and check config.json.
 
     has_lm_head: whether the weights hold `lm_head.weight`, which decides if the file does not say
-    that the embeddings are tied. Raises CheckpointError for another kind of model, a quantized
-    one, and for values that no Qwen2-VL can have.
+    that the embeddings are tied. Raises CheckpointError for another kind of model, one in a
+    quantization that is not supported, and for values that no Qwen2-VL can have.
     """
     config = check_model_type(folder)
     text = config.child("text_config") if config.has("text_config") else config
@@ -61,7 +62,7 @@ def read_config(folder: Path, *, has_lm_head: bool) -> ModelConfig:
 
 
 def check_model_type(folder: Path) -> JsonObject:
-    """config.json of an unquantized Qwen2-VL. Raises CheckpointError for anything else."""
+    """config.json of a Qwen2-VL whose weights can be read. Raises CheckpointError for anything else."""
     path = folder / CONFIG_FILE
     if not path.is_file():
         raise CheckpointError(
@@ -78,11 +79,7 @@ def check_model_type(folder: Path) -> JsonObject:
         raise CheckpointError(
             f"{config.where} has model_type {model_type!r}; pocketvl exports {_MODEL_TYPE!r} only."
         )
-    if config.has("quantization_config") or config.child("text_config").has("quantization_config"):
-        raise CheckpointError(
-            f"{config.where} has a quantization_config; quantized checkpoints (GPTQ, AWQ, bitsandbytes)"
-            " are not yet supported. Export the original 16-bit checkpoint."
-        )
+    read_quantization(config)
     return config
 
 

@@ -1,5 +1,6 @@
 """The weight files of a folder: found, checked by their headers, read one tensor at a time."""
 
+from collections.abc import Collection, Mapping
 from io import FileIO
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from pocketvl.runtime.geometry import ModelGeometry
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 
-_DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
+FLOATS = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
+WORDS = {"I32": torch.int32}  # of packed integers
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 
 
@@ -51,10 +53,7 @@ def _no_weights(folder: Path) -> str:
     files = sorted(path.name for path in folder.iterdir())
     pickles = [name for name in files if name.endswith(_PICKLES)]
     if any(name.startswith("adapter_") for name in files):
-        return (
-            f"{folder} holds a LoRA adapter, not a model; merge it into its base model"
-            " (peft: merge_and_unload, then save_pretrained) and export the result."
-        )
+        return f"{folder} holds a LoRA adapter, not a model; give its base model, and the adapter by --lora."
     if pickles:
         return (
             f"{folder} holds its weights as pickles ({pickles[0]}), which can run any code when read."
@@ -64,41 +63,55 @@ def _no_weights(folder: Path) -> str:
 
 
 class Weights:
-    """Every tensor that a geometry needs, located and checked; nothing but headers is read up front."""
+    """Every float tensor that a geometry needs, located and checked; only headers are read up front."""
 
-    def __init__(self, headers: dict[str, StoredTensor], geometry: ModelGeometry, where: Path) -> None:
-        """headers: stored name -> place, of all files. Raises CheckpointError for a tensor that is
-        missing, misshapen or not of a float type."""
+    def __init__(
+        self,
+        headers: dict[str, StoredTensor],
+        geometry: ModelGeometry,
+        where: Path,
+        packed: Collection[str] = (),
+    ) -> None:
+        """headers: stored name -> place, of all files. packed: names of tensors that are not stored as
+        floats. Raises CheckpointError for a tensor that is missing, misshapen or not of a float type."""
         self._tied = geometry.text.tie_word_embeddings
         self._places = {
-            name: _locate(headers, name, shape, where) for name, shape in expected_tensors(geometry).items()
+            name: locate_tensor(headers, name, shape, where)
+            for name, shape in expected_tensors(geometry).items()
+            if name not in packed
         }
 
     def read(self, name: str) -> torch.Tensor:
         """A private copy in the stored dtype; `lm_head.weight` of a tied model is the embedding.
 
-        Raises KeyError for a name that the geometry does not have, CheckpointError for a file that
-        changed or a tensor with values that are not finite.
+        Raises KeyError for a name that the geometry does not have, CheckpointError as read_tensor does.
         """
-        place = self._places[EMBEDDING if self._tied and name == LM_HEAD else name]
-        # Plain reads: pages of a memory map would count as this process's memory until unmapped.
-        data = torch.empty(place.size, dtype=torch.uint8)
-        try:
-            with place.file.open("rb", buffering=0) as file:
-                file.seek(place.offset)
-                complete = _fill(file, data.numpy().data)
-        except OSError as error:
-            raise CheckpointError(f"{place.file} cannot be read: {error.strerror or error}.") from None
-        if not complete:
-            raise CheckpointError(f"{place.file} ended inside {name}: it changed while it was read.")
-        tensor = data.view(_DTYPES[place.dtype]).reshape(place.shape)
-        # NaN and infinities both survive a sum of extremes, and no second array is needed.
-        if not torch.isfinite(torch.stack(torch.aminmax(tensor)).float()).all():
-            raise CheckpointError(
-                f"{place.file}: the tensor {name} holds NaN or infinite values; the checkpoint is damaged"
-                " or its training diverged."
-            )
-        return tensor
+        return read_tensor(self._places[EMBEDDING if self._tied and name == LM_HEAD else name], name)
+
+
+def read_tensor(place: StoredTensor, name: str) -> torch.Tensor:
+    """A private copy in the stored dtype, one of FLOATS or WORDS.
+
+    Raises CheckpointError for a file that changed or a tensor with values that are not finite.
+    """
+    # Plain reads: pages of a memory map would count as this process's memory until unmapped.
+    data = torch.empty(place.size, dtype=torch.uint8)
+    try:
+        with place.file.open("rb", buffering=0) as file:
+            file.seek(place.offset)
+            complete = _fill(file, data.numpy().data)
+    except OSError as error:
+        raise CheckpointError(f"{place.file} cannot be read: {error.strerror or error}.") from None
+    if not complete:
+        raise CheckpointError(f"{place.file} ended inside {name}: it changed while it was read.")
+    tensor = data.view((FLOATS | WORDS)[place.dtype]).reshape(place.shape)
+    # NaN and infinities both survive a sum of extremes, and no second array is needed.
+    if not torch.isfinite(torch.stack(torch.aminmax(tensor)).float()).all():
+        raise CheckpointError(
+            f"{place.file}: the tensor {name} holds NaN or infinite values; the checkpoint is damaged"
+            " or its training diverged."
+        )
+    return tensor
 
 
 def read_headers(files: tuple[Path, ...]) -> dict[str, StoredTensor]:
@@ -116,7 +129,14 @@ def read_headers(files: tuple[Path, ...]) -> dict[str, StoredTensor]:
     return headers
 
 
-def _locate(headers: dict[str, StoredTensor], name: str, shape: tuple[int, ...], where: Path) -> StoredTensor:
+def locate_tensor(
+    headers: Mapping[str, StoredTensor],
+    name: str,
+    shape: tuple[int, ...],
+    where: Path,
+    types: Collection[str] = FLOATS,
+) -> StoredTensor:
+    """Where the tensor of the hub's name stands. Raises CheckpointError if it is missing or misshapen."""
     place = next((headers[stored] for stored in stored_names(name) if stored in headers), None)
     if place is None:
         raise CheckpointError(
@@ -127,10 +147,11 @@ def _locate(headers: dict[str, StoredTensor], name: str, shape: tuple[int, ...],
             f"{place.file}: the tensor {name} has the shape {list(place.shape)}, but config.json asks for"
             f" {list(shape)}."
         )
-    if place.dtype not in _DTYPES:
+    if place.dtype not in types:
+        advice = " Save the model in bfloat16 with transformers." if "BF16" in types else ""
         raise CheckpointError(
             f"{place.file}: the tensor {name} has the type {place.dtype}; pocketvl reads"
-            f" {', '.join(_DTYPES)}. Save the model in bfloat16 with transformers."
+            f" {', '.join(types)}.{advice}"
         )
     return place
 

@@ -1,0 +1,105 @@
+"""The quantization_config of config.json: how a quantized checkpoint packs its linear layers."""
+
+from dataclasses import dataclass
+
+from pocketvl.export.checkpoint.json_object import JsonObject
+from pocketvl.quant.packed.awq import AWQ_BITS
+from pocketvl.quant.packed.gptq import GPTQ_BITS
+from pocketvl.runtime.errors import CheckpointError
+
+GPTQ = "gptq"
+AWQ = "awq"
+
+_ZERO_OFFSETS = {"gptq": 1, "gptq_v2": 0}
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """One scheme for all packed layers."""
+
+    method: str  # GPTQ or AWQ
+    bits: int
+    group_size: int | None  # inputs of a group; None: all of a row
+    zero_offset: int  # what is added to stored zero points
+
+    def group(self, in_features: int) -> int:
+        return self.group_size or in_features
+
+
+def read_quantization(config: JsonObject) -> Quantization | None:
+    """None for a checkpoint of floats. Raises CheckpointError for schemes that pocketvl does not read."""
+    for owner in (config, config.child("text_config")):
+        if owner.has("compression_config"):
+            raise _unknown(owner.child("compression_config"), "compressed-tensors")
+        if owner.has("quantization_config"):
+            return _read(owner.child("quantization_config"))
+    return None
+
+
+def _read(config: JsonObject) -> Quantization:
+    method = config.text("quant_method", "")
+    if method == GPTQ:
+        return _gptq(config)
+    if method == AWQ:
+        return _awq(config)
+    raise _unknown(config, method)
+
+
+def _gptq(config: JsonObject) -> Quantization:
+    version = config.text("checkpoint_format", config.text("format", "gptq"))
+    if version not in _ZERO_OFFSETS:
+        raise CheckpointError(
+            f"{config.where}: GPTQ weights in the format {version!r} cannot be read; save the model in the"
+            " format 'gptq' or 'gptq_v2'."
+        )
+    if config.text("pack_dtype", "int32") != "int32":
+        raise CheckpointError(
+            f"{config.where}: 'pack_dtype' is {config.text('pack_dtype')!r}; save the model with 'int32'."
+        )
+    # Entries that begin with "-:" leave layers in float; all others give some layers other bits.
+    special = [key for key in config.child("dynamic").values if not key.startswith("-:")]
+    if special:
+        raise CheckpointError(
+            f"{config.where}: 'dynamic' gives the layers {special[0]!r} a quantization of their own, which"
+            " pocketvl does not read. Quantize all layers alike."
+        )
+    bits = _bits(config, GPTQ_BITS)
+    return Quantization(GPTQ, bits, _group_size(config), _ZERO_OFFSETS[version])
+
+
+def _awq(config: JsonObject) -> Quantization:
+    version = config.text("version", config.text("format", "gemm")).lower()
+    if version != "gemm":
+        raise CheckpointError(
+            f"{config.where}: AWQ weights in the layout {version!r} cannot be read; save the model in the"
+            " layout 'gemm'."
+        )
+    return Quantization(AWQ, _bits(config, (AWQ_BITS,)), _group_size(config), 0)
+
+
+def _bits(config: JsonObject, known: tuple[int, ...]) -> int:
+    key = "w_bit" if config.has("w_bit") else "bits"
+    bits = config.integer(key)
+    if bits not in known:
+        raise CheckpointError(
+            f"{config.where}: weights of {bits} bits cannot be read, only of"
+            f" {' or '.join(map(str, known))}. Export the original 16-bit checkpoint."
+        )
+    return bits
+
+
+def _group_size(config: JsonObject) -> int | None:
+    key = "q_group_size" if config.has("q_group_size") else "group_size"
+    size = config.integer(key)
+    if size != -1 and size < 1:
+        raise CheckpointError(f"{config.where}: {key!r} must be -1 or positive, not {size}.")
+    return None if size == -1 else size
+
+
+def _unknown(config: JsonObject, method: str) -> CheckpointError:
+    if not method and (config.has("load_in_4bit") or config.has("load_in_8bit")):
+        method = "bitsandbytes"
+    return CheckpointError(
+        f"{config.where}: checkpoints quantized with {method or 'an unnamed method'!r} are not supported,"
+        f" only {GPTQ!r} and {AWQ!r}. Export the original 16-bit checkpoint."
+    )
