@@ -326,3 +326,9 @@ def test_the_fingerprint_covers_what_matters(change: str, tmp_path: Path) -> Non
 def test_every_metric_has_a_prompt() -> None:
     assert set(DEFAULT_PROMPTS) == set(METRICS)
     assert render("{choices}|{question}|{x}", "{choices}", ["a", "b"]) == "A. a\nB. b|{choices}|{x}"
+
+
+def test_half_a_character_is_refused(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "half.jsonl", {"question": "a\ud800", "answer": "b"})
+    with pytest.raises(UsageError, match="line 1, text: half of a surrogate"):
+        open_dataset(str(path))

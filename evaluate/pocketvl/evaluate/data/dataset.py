@@ -95,6 +95,9 @@ def _own_metric(name: str, record: Record) -> str:
 
 
 def _check(record: Record, metric: str) -> None:
+    for text in (record.id, record.task, record.question, *record.answers, *record.choices):
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise refusal(record.where, "text", "half of a surrogate pair is no character", "take it out")
     if not all(answer.strip() for answer in record.answers):
         raise refusal(record.where, "answer", "is empty", "give the right answer, or take the line out")
     if len(record.choices) > _MOST_CHOICES:

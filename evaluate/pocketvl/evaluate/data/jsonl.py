@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pocketvl.evaluate.data.question import Box, ImageRef
+from pocketvl.evaluate.data.question import ImageRef
 from pocketvl.evaluate.data.record import Record, decode_base64, image_location, refusal
+from pocketvl.export.tiny.example import Box
 from pocketvl.runtime.errors import UsageError
 
 _KEYS = ("image", "images", "question", "answer", "answers", "id", "task", "choices", "box")

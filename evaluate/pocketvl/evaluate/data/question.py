@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from pocketvl.export.tiny.example import Box
 from pocketvl.runtime.errors import ImageError
 from pocketvl.runtime.image import load_image
 
-Box = tuple[int, int, int, int]
 Encoded = bytes | Image.Image  # an encoded file, or pixels
 
 

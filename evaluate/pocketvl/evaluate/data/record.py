@@ -3,7 +3,8 @@
 import base64
 from dataclasses import dataclass
 
-from pocketvl.evaluate.data.question import Box, ImageRef
+from pocketvl.evaluate.data.question import ImageRef
+from pocketvl.export.tiny.example import Box
 from pocketvl.runtime.errors import UsageError
 
 

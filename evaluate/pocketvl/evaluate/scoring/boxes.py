@@ -1,7 +1,7 @@
 """Boxes: how well a pointed-at place is hit."""
 
-from pocketvl.evaluate.data.question import Box
 from pocketvl.export.tiny import iou, parse_box
+from pocketvl.export.tiny.example import Box
 
 
 def box_iou(box: Box, answer: str) -> float:

@@ -1,8 +1,10 @@
 """From a metric's name to its function."""
 
-from collections.abc import Callable
+from __future__ import annotations
 
-from pocketvl.evaluate.data.question import Question
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from pocketvl.evaluate.scoring.anls import anls
 from pocketvl.evaluate.scoring.boxes import box_iou
 from pocketvl.evaluate.scoring.choice import choice_score
@@ -10,6 +12,9 @@ from pocketvl.evaluate.scoring.exact import exact_match
 from pocketvl.evaluate.scoring.ocrbench import contains_answer
 from pocketvl.evaluate.scoring.relaxed import relaxed_accuracy
 from pocketvl.evaluate.scoring.vqa import vqa_accuracy
+
+if TYPE_CHECKING:  # data imports scoring
+    from pocketvl.evaluate.data.question import Question
 
 _FUNCTIONS: dict[str, Callable[[Question, str], float]] = {
     "anls": lambda question, answer: anls(question.answers, answer),
