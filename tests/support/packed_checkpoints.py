@@ -149,6 +149,7 @@ def write_packed_checkpoint(
                 stored[f"{source}.bias"] = torch.zeros(shape[0], dtype=torch.float16)
             layers[source] = layer
             tensors[f"{source}.weight"] = layer.weight().float()
+    (folder / "model.safetensors").unlink()
     write_weights(folder, {stored_name(name, layout): value for name, value in stored.items()}, shards)
     return Written(geometry, tensors, layers)
 

@@ -1,0 +1,379 @@
+"""GPTQ checkpoints: their integers reach the bundle unchanged, and what cannot is said."""
+
+import json
+import pickle
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pocketvl.evaluate.reference import Reference
+from pocketvl.export import pipeline
+from pocketvl.export.census import stored_scales, stored_weights
+from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
+from pocketvl.export.checkpoint.layers import layer_sources
+from pocketvl.export.component import ExportSettings
+from pocketvl.export.graphs.leaf import linears
+from pocketvl.export.graphs.lm_head import LMHead
+from pocketvl.export.graphs.text_decoder import TextDecoder
+from pocketvl.export.graphs.vision_encoder import VisionEncoder
+from pocketvl.export.pipeline import Exporters, export_bundle
+from pocketvl.export.pte import read_pte
+from pocketvl.export.weights import fill
+from pocketvl.export.xnnpack import load_custom_ops
+from pocketvl.quant.recipe import Bits, Recipe, named_recipe
+from pocketvl.runtime import names
+from pocketvl.runtime.errors import CheckpointError
+from pocketvl.runtime.manifest import Manifest
+from pocketvl.runtime.positions import text_rope
+from tests.support import exporters
+from tests.support.bundles import SETTINGS
+from tests.support.checkpoints import SMALL_GEOMETRY, Layout, write_checkpoint, write_weights
+from tests.support.geometries import GEOMETRIES
+from tests.support.packed_checkpoints import (
+    Scheme,
+    Written,
+    pack_gptq,
+    random_layer,
+    write_packed_checkpoint,
+)
+
+SYMMETRIC = Scheme(zero=8)
+QUICK = Exporters(vision=exporters.vision, text=exporters.text)
+WEIGHTS = "model.safetensors"
+
+
+def layers_of(written: Written) -> dict[str, str]:
+    """Layer, as recipes call it -> source, of the packed ones."""
+    sources = layer_sources(written.geometry)
+    return {layer: source for layer, source in sources.items() if source in written.layers}
+
+
+def change(folder: Path, edit: Callable[[dict[str, torch.Tensor]], Any]) -> None:
+    tensors = load_file(folder / WEIGHTS)
+    edit(tensors)
+    write_weights(folder, tensors)
+
+
+def change_config(folder: Path, **values: Any) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] |= values
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(str(folder))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=list(GEOMETRIES))
+def test_layers_have_the_sources_of_the_graphs(geometry: Any) -> None:
+    recipe = named_recipe("fp32")
+    graphs = (VisionEncoder(geometry.vision, recipe), TextDecoder(geometry.text, recipe, 8))
+    wanted = {leaf.layer: leaf.source for graph in graphs for leaf in linears(graph)}
+    assert layer_sources(geometry) == wanted | {"lm_head": "lm_head"}
+
+
+@pytest.mark.parametrize("layout", ["hub", "transformers5"])
+@pytest.mark.parametrize(
+    ("scheme", "bits"),
+    [
+        (SYMMETRIC, Bits(4, 32)),
+        (Scheme(zero=8, version="gptq_v2"), Bits(4, 32)),
+        (Scheme(zero=8, group_size=128), Bits(4, 32)),  # 96 and 160 inputs: a rest of 96 or 32
+        (Scheme(zero=8, group_size=-1), Bits(4, 32)),
+        (Scheme(zero=128, bits=8, group_size=-1), Bits(8)),
+    ],
+)
+def test_integers_that_stand(tmp_path: Path, layout: Layout, scheme: Scheme, bits: Bits) -> None:
+    written = write_packed_checkpoint(tmp_path, scheme, layout=layout, shards=2)
+    checkpoint = open_checkpoint(str(tmp_path))
+    assert checkpoint.packing == "gptq"
+    assert checkpoint.fixed_bits == dict.fromkeys(layers_of(written), bits)
+    assert not checkpoint.requantized
+    for name, value in written.tensors.items():
+        assert torch.equal(checkpoint.tensor(name), value), name
+    for layer, source in layers_of(written).items():
+        quantized = checkpoint.quantized(layer)
+        packed = written.layers[source]
+        assert quantized is not None
+        assert np.array_equal(quantized.integers, packed.codes.numpy() - scheme.zero)
+        assert np.array_equal(quantized.dequantize(), packed.weight().float().numpy())
+        group = None if bits.bits == 8 else quantized.group_size
+        assert Bits(quantized.bits, group) == bits
+    assert checkpoint.quantized("lm_head") is None
+    assert checkpoint.quantized("vision_encoder.blocks.0.qkv") is None
+
+
+@pytest.mark.parametrize(
+    ("scheme", "fixed"),
+    [
+        (Scheme(), None),  # zero points that differ
+        (Scheme(version="gptq_v2"), None),
+        (Scheme(zero=8, scale_sign=-1.0), None),
+        (Scheme(zero=8, group_size=16), None),
+        (Scheme(zero=128, bits=8, group_size=32), Bits(8)),
+    ],
+)
+def test_integers_that_cannot_stand(tmp_path: Path, scheme: Scheme, fixed: Bits | None) -> None:
+    written = write_packed_checkpoint(tmp_path, scheme)
+    checkpoint = open_checkpoint(str(tmp_path))
+    assert checkpoint.requantized == layers_of(written).keys()
+    assert set(checkpoint.fixed_bits.values()) == ({fixed} if fixed else set())
+    assert all(checkpoint.quantized(layer) is None for layer in layers_of(written))
+    for source in written.layers:
+        assert torch.equal(checkpoint.tensor(f"{source}.weight"), written.tensors[f"{source}.weight"])
+
+
+def test_it_pickles(tmp_path: Path) -> None:
+    write_packed_checkpoint(tmp_path, SYMMETRIC)
+    checkpoint = open_checkpoint(str(tmp_path))
+    again: Checkpoint = pickle.loads(pickle.dumps(checkpoint))
+    assert again.fixed_bits == checkpoint.fixed_bits
+    first, second = (source.quantized("text_decoder.layers.1.up_proj") for source in (checkpoint, again))
+    assert first is not None
+    assert second is not None
+    assert np.array_equal(first.integers, second.integers)
+
+
+def test_a_packed_head_that_is_not_tied(tmp_path: Path) -> None:
+    geometry = GEOMETRIES["untied, 4/4 heads of 32"]
+    written = write_packed_checkpoint(tmp_path, SYMMETRIC, geometry)
+    packed = "model.layers.0.mlp.down_proj"
+
+    def replace_head(tensors: dict[str, torch.Tensor]) -> None:
+        layer = random_layer(416, 128, SYMMETRIC, 7)
+        del tensors["lm_head.weight"]
+        tensors |= {f"lm_head.{kind}": value for kind, value in pack_gptq(layer, SYMMETRIC).items()}
+        tensors["head"] = layer.weight().float()
+
+    change(tmp_path, replace_head)
+    wanted = load_file(tmp_path / WEIGHTS)["head"]
+    checkpoint = open_checkpoint(str(tmp_path))
+    assert torch.equal(checkpoint.tensor("lm_head.weight"), wanted)
+    quantized = checkpoint.quantized("lm_head")
+    assert quantized is not None
+    assert np.array_equal(quantized.dequantize(), wanted.numpy())
+    assert torch.equal(checkpoint.tensor(f"{packed}.weight"), written.tensors[f"{packed}.weight"])
+
+
+class Dequantized:
+    """The checkpoint's integers, as floats."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint, self.geometry = checkpoint, checkpoint.geometry
+        self.layers = {f"{source}.weight": layer for layer, source in layer_sources(self.geometry).items()}
+
+    def tensor(self, name: str) -> torch.Tensor:
+        quantized = self.checkpoint.quantized(self.layers.get(name, ""))
+        return self.checkpoint.tensor(name) if quantized is None else torch.from_numpy(quantized.dequantize())
+
+    def quantized(self, layer: str) -> None:
+        return None
+
+
+@pytest.mark.parametrize("scheme", [SYMMETRIC, Scheme(zero=128, bits=8, group_size=-1)])
+def test_logits_of_the_unpacked_integers(tmp_path: Path, scheme: Scheme) -> None:
+    """transformers gets the packer's float weights, our graphs what was unpacked."""
+    written = write_packed_checkpoint(tmp_path / "packed", scheme)
+    write_checkpoint(tmp_path / "floats", dtype=torch.float32)
+    write_weights(tmp_path / "floats", written.tensors)
+    source = Dequantized(open_checkpoint(str(tmp_path / "packed")))
+    text, recipe = written.geometry.text, named_recipe("fp32")
+    load_custom_ops()
+    decoder, head = TextDecoder(text, recipe, 32), LMHead(text, recipe)
+    for graph in (decoder, head):
+        fill(graph, source, recipe)
+    ids = tuple(range(40, 64))
+    cos, sin = text_rope(np.broadcast_to(np.arange(len(ids)), (3, len(ids))), text)
+    embeddings = source.tensor("model.embed_tokens.weight").float()[list(ids)][None]
+    with torch.no_grad():
+        rope = (torch.from_numpy(cos), torch.from_numpy(sin))
+        hidden = decoder(embeddings, *rope, torch.zeros(1, dtype=torch.int64))
+        logits = head(hidden)[0].numpy()
+    wanted = Reference(tmp_path / "floats", 3136, 12544).logits(ids, (), len(ids))
+    assert np.abs(wanted).max() > 1
+    assert np.abs(logits - wanted).max() < 1e-3
+
+
+def export(folder: Path, output: Path, **options: Any) -> tuple[Manifest, list[str]]:
+    said: list[str] = []
+    options = {"recipe": named_recipe("int4"), "settings": SETTINGS, "exporters": QUICK} | options
+    manifest = export_bundle(str(folder), output, command="pytest", warn=said.append, **options)
+    return manifest, said
+
+
+def test_the_bundle_holds_the_integers_of_the_checkpoint(tmp_path: Path) -> None:
+    """int8 asks for other bits, which the checkpoint's integers need not become."""
+    written = write_packed_checkpoint(tmp_path / "packed", SYMMETRIC)
+    manifest, said = export(
+        tmp_path / "packed",
+        tmp_path / "bundle",
+        recipe=named_recipe("int8"),
+        exporters=Exporters(vision=exporters.vision),
+    )
+    path = tmp_path / "bundle" / names.TEXT_DECODER_PTE
+    places, data = read_pte(path).data, path.read_bytes()
+    for layer in written.layers.values():
+        stored = stored_weights((layer.codes - 8).to(torch.int8).numpy(), 4)
+        place = places[sha256(stored.tobytes()).hexdigest()]
+        assert data[place.offset : place.offset + place.size] == stored.tobytes()
+        scales = stored_scales(layer.scales.bfloat16().float().numpy(), 4).tobytes()
+        place = places["scale_" + sha256(scales).hexdigest()]
+        assert data[place.offset : place.offset + place.size] == scales
+    assert manifest.quantization_method == "gptq checkpoint + rtn"
+    groups = {(group.component, group.bits): group for group in manifest.layers}
+    assert groups[names.TEXT_DECODER, 4].group_size == 32
+    assert groups[names.TEXT_DECODER, 4].layers == len(written.layers)
+    assert said == ["14 layers keep the integers of the gptq checkpoint: 4 bits in groups of 32."]
+
+
+def filled_text(
+    source: Any, recipe: Recipe, settings: ExportSettings, eos: Any, folder: Path, progress: Any
+) -> Any:
+    """Fills the decoder's graph, and writes nothing of it."""
+    fill(TextDecoder(source.geometry.text, recipe, 8), source, recipe)
+    return exporters.text(source, recipe, settings, eos, folder, progress)
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_layers_that_are_quantized_again_are_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, isolated: bool
+) -> None:
+    if isolated:
+        monkeypatch.setattr(pipeline, "_ISOLATED_ABOVE", 0)
+    write_packed_checkpoint(tmp_path / "packed", Scheme(bits=8, zero=128, group_size=32))
+    quick = Exporters(exporters.vision, filled_text)
+    manifest, said = export(tmp_path / "packed", tmp_path / "bundle", exporters=quick)
+    assert manifest.quantization_method == "rtn"
+    assert len(said) == 1
+    assert said[0].startswith("14 layers of the checkpoint were quantized again")
+    mean = float(said[0].split(" by ")[1].split("%")[0])
+    assert 0.3 < mean < 1.5  # 8 bits, a scale a row: an 8-bit checkpoint stays at 8 bits under int4, too
+
+
+def test_a_float_recipe_stays_float(tmp_path: Path) -> None:
+    write_packed_checkpoint(tmp_path / "packed", SYMMETRIC)
+    manifest, said = export(tmp_path / "packed", tmp_path / "bundle", recipe=named_recipe("fp32"))
+    assert manifest.quantization_method == "none"
+    assert said == []
+
+
+def test_what_is_known_to_stand_shrinks_the_estimate(tmp_path: Path) -> None:
+    """The recipe has the checkpoint's bits before anything is estimated or begun."""
+    seen: list[Bits] = []
+
+    def vision(source: Any, recipe: Any, settings: ExportSettings, folder: Path, progress: Any) -> Any:
+        seen.append(recipe.bits("text_decoder.layers.0.q_proj", 96))
+        return exporters.vision(source, recipe, settings, folder, progress)
+
+    write_packed_checkpoint(tmp_path / "packed", Scheme(zero=8, group_size=128))
+    export(
+        tmp_path / "packed",
+        tmp_path / "bundle",
+        recipe=named_recipe("int8"),
+        exporters=Exporters(vision, exporters.text),
+    )
+    assert seen == [Bits(4, 32)]
+
+
+def test_biases_of_zeros_are_left_out(tmp_path: Path) -> None:
+    write_packed_checkpoint(tmp_path, SYMMETRIC, zero_biases=True)
+    open_checkpoint(str(tmp_path))
+    bias = "model.layers.1.mlp.down_proj.bias"
+    change(tmp_path, lambda tensors: tensors[bias].fill_(0.5))
+    assert f"{bias} is not zero" in refusal(tmp_path)
+
+
+def test_activation_order_is_refused(tmp_path: Path) -> None:
+    write_packed_checkpoint(tmp_path, Scheme(zero=8, act_order=True))
+    message = refusal(tmp_path)
+    assert "model.layers.0.self_attn.q_proj.g_idx" in message
+    assert "desc_act=False" in message
+
+
+@pytest.mark.parametrize("kind", ["qweight", "qzeros", "scales", "g_idx"])
+def test_a_missing_tensor(tmp_path: Path, kind: str) -> None:
+    write_packed_checkpoint(tmp_path, SYMMETRIC)
+    name = f"model.layers.1.self_attn.k_proj.{kind}"
+    change(tmp_path, lambda tensors: tensors.pop(name))
+    assert f"lacks the tensor {name} of shape" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["qweight", "qzeros", "scales", "g_idx"])
+def test_a_misshapen_tensor(tmp_path: Path, kind: str) -> None:
+    write_packed_checkpoint(tmp_path, SYMMETRIC)
+    name = f"model.layers.1.self_attn.k_proj.{kind}"
+    change(tmp_path, lambda tensors: tensors.update({name: tensors[name][:-1].clone()}))
+    assert f"the tensor {name} has the shape" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [("qweight", torch.int64), ("scales", torch.int32)])
+def test_a_tensor_of_another_type(tmp_path: Path, kind: str, dtype: torch.dtype) -> None:
+    write_packed_checkpoint(tmp_path, SYMMETRIC)
+    name = f"model.layers.0.mlp.up_proj.{kind}"
+    change(tmp_path, lambda tensors: tensors.update({name: tensors[name].to(dtype)}))
+    assert f"the tensor {name} has the type I" in refusal(tmp_path)
+
+
+def test_scales_that_are_not_finite(tmp_path: Path) -> None:
+    write_packed_checkpoint(tmp_path, SYMMETRIC)
+    name = "model.layers.0.mlp.up_proj.scales"
+    change(tmp_path, lambda tensors: tensors[name][0, 3].fill_(torch.nan))
+    assert f"{name} holds NaN" in refusal(tmp_path)
+
+
+def test_a_file_that_is_cut_short(tmp_path: Path) -> None:
+    write_packed_checkpoint(tmp_path, SYMMETRIC)
+    (tmp_path / WEIGHTS).write_bytes((tmp_path / WEIGHTS).read_bytes()[:-5])
+    assert "cut short" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"bits": 3}, "weights of 3 bits cannot be read, only of 4 or 8"),
+        ({"bits": "4"}, "'bits' must be a whole number"),
+        ({"bits": 8}, "model.layers.0.self_attn.q_proj.qweight has the shape [12, 96]"),
+        ({"group_size": 64}, "q_proj.qzeros has the shape [3, 12], but config.json asks for [2, 12]"),
+        ({"group_size": 0}, "must be -1 or positive, not 0"),
+        ({"group_size": None}, "lacks the key 'group_size'"),
+        ({"checkpoint_format": "marlin"}, "'marlin' cannot be read"),
+        ({"pack_dtype": "int8"}, "'pack_dtype' is 'int8'"),
+        ({"dynamic": {"+:.*down.*": {"bits": 8}}}, "'dynamic' gives the layers '+:.*down.*'"),
+        ({"quant_method": "auto-round"}, "'auto-round' are not supported"),
+    ],
+)
+def test_other_configs(tmp_path: Path, values: dict[str, Any], said: str) -> None:
+    write_packed_checkpoint(tmp_path, SYMMETRIC)
+    change_config(tmp_path, **values)
+    message = refusal(tmp_path)
+    assert said in message
+    assert message.endswith((".", "?"))
+
+
+def test_layers_left_in_float_by_dynamic_rules(tmp_path: Path) -> None:
+    write_packed_checkpoint(tmp_path, SYMMETRIC)
+    change_config(tmp_path, dynamic={"-:.*visual.*": {}})
+    assert open_checkpoint(str(tmp_path)).fixed_bits
+
+
+def test_a_config_without_packed_layers(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, SMALL_GEOMETRY)
+    config = json.loads((tmp_path / "config.json").read_text())
+    quantization = {"quantization_config": SYMMETRIC.config()}
+    (tmp_path / "config.json").write_text(json.dumps(config | quantization))
+    assert "none of its layers is packed" in refusal(tmp_path)
+
+
+def test_sizes_that_cannot_be_packed(tmp_path: Path) -> None:
+    write_packed_checkpoint(tmp_path, SYMMETRIC)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"intermediate_size": 161}))
+    assert "gate_proj cannot be packed as its config.json says: 161 outputs" in refusal(tmp_path)
