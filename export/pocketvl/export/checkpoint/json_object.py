@@ -78,7 +78,9 @@ class JsonObject:
         if value is not None:
             return value
         if default is None:
-            raise CheckpointError(f"{self.where} lacks the key {key!r}; is it the file of a Qwen2-VL model?")
+            raise CheckpointError(
+                f"{self.where} lacks the key {key!r}; is it complete and of the right model?"
+            )
         return default
 
     def _wrong(self, key: str, wanted: str) -> CheckpointError:
