@@ -1,0 +1,175 @@
+"""`pocketvl evaluate`: right answers to a dataset, and how far from a reference they are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pocketvl.cli import options
+from pocketvl.cli.console import note, out, print_json, progress_bar
+from pocketvl.cli.evaluate_tables import fidelity_table, score_table
+from pocketvl.runtime.errors import MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from pocketvl.evaluate.data.dataset import Dataset
+    from pocketvl.evaluate.fidelity import Fidelity
+    from pocketvl.evaluate.reference_cache import ReferenceCache
+    from pocketvl.evaluate.summary import TaskSummary
+    from pocketvl.runtime.bundle import Bundle
+    from pocketvl.runtime.engine import Engine
+
+Progress = Callable[[str, float], None]
+INTERRUPTED = 130  # what shells use for Ctrl-C
+
+
+def evaluate(
+    bundle: options.BundleArgument,
+    data: Annotated[
+        list[str],
+        typer.Option(help="generated:N, a .tsv, a .jsonl, or a `datasets` folder. More than once if wanted."),
+    ],
+    metric: Annotated[
+        str | None,
+        typer.Option(help="anls, relaxed, vqa, exact, choice, ocrbench or iou.  [default: the dataset's]"),
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(help="Template with {question} and maybe {choices}.  [default: the metric's]"),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Ask the first so many questions of each dataset.", min=1)
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Compare with this bundle, or model: hub id, folder or `tiny`.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for the answers.  [default: <bundle's name>-results]"),
+    ] = None,
+    reference_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--reference-folder",
+            help="Where the reference's outputs are kept for the next bundle."
+            "  [default: <reference's name>-reference]",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Start anew where answers of another run are.")] = False,
+    max_tokens: options.MaxTokens = 128,
+    min_pixels: options.MinPixels = None,
+    max_pixels: options.MaxPixels = None,
+    as_json: options.Json = False,
+    threads: options.Threads = None,
+) -> None:
+    """Ask every question of a dataset and score the answers; an interrupted run goes on where it was."""
+    try:
+        from pocketvl.evaluate.data.dataset import open_dataset
+        from pocketvl.evaluate.reference_cache import ReferenceCache
+        from pocketvl.evaluate.reference_models import open_reference
+    except ImportError as failure:
+        raise MissingExtraError(
+            f"evaluate needs more packages ({failure}); install them with: pip install 'pocketvl[all]'."
+        ) from None
+    from pocketvl.runtime.bundle import open_bundle
+    from pocketvl.runtime.executorch_engine import ExecuTorchEngine
+
+    opened = _with_pixels(open_bundle(bundle), min_pixels, max_pixels)
+    with progress_bar(f"evaluate {bundle}") as progress:
+        progress("reading the data", 0.0)
+        datasets = [open_dataset(spec, metric=metric, prompt=prompt, limit=limit) for spec in data]
+        folder = output or Path(f"{bundle.resolve().name}-results")
+        files = _result_files(folder, datasets, overwrite)
+        reference = None
+        if against is not None:
+            place = reference_folder or Path(f"{Path(against).resolve().name}-reference")
+            model = open_reference(against, opened, threads)
+            if model.source_sha256 != opened.manifest.provenance.source_sha256:
+                note(f"{against} has other weights than those from which {bundle} was exported.")
+            reference = ReferenceCache(place, model, max_tokens)
+        engine = ExecuTorchEngine(opened, threads)
+        run = _Run(opened, engine, reference, max_tokens, progress)
+        try:
+            reports = [run.evaluate(*pair) for pair in zip(datasets, files, strict=True)]
+        except KeyboardInterrupt:
+            note(f"Stopped. The answers so far are in {folder}; the same command goes on from there.")
+            raise typer.Exit(INTERRUPTED) from None
+        finally:
+            engine.close()
+    if as_json:
+        print_json(
+            {"bundle": str(bundle), "results": str(folder), "datasets": [r.to_json() for r in reports]}
+        )
+        return
+    recipe = opened.manifest.recipe
+    for report in reports:
+        out.print(score_table(report.dataset, recipe, report.tasks))
+        if report.fidelity is not None:
+            out.print(fidelity_table(report.dataset, recipe, str(against), report.fidelity))
+    out.print(f"answers: {folder}", soft_wrap=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Report:
+    dataset: str
+    fingerprint: str
+    tasks: tuple[TaskSummary, ...]
+    fidelity: Fidelity | None
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    bundle: Bundle
+    engine: Engine
+    reference: ReferenceCache | None
+    max_tokens: int
+    progress: Progress
+
+    def evaluate(self, dataset: Dataset, file: Path) -> _Report:
+        from pocketvl.evaluate.answers import answer_questions
+        from pocketvl.evaluate.fidelity import measure_fidelity
+        from pocketvl.evaluate.summary import summarize
+
+        scores = fidelity = None
+        if self.reference is not None:
+            scores = self.reference.scores(dataset, self.progress)
+            self.reference.close()  # two models of full size need not be in memory at once
+        results = answer_questions(
+            self.bundle, self.engine, dataset, file, max_tokens=self.max_tokens, progress=self.progress
+        )
+        if self.reference is not None:
+            fidelity = measure_fidelity(self.bundle, self.engine, dataset, self.reference, self.progress)
+        tasks = summarize(dataset.name, results, scores)
+        return _Report(dataset.name, dataset.fingerprint, tasks, fidelity)
+
+
+def _with_pixels(bundle: Bundle, min_pixels: int | None, max_pixels: int | None) -> Bundle:
+    """The bundle with other picture limits, for every part that reads them."""
+    image = bundle.manifest.image
+    try:
+        changed = dataclasses.replace(
+            image,
+            min_pixels=image.min_pixels if min_pixels is None else min_pixels,
+            max_pixels=image.max_pixels if max_pixels is None else max_pixels,
+        )
+    except ValueError as error:
+        raise UsageError(f"These pixel limits cannot be used: {error}.") from None
+    return dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, image=changed))
+
+
+def _result_files(folder: Path, datasets: list[Dataset], overwrite: bool) -> list[Path]:
+    files = [folder / f"{dataset.name}.jsonl" for dataset in datasets]
+    for dataset, file in zip(datasets, files, strict=True):
+        if files.count(file) > 1:
+            raise UsageError(
+                f"Two datasets are called {dataset.name}; rename one, or evaluate them one by one."
+            )
+        if overwrite:
+            file.unlink(missing_ok=True)
+    return files

@@ -1,0 +1,56 @@
+"""The tables of `pocketvl evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from pocketvl.evaluate.fidelity import Fidelity
+    from pocketvl.evaluate.statistics import Estimate
+    from pocketvl.evaluate.summary import TaskSummary
+
+
+def score_table(dataset: str, recipe: str, tasks: Sequence[TaskSummary]) -> Table:
+    """Mean and standard error of each task, in percent; with a reference also what changed."""
+    compared = any(task.comparison for task in tasks)
+    errors = any(task.errors for task in tasks)
+    more = ["reference", "difference", "no worse"] * compared + ["not asked"] * errors
+    table = Table("task", "metric", "n", recipe, *more, title=f"{escape(dataset)}: score ± standard error")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for task in tasks:
+        cells = [escape(task.task), task.metric, str(task.score.count), _percent(task.score)]
+        if task.comparison is not None:
+            cells += [
+                _percent(task.comparison.reference),
+                _percent(task.comparison.difference, sign="+"),
+                f"{task.comparison.no_worse:.1%}",
+            ]
+        table.add_row(*cells, *([str(task.errors)] if errors else []))
+    return table
+
+
+def fidelity_table(dataset: str, recipe: str, reference: str, fidelity: Fidelity) -> Table:
+    """Along the reference's own answers: how far the distributions are apart."""
+    title = f"{escape(dataset)}: {recipe} along the answers of {escape(reference)}"
+    table = Table("", "", title=title, show_header=False)
+    table.columns[1].justify = "right"
+    error = "" if fidelity.kl_mean_error is None else f" ± {fidelity.kl_mean_error:.2g}"
+    table.add_row("questions / tokens", f"{fidelity.questions} / {fidelity.tokens}")
+    table.add_row("KL divergence, mean", f"{fidelity.kl_mean:.3g}{error}")
+    spread = (fidelity.kl_median, fidelity.kl_p99, fidelity.kl_max)
+    table.add_row("KL, median / 99 % / max", " / ".join(f"{value:.3g}" for value in spread))
+    table.add_row("same likeliest token", f"{fidelity.top1:.1%}")
+    table.add_row("perplexity, times the reference's", f"{fidelity.perplexity_ratio:.4f}")
+    if fidelity.vision_psnr is not None:
+        table.add_row("image embeddings, PSNR", f"{fidelity.vision_psnr:.1f} dB")
+    return table
+
+
+def _percent(value: Estimate, sign: str = "") -> str:
+    error = "" if value.error is None else f" ± {value.error * 100:.1f}"
+    return f"{value.mean * 100:{sign}.1f}{error}"
