@@ -231,7 +231,7 @@ def test_the_bundle_holds_the_integers_of_the_checkpoint(tmp_path: Path) -> None
     groups = {(group.component, group.bits): group for group in manifest.layers}
     assert groups[names.TEXT_DECODER, 4].group_size == 32
     assert groups[names.TEXT_DECODER, 4].layers == len(written.layers)
-    assert said == ["14 layers keep the integers of the gptq checkpoint: 4 bits in groups of 32."]
+    assert said == ["Layers that keep the integers of the gptq checkpoint: 14 (4 bits in groups of 32)."]
 
 
 def filled_text(
@@ -253,8 +253,8 @@ def test_layers_that_are_quantized_again_are_reported(
     manifest, said = export(tmp_path / "packed", tmp_path / "bundle", exporters=quick)
     assert manifest.quantization_method == "rtn"
     assert len(said) == 1
-    assert said[0].startswith("14 layers of the checkpoint were quantized again")
-    mean = float(said[0].split(" by ")[1].split("%")[0])
+    assert said[0].startswith("Layers of the checkpoint that had to be quantized again: 14.")
+    mean = float(said[0].split(" by ")[1].split(" %")[0])
     assert 0.3 < mean < 1.5  # 8 bits, a scale a row: an 8-bit checkpoint stays at 8 bits under int4, too
 
 

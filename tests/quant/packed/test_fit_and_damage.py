@@ -60,8 +60,8 @@ def test_no_damage() -> None:
     assert measure_damage("x", weight, quantize_linear(weight, Bits(8), "rtn", "x")) == Damage("x", 0.0)
 
 
-def test_the_sentence_names_the_worst_layer() -> None:
+def test_the_report_names_the_worst_layer() -> None:
     sentence = describe_damage([Damage("a", 0.01), Damage("b", 0.05), Damage("c", 0.03)])
-    assert "3 layers" in sentence
-    assert "3.0% on average" in sentence
-    assert "5.0% at most (b)" in sentence
+    assert "quantized again: 3." in sentence
+    assert "3.00 % on average" in sentence
+    assert "5.00 % at most (b)" in sentence

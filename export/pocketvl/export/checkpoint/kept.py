@@ -42,7 +42,9 @@ def kept_layers(recipe: Recipe, source: PackedSource) -> dict[str, Bits]:
 def describe_kept(kept: Mapping[str, Bits], source: PackedSource) -> str:
     """One sentence about a kept_layers that is not empty."""
     forms = sorted({_describe(bits) for bits in kept.values()})
-    return f"{len(kept)} layers keep the integers of the {source.packing} checkpoint: {', '.join(forms)}."
+    return (
+        f"Layers that keep the integers of the {source.packing} checkpoint: {len(kept)} ({', '.join(forms)})."
+    )
 
 
 def method_name(recipe: Recipe, source: PackedSource) -> str:

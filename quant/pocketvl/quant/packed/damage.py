@@ -34,10 +34,10 @@ def measure_damage(layer: str, weight: torch.Tensor, quantized: QuantizedLinear)
 
 
 def describe_damage(damage: Sequence[Damage]) -> str:
-    """One sentence: how many layers, their mean error and the worst. damage must not be empty."""
+    """For the user: how many layers, their mean error and the worst. damage must not be empty."""
     worst = max(damage, key=lambda layer: layer.relative_error)
     mean = sum(layer.relative_error for layer in damage) / len(damage)
     return (
-        f"{len(damage)} layers of the checkpoint were quantized again, which moved their weights by"
-        f" {mean:.1%} on average and by {worst.relative_error:.1%} at most ({worst.layer})."
+        f"Layers of the checkpoint that had to be quantized again: {len(damage)}. Their weights moved by"
+        f" {100 * mean:.2f} % on average, by {100 * worst.relative_error:.2f} % at most ({worst.layer})."
     )
