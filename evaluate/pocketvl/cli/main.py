@@ -12,8 +12,10 @@ from pocketvl.cli.bench import bench
 from pocketvl.cli.chat import chat
 from pocketvl.cli.console import error
 from pocketvl.cli.demo import demo
+from pocketvl.cli.evaluate import evaluate
 from pocketvl.cli.export import export
 from pocketvl.cli.inspect import inspect
+from pocketvl.cli.sweep import sweep
 from pocketvl.cli.verify import verify
 from pocketvl.runtime.errors import PocketVLError
 from pocketvl.runtime.quiet import quiet_libraries
@@ -25,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (export, ask, chat, inspect, verify, bench, demo):
+for command in (export, ask, chat, inspect, verify, bench, evaluate, sweep, demo):
     app.command()(command)
 
 

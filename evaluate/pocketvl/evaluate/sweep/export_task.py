@@ -1,5 +1,6 @@
 """Exporting one recipe into the sweep's cache."""
 
+import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +11,7 @@ from pocketvl.export.component import ExportSettings
 from pocketvl.export.pipeline import Exporters, export_bundle
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.bundle import Bundle, open_bundle
-from pocketvl.runtime.errors import BundleError
+from pocketvl.runtime.errors import BundleError, CheckpointError
 
 _TOOLS = ("pocketvl", "torch", "torchao", "executorch")
 
@@ -22,6 +23,7 @@ class ExportTask:
     kind: ClassVar[str] = "export"
     key: str
     model: str
+    fingerprint: str  # of the checkpoint, when the sweep began
     bits: Recipe
     settings: ExportSettings
     output: Path
@@ -33,7 +35,7 @@ class ExportTask:
 
     def perform(self, threads: int, partial: Path) -> Any:
         """The number of torch's threads is the process's own; `threads` and `partial` are not needed."""
-        export_bundle(
+        manifest = export_bundle(
             self.model,
             self.output,
             recipe=self.bits,
@@ -42,6 +44,9 @@ class ExportTask:
             command=f"pocketvl sweep --recipe {self.recipe}",
             exporters=self.exporters,
         )
+        if manifest.provenance.source_sha256 != self.fingerprint:
+            shutil.rmtree(self.output)
+            raise CheckpointError(f"{self.model} has changed since the sweep began; run it again.")
 
 
 def export_key(model_fingerprint: str, recipe: Recipe, settings: ExportSettings) -> str:
@@ -61,8 +66,3 @@ def exported(folder: Path) -> Bundle | None:
         return open_bundle(folder)
     except BundleError:
         return None
-
-
-def identity(bundle: Bundle) -> str:
-    """The same for bundles that answer the same: a hash of their files' hashes."""
-    return content_key(files=[(record.path, record.sha256) for record in bundle.manifest.files])

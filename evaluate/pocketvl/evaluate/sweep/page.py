@@ -6,10 +6,11 @@ from typing import Any
 
 import jinja2
 
+from pocketvl.evaluate.fidelity import Fidelity
 from pocketvl.evaluate.statistics import Estimate
 from pocketvl.evaluate.sweep.bit_map import Cell, Grid
 from pocketvl.evaluate.sweep.pareto import pareto_front
-from pocketvl.evaluate.sweep.results import Difference, Fidelity, RecipeResult, SweepResult, TaskScore
+from pocketvl.evaluate.sweep.results import Difference, RecipeResult, SweepResult, TaskScore
 from pocketvl.evaluate.sweep.thumbnails import data_url, thumbnail
 
 _TEMPLATE = "report.html.jinja"
@@ -125,7 +126,8 @@ def _cell_text(cell: Cell) -> str:
 
 
 def _cell_class(cell: Cell) -> str:
-    return f"b{cell.bits}"
+    """Larger groups in a fainter colour."""
+    return "b4 coarse" if cell.group_size is not None and cell.group_size > 32 else f"b{cell.bits}"
 
 
 def _cards(recipe: RecipeResult) -> list[dict[str, Any]]:

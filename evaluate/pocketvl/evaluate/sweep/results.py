@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from pocketvl.evaluate.fidelity import Fidelity
 from pocketvl.evaluate.statistics import Estimate
 from pocketvl.evaluate.sweep.bit_map import BitMap
 
@@ -16,19 +17,6 @@ class TaskScore:
     questions: int
     score: Estimate
     difference: Estimate | None  # to the reference, over the same questions; None for the reference itself
-
-
-@dataclass(frozen=True)
-class Fidelity:
-    """How far the next-token distributions are from the reference's. KL in nats, vision_psnr in dB."""
-
-    kl_mean: float
-    kl_mean_error: float | None
-    kl_p99: float
-    top1: float
-    vision_psnr: float | None  # None where no picture was compared, or nothing differs
-    questions: int
-    tokens: int
 
 
 @dataclass(frozen=True)
@@ -57,6 +45,7 @@ class RecipeResult:
     tasks: tuple[TaskScore, ...]
     mean: Estimate | None  # over tasks, each counting the same
     difference: Estimate | None
+    unasked: int  # questions that could not be asked, such as for a picture that is damaged; they score 0
     no_worse: float | None  # share of questions answered no worse than by the reference ("QoI")
     fidelity: Fidelity | None
     decode_rate: float | None  # tokens a second, median

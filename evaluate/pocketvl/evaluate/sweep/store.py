@@ -1,6 +1,7 @@
 """Where a sweep keeps what it has done: one file a task, called by the hash of everything it depends on.
 
 FOLDER/cache/bundles/KEY      exported bundles
+FOLDER/cache/outputs/         the reference's answers with their logits
 FOLDER/cache/KIND/KEY.json    one finished task's result
 FOLDER/cache/partial/KEY      what a task that was interrupted had written; it goes on from there
 """
@@ -38,6 +39,10 @@ class Store:
 
     def partial(self, key: str) -> Path:
         return self._cache / "partial" / key
+
+    def outputs(self) -> Path:
+        """Where the reference's outputs stand, a file a question."""
+        return self._cache / "outputs"
 
     def read(self, kind: str, key: str) -> Any | None:
         """A finished task's result, or None: it was not run, or its file was damaged."""

@@ -1,0 +1,95 @@
+"""From single answers to scores by task, differences to the reference, and the questions that show them."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pocketvl.evaluate.data import Question
+from pocketvl.evaluate.statistics import Estimate, estimate, paired_difference
+from pocketvl.evaluate.sweep.results import Difference, TaskScore
+
+MOST_DIFFERENCES = 12
+_EQUAL = 1e-9  # scores that close are the same
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question of the sweep. `task` is its task's name in the report."""
+
+    id: str  # its own in the whole sweep
+    task: str
+    question: Question
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a recipe said."""
+
+    answer: str
+    score: float
+    error: str | None = None
+
+
+Answers = Mapping[str, Given]  # by Asked.id
+
+
+def task_scores(asked: Sequence[Asked], ours: Answers, reference: Answers | None) -> tuple[TaskScore, ...]:
+    """Tasks in the order in which they first occur; differences where a reference is given."""
+    scores = []
+    for task, ids in _by_task(asked).items():
+        mine = {name: ours[name].score for name in ids}
+        difference = None
+        if reference is not None:
+            difference = paired_difference(mine, {name: reference[name].score for name in ids})
+        scores.append(TaskScore(task, len(ids), estimate(list(mine.values())), difference))
+    return tuple(scores)
+
+
+def mean_of(estimates: Iterable[Estimate | None]) -> Estimate | None:
+    """The mean of independent means, each counting the same; None if one is missing or there are none.
+
+    Error: sqrt(sum of squares) / n.
+    """
+    given = list(estimates)
+    known = [value for value in given if value is not None]
+    if not known or len(known) < len(given):
+        return None
+    errors = [value.error for value in known if value.error is not None]
+    error = math.hypot(*errors) / len(known) if len(errors) == len(known) else None
+    mean = math.fsum(value.mean for value in known) / len(known)
+    return Estimate(mean, error, sum(value.count for value in known))
+
+
+def no_worse(ours: Answers, reference: Answers) -> float:
+    """Share of questions answered at least as well as by the reference."""
+    return sum(ours[name].score >= reference[name].score - _EQUAL for name in reference) / len(reference)
+
+
+def differences(asked: Sequence[Asked], ours: Answers, reference: Answers) -> tuple[Difference, ...]:
+    """Questions with another answer than the reference's, the greatest losses first.
+
+    Raises ImageError if a picture cannot be read any more.
+    """
+    changed = [item for item in asked if ours[item.id].answer.strip() != reference[item.id].answer.strip()]
+    changed.sort(key=lambda item: ours[item.id].score - reference[item.id].score)
+    return tuple(_shown(item, ours[item.id], reference[item.id]) for item in changed[:MOST_DIFFERENCES])
+
+
+def _shown(item: Asked, ours: Given, reference: Given) -> Difference:
+    return Difference(
+        task=item.task,
+        images=tuple(image.load() for image in item.question.images),
+        question=item.question.prompt,
+        expected=" | ".join(dict.fromkeys(item.question.answers)),
+        reference=reference.answer,
+        answer=ours.answer,
+        reference_score=reference.score,
+        score=ours.score,
+    )
+
+
+def _by_task(asked: Sequence[Asked]) -> dict[str, list[str]]:
+    tasks: dict[str, list[str]] = {}
+    for item in asked:
+        tasks.setdefault(item.task, []).append(item.id)
+    return tasks
