@@ -333,6 +333,11 @@ def test_other_tensors(base: Path, tmp_path: Path, tensors: dict[str, Any], said
     assert said in refusal(base, tmp_path / "lora")
 
 
+def test_one_module_under_two_names(base: Path, tmp_path: Path) -> None:
+    write_adapter(tmp_path / "lora", {UP: (160, 96), transformers5(UP): (160, 96)})
+    assert f"adapts {UP}.weight twice, under two names" in refusal(base, tmp_path / "lora")
+
+
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_values_that_are_not_finite(base: Path, tmp_path: Path, value: float) -> None:
     write_adapter(tmp_path / "lora")

@@ -55,6 +55,8 @@ def read_adapter(folder: Path, shapes: Shapes) -> dict[str, Update]:
         name = names.get(f"{module}.weight")
         if name is None or len(shapes[name]) != 2 or name == EMBEDDING:
             raise _no_linear(folder, module, name, config)
+        if name in updates:
+            raise CheckpointError(f"{folder} adapts {name} twice, under two names; save the adapter again.")
         updates[name] = _update(module, halves, shapes[name], config)
     return updates
 
@@ -98,11 +100,13 @@ def _pairs(path: Path, config: JsonObject) -> dict[str, dict[str, StoredTensor]]
             )
         if place.dtype not in FLOATS:
             raise CheckpointError(
-                f"{path}: {key} has the type {place.dtype}, not one of {', '.join(FLOATS)}."
+                f"{path}: {key} has the type {place.dtype}; save the adapter as one of {', '.join(FLOATS)}."
             )
         halves = pairs.setdefault(match["module"], {})
         if match["half"] in halves:
-            raise CheckpointError(f"{path} holds lora_{match['half']} of {match['module']} twice.")
+            raise CheckpointError(
+                f"{path} holds lora_{match['half']} of {match['module']} twice; save it again."
+            )
         halves[match["half"]] = place
     if not pairs:
         raise CheckpointError(f"{path} holds no tensors, so {config.where} describes an empty adapter.")
