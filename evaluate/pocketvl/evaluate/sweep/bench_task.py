@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -43,11 +44,14 @@ class BenchTask:
         return to_json(bench)
 
 
-def bench_key(bundle: Bundle, threads: int) -> str:
-    """Speed belongs to a machine as well."""
+def bench_key(bundle: Bundle, together: Iterable[Bundle], threads: int) -> str:
+    """Speed belongs to a machine as well, and to an hour: bundles are compared that were measured `together`,
+    and another one among them means that all are measured again.
+    """
     machine = (platform.node(), platform.machine(), os.cpu_count())
     return content_key(
         bundle=bundle_sha256(bundle),
+        together=sorted(bundle_sha256(one) for one in together),
         threads=threads,
         machine=machine,
         decode_tokens=DECODE_TOKENS,

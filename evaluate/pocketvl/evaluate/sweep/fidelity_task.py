@@ -1,4 +1,4 @@
-"""Comparing distributions: first the reference's answers are computed, then every recipe is held against them."""
+"""Comparing distributions: the reference's answers come first, then every recipe is held against them."""
 
 import math
 from collections.abc import Sequence

@@ -21,7 +21,6 @@ from pocketvl.export.pipeline import Exporters
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.bundle import Bundle
 
-
 REFERENCE_SHARD = 16  # questions; few, for the reference is the slowest
 
 
@@ -91,7 +90,7 @@ def plan_measurements(
         for recipe, bundle in bundles.items()
     }
     speed = {
-        recipe: BenchTask(bench_key(bundle, threads), recipe, bundle.folder)
+        recipe: BenchTask(bench_key(bundle, bundles.values(), threads), recipe, bundle.folder)
         for recipe, bundle in bundles.items()
         if settings.bench
     }

@@ -118,7 +118,7 @@ class _Work:
         """Answers and the reference's outputs, which need only bundles; then what needs those outputs."""
         most = self._bundles_at_once()
         answers = [task for tasks in self._tasks.answers.values() for task in tasks]
-        first = [*self._tasks.reference, *answers]
+        first: list[Task] = [*self._tasks.reference, *answers]
         self._run(runner, missing(first, self._store), (_EXPORT_END, _ANSWER_END), most)
         fidelity = missing(list(self._tasks.fidelity.values()), self._store)
         self._run(runner, fidelity, (_ANSWER_END, _FIDELITY_END), most)
