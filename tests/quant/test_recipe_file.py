@@ -49,7 +49,14 @@ def test_a_written_recipe_is_read_as_it_was(tmp_path_factory: pytest.TempPathFac
 
 
 def test_names_and_methods() -> None:
-    assert [load_recipe(name) for name in NAMED_RECIPES] == [named_recipe(name) for name in NAMED_RECIPES]
+    assert [load_recipe(name).rules for name in NAMED_RECIPES] == [
+        named_recipe(name).rules for name in NAMED_RECIPES
+    ]
+    assert load_recipe("int4-small-rtn") == dataclasses.replace(
+        named_recipe("int4-small"), name="int4-small-rtn"
+    )
+    assert load_recipe("int8").method == "rtn"
+    assert load_recipe("int4").method == load_recipe("int4-small").method == "gptq"
     assert load_recipe("int4", "hqq").method == "hqq"
     assert load_recipe("int4", "gptq").calibrated
     assert not load_recipe("fp32", "gptq").calibrated

@@ -30,7 +30,7 @@ def demo(
         from pocketvl.export.component import ExportSettings
         from pocketvl.export.pipeline import export_bundle
         from pocketvl.export.tiny import TASKS, make_example, score
-        from pocketvl.quant.recipe import named_recipe
+        from pocketvl.quant.recipe_file import load_recipe
     except ImportError as failure:
         raise MissingExtraError(
             f"The demo exports a model, which needs more packages ({failure}); install them with:"
@@ -46,7 +46,7 @@ def demo(
         manifest = export_bundle(
             "tiny",
             bundle,
-            recipe=named_recipe(recipe),
+            recipe=load_recipe(recipe),
             settings=ExportSettings(buckets=(256, 576), max_context=1024),
             overwrite=True,
             command=f"pocketvl demo --recipe {recipe}",

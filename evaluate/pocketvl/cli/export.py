@@ -17,8 +17,24 @@ def export(
     model: Annotated[str, typer.Argument(help="Hub id, local folder, or `tiny`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the bundle.")],
     target: Annotated[list[str] | None, typer.Option(help="executorch.")] = None,
-    recipe: Annotated[str, typer.Option(help="fp32, int8, int4 or int4-small.")] = "int4",
-    method: Annotated[str, typer.Option(help="How integers are chosen: rtn or hqq.")] = "rtn",
+    recipe: Annotated[
+        str, typer.Option(help="fp32, int8, int4, int4-small, or a .toml file of your own.")
+    ] = "int4",
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="How integers are chosen: gptq (calibrated), hqq, rtn (quick).  [default: the recipe's]"
+        ),
+    ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            help="What gptq looks at: a folder of pictures, a .jsonl file, generated.  [default: generated]"
+        ),
+    ] = None,
+    calibration_samples: Annotated[
+        int | None, typer.Option(help="How many of them.  [default: the recipe's]", min=1)
+    ] = None,
     lora: Annotated[
         list[Path] | None, typer.Option(help="PEFT adapter folder to merge in; may be repeated.")
     ] = None,
@@ -44,7 +60,7 @@ def export(
     try:
         from pocketvl.export.component import DEFAULT_BUCKETS, ExportSettings
         from pocketvl.export.pipeline import export_bundle
-        from pocketvl.quant.recipe import named_recipe
+        from pocketvl.quant.recipe_file import load_recipe
     except ImportError as error:
         raise MissingExtraError(
             f"Exporting needs more packages ({error}); install them with: pip install 'pocketvl[export]'."
@@ -55,11 +71,17 @@ def export(
         max_context=max_context,
         prefill_chunk=prefill_chunk,
     )
+    chosen = load_recipe(recipe, method).with_calibration(calibration, calibration_samples)
+    if chosen.calibrated and chosen.calibration.data == "generated" and model != "tiny":
+        note(
+            "Calibrating on generated pictures of simple shapes; for a real model give pictures and prompts"
+            " like those of its use with --calibration."
+        )
     with progress_bar(f"export {model}") as progress:
         manifest = export_bundle(
             model,
             output,
-            recipe=named_recipe(recipe, method),
+            recipe=chosen,
             settings=settings,
             lora=lora or (),
             min_pixels=min_pixels,

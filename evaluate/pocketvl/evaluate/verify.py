@@ -60,7 +60,7 @@ def verify(
     bundle: Bundle, engine: Engine, reference: Reference, *, max_tokens: int, progress: Progress
 ) -> Iterator[Check]:
     """Yield the checks as they are made. Raises what engine and reference raise."""
-    limits = LIMITS[bundle.manifest.recipe]
+    limits = _limits(bundle)
     components = Components(bundle, engine)
     samples = vision_samples()
     talks = _conversations(bundle) if bundle.manifest.chat else ()
@@ -79,6 +79,19 @@ def verify(
     for done, talk in enumerate(talks):
         progress(f"answers: {talk.name}", (len(samples) + 2 * done) / steps)
         yield from _compare(talk, bundle, engine, components, reference, limits, max_tokens)
+
+
+def _limits(bundle: Bundle) -> Limits:
+    """Those of the named recipe with the bits of the bundle's smallest layers."""
+    bits = {group.component: 32 for group in bundle.manifest.layers}
+    for group in bundle.manifest.layers:
+        bits[group.component] = min(bits[group.component], group.bits)
+    vision, least = bits.get("vision_encoder", 32), min(bits.values())
+    if least == 32:
+        return LIMITS["fp32"]
+    if least == 8:
+        return LIMITS["int8"]
+    return LIMITS["int4" if vision >= 8 else "int4-small"]
 
 
 def _conversations(bundle: Bundle) -> tuple[Conversation, ...]:

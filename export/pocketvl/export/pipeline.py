@@ -5,12 +5,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from shutil import copyfile
+from shutil import copyfile, rmtree
 from typing import Any, Protocol, TypeVar
 
 from pocketvl.export.bundle_writer import PartialBundle, partial_bundle
+from pocketvl.export.calibration.calibrate import calibrate
+from pocketvl.export.calibration.store import CalibratedSource
 from pocketvl.export.checkpoint import Checkpoint, MergedLora, merge_lora, open_checkpoint
-from pocketvl.export.checkpoint.kept import describe_kept, kept_layers, method_name, with_checkpoint_bits
+from pocketvl.export.checkpoint.kept import (
+    PackedSource,
+    describe_kept,
+    kept_layers,
+    method_name,
+    with_checkpoint_bits,
+)
 from pocketvl.export.checkpoint.requantizer import with_damage
 from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
 from pocketvl.export.destination import check_destination
@@ -39,6 +47,7 @@ _TOOLS = ("torch", "torchao", "executorch")
 _ISOLATED_ABOVE = 2 * 10**9
 # Shares of the whole that the steps take, from a full-size export.
 _VISION_END, _TEXT_END = 0.4, 0.95
+_CALIBRATION_END = 0.8  # where the recipe is calibrated; the rest follows it
 
 
 class Runner(Protocol):
@@ -90,8 +99,9 @@ def export_bundle(
     packed integers decides the bits of its layers where the recipe quantizes them at all.
     min_pixels and max_pixels replace the checkpoint's picture limits. overwrite replaces an existing
     bundle once the new one is complete. command is recorded in the manifest. Whatever can be known to
-    fail is refused before any work, and a failure leaves nothing behind. Raises UsageError,
-    CheckpointError, RecipeError, ExportError.
+    fail is refused before any work, and a failure leaves nothing behind but what calibration has decided so
+    far, beside `output` in .NAME.calibration, from where the same call goes on. Raises UsageError,
+    CheckpointError, RecipeError, CalibrationError, ExportError.
     """
     output = output.expanduser()
     check_destination(output, overwrite)
@@ -108,9 +118,15 @@ def export_bundle(
     if warning is not None:
         warn(warning)
     run = run_isolated if estimate.memory > _ISOLATED_ABOVE else _run_here
+    decisions = output.with_name(f".{output.name}.calibration")
+    weights: PackedSource = source
+    if recipe.calibrated:
+        arguments = (checkpoint, source, recipe, settings, image, decisions)
+        run(calibrate, arguments, _share(progress, 0.0, _CALIBRATION_END))
+        weights, progress = CalibratedSource(source, decisions), _share(progress, _CALIBRATION_END, 1.0)
     with partial_bundle(output, overwrite=overwrite) as partial:
         written = _write_components(
-            partial.folder, checkpoint, source, recipe, settings, progress, run, exporters or Exporters()
+            partial.folder, checkpoint, weights, recipe, settings, progress, run, exporters or Exporters()
         )
         if written.damage:
             warn(describe_damage(written.damage))
@@ -118,6 +134,7 @@ def export_bundle(
         progress("hashing", _TEXT_END)
         manifest = _manifest(partial, checkpoint, source, recipe, settings, image, command, written)
         partial.complete(manifest)
+    rmtree(decisions, ignore_errors=True)
     progress("done", 1.0)
     return manifest
 
@@ -125,7 +142,7 @@ def export_bundle(
 def _write_components(
     folder: Path,
     checkpoint: Checkpoint,
-    source: Checkpoint | MergedLora,
+    source: PackedSource,
     recipe: Recipe,
     settings: ExportSettings,
     progress: Progress,

@@ -26,12 +26,24 @@ def fill(graph: nn.Module, source: TensorSource, recipe: Recipe, filled: Filled 
         if isinstance(leaf, Linear):
             _fill_linear(leaf, source, recipe.method)
         elif isinstance(leaf, RMSNorm | LayerNorm):
-            for parameter, old in list(leaf.named_parameters()):
-                value = _read(source, f"{leaf.source}.{parameter}", tuple(old.shape))
-                setattr(leaf, parameter, nn.Parameter(value, requires_grad=False))
+            _fill_norm(leaf, source)
         else:
             continue
         filled(name)
+
+
+def fill_floats(graph: nn.Module, source: TensorSource) -> None:
+    """Give a graph's leaves the checkpoint's float32 tensors, whatever bits they are to get.
+
+    Raises CheckpointError as fill does.
+    """
+    for leaf in graph.modules():
+        if isinstance(leaf, Linear):
+            weight = _read_weight(source, leaf).float().contiguous()
+            leaf.weight = nn.Parameter(weight, requires_grad=False)
+            _fill_bias(leaf, source)
+        elif isinstance(leaf, RMSNorm | LayerNorm):
+            _fill_norm(leaf, source)
 
 
 def to_torchao(quantized: QuantizedLinear) -> torch.Tensor:
@@ -65,6 +77,16 @@ def _fill_linear(leaf: Linear, source: TensorSource, method: str) -> None:
         _check_decided(quantized, leaf)
         weight = to_torchao(quantized)
     leaf.weight = nn.Parameter(weight, requires_grad=False)
+    _fill_bias(leaf, source)
+
+
+def _fill_norm(leaf: RMSNorm | LayerNorm, source: TensorSource) -> None:
+    for parameter, old in list(leaf.named_parameters()):
+        value = _read(source, f"{leaf.source}.{parameter}", tuple(old.shape))
+        setattr(leaf, parameter, nn.Parameter(value, requires_grad=False))
+
+
+def _fill_bias(leaf: Linear, source: TensorSource) -> None:
     if leaf.bias is not None:
         bias = _read(source, f"{leaf.source}.bias", (leaf.out_features,))
         leaf.bias = nn.Parameter(bias, requires_grad=False)

@@ -19,25 +19,40 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pocketvl.quant.recipe import NAMED_RECIPES, Bits, Calibration, Recipe, Rule, named_recipe
+from pocketvl.quant.recipe import (
+    BEST_METHODS,
+    METHODS,
+    NAMED_RECIPES,
+    Bits,
+    Calibration,
+    Recipe,
+    Rule,
+    named_recipe,
+)
 from pocketvl.runtime.errors import RecipeError
 
 SUFFIX = ".toml"
 
 
 def load_recipe(spec: str, method: str | None = None) -> Recipe:
-    """A named recipe, or the file that `spec` names; `method` replaces the recipe's own.
+    """A named recipe with its best method, the same with another ("int4-rtn"), or a file's.
 
-    Raises RecipeError.
+    `method` replaces the recipe's own. Raises RecipeError.
     """
-    if not spec.endswith(SUFFIX):
-        if spec not in NAMED_RECIPES:
-            raise RecipeError(
-                f"{spec!r} is no recipe; known are {', '.join(NAMED_RECIPES)} and files ending in {SUFFIX}."
-            )
-        return named_recipe(spec, method or "rtn")
-    recipe = _read(Path(spec).expanduser())
+    recipe = _read(Path(spec).expanduser()) if spec.endswith(SUFFIX) else _named(spec)
     return recipe if method is None else dataclasses.replace(recipe, method=method)
+
+
+def _named(spec: str) -> Recipe:
+    if spec in NAMED_RECIPES:
+        return named_recipe(spec, BEST_METHODS[spec])
+    name, _, method = spec.rpartition("-")
+    if name in NAMED_RECIPES and method in METHODS:
+        return dataclasses.replace(named_recipe(name, method), name=spec)
+    raise RecipeError(
+        f"{spec!r} is no recipe; known are {', '.join(NAMED_RECIPES)}, each also with a method behind it as in"
+        f" int4-rtn, and files ending in {SUFFIX}."
+    )
 
 
 def recipe_toml(recipe: Recipe) -> str:

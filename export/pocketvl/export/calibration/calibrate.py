@@ -1,0 +1,103 @@
+"""The whole calibration: samples -> vision tower -> decoder -> a source with every integer decided."""
+
+import json
+from pathlib import Path
+from typing import Protocol
+
+from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
+from pocketvl.export.calibration.samples import load_samples, samples_fingerprint
+from pocketvl.export.calibration.stage import Decider
+from pocketvl.export.calibration.store import Decisions, Store
+from pocketvl.export.calibration.text import TextWalk
+from pocketvl.export.calibration.vision import VisionWalk
+from pocketvl.export.checkpoint import Checkpoint
+from pocketvl.export.component import ExportSettings, Progress, TensorSource
+from pocketvl.quant.recipe import Recipe
+from pocketvl.runtime.errors import CalibrationError
+from pocketvl.runtime.geometry import ImageSettings
+from pocketvl.runtime.native_log import captured_stderr
+
+_HIDDEN = "hidden"
+
+
+class Fingerprinted(TensorSource, Protocol):
+    """Weights with an identity: a checkpoint, perhaps with adapters."""
+
+    def fingerprint(self) -> str: ...
+
+
+def calibrate(
+    checkpoint: Checkpoint,
+    source: Fingerprinted,
+    recipe: Recipe,
+    settings: ExportSettings,
+    image: ImageSettings,
+    folder: Path,
+    progress: Progress,
+) -> str:
+    """Decide every layer of `recipe` over its calibration data, into `folder`; goes on where it stopped.
+
+    source: the checkpoint's weights, perhaps with adapters. One block's weights and one stage's activations
+    are in memory at a time. CalibratedSource reads the folder. Returns the fingerprint of the data. Raises
+    CalibrationError, CheckpointError.
+    """
+    progress("reading calibration data", 0.0)
+    samples = load_samples(recipe.calibration)
+    data = samples_fingerprint(samples)
+    maker = InputMaker(checkpoint, image, settings.buckets, settings.max_context)
+    inputs = [maker.make(sample, number) for number, sample in enumerate(samples, 1)]
+    key = json.dumps([source.fingerprint(), recipe.fingerprint(), data, repr(settings), repr(image)])
+    # The attention operator reports a missing allocator at every call that torch makes of it.
+    with captured_stderr():
+        _Run(source, recipe, Store(folder, key), inputs, progress).run()
+    return data
+
+
+class _Run:
+    def __init__(
+        self,
+        source: TensorSource,
+        recipe: Recipe,
+        store: Store,
+        inputs: list[SampleInputs],
+        progress: Progress,
+    ) -> None:
+        geometry = source.geometry
+        pictures = [picture for sample in inputs for picture in sample.pictures]
+        if not pictures:
+            raise CalibrationError(
+                "The calibration data has no picture, so the vision tower cannot be calibrated."
+            )
+        self._source, self._recipe, self._store = source, recipe, store
+        self._vision = VisionWalk(geometry.vision, recipe, pictures)
+        self._text = TextWalk(geometry.text, recipe, [sample.text for sample in inputs])
+        self._vision_units = tuple(self._vision.units())
+        self._units = (*self._vision_units, *self._text.units())
+        self._progress = progress
+
+    def run(self) -> None:
+        begin = self._resume()
+        for index, unit in enumerate(self._units[begin:], begin):
+            self._progress(f"calibrating {unit}", index / len(self._units))
+            decider = Decider(self._source, self._recipe.calibration, Decisions())
+            (self._vision if unit in self._vision_units else self._text).step(unit, decider)
+            if unit == self._vision_units[-1]:
+                self._text.embed(self._vision.hidden, decider)
+            self._store.finish(unit, decider.decisions, {_HIDDEN: self._walk_after(unit).hidden})
+
+    def _walk_after(self, unit: str) -> VisionWalk | TextWalk:
+        return self._vision if unit in self._vision_units[:-1] else self._text
+
+    def _resume(self) -> int:
+        """The first unit to do, with the activations that it reads in place."""
+        done = 0
+        while done < len(self._units) and self._store.has(self._units[done]):
+            done += 1
+        while done:
+            flow = self._store.flow(self._units[done - 1])
+            if flow is not None:
+                self._walk_after(self._units[done - 1]).hidden = flow[_HIDDEN]
+                return done
+            done -= 1
+            self._store.forget(self._units[done])
+        return 0

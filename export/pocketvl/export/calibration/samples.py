@@ -1,0 +1,149 @@
+"""Calibration data: pictures with prompts and, where known, answers."""
+
+import hashlib
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pocketvl.export.tiny import TASKS, make_example
+from pocketvl.quant.recipe import Calibration
+from pocketvl.runtime.errors import CalibrationError, ImageError
+from pocketvl.runtime.image import load_image
+
+GENERATED = "generated"
+DEFAULT_PROMPT = "Describe this picture in detail."
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+_KEYS = {"image", "images", "prompt", "question", "answer"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One question. Pictures are what load_image takes; answer None where it is not known."""
+
+    pictures: tuple[Path | Image.Image, ...]
+    prompt: str
+    answer: str | None
+
+    def images(self) -> tuple[Image.Image, ...]:
+        """Raises ImageError."""
+        return tuple(load_image(picture) for picture in self.pictures)
+
+    def update(self, digest: "hashlib._Hash") -> None:
+        """Add all that decides what the model sees."""
+        digest.update(json.dumps([len(self.pictures), self.prompt, self.answer]).encode())
+        for picture in self.pictures:
+            if isinstance(picture, Path):
+                digest.update(hashlib.sha256(picture.read_bytes()).digest())
+            else:
+                digest.update(f"{picture.mode} {picture.size}".encode() + picture.tobytes())
+
+
+def load_samples(calibration: Calibration) -> tuple[Sample, ...]:
+    """As many samples as `calibration` asks for: "generated", a .jsonl file, or a folder of pictures.
+
+    "generated" are training pictures of the tiny model's tasks; "generated:448" the same with their longer
+    side enlarged to 448 pixels, for models that see more. A .jsonl line: {"image": path | "images": [paths],
+    "prompt" | "question": text, "answer": text}, paths relative to the file; answer may be left out. In a
+    folder a picture's prompt stands in a .txt file of its name, or is a request to describe it. Everything
+    is checked before anything is computed: raises CalibrationError, which names file and line.
+    """
+    data = calibration.data
+    if data.partition(":")[0] == GENERATED:
+        return tuple(_generated(calibration))
+    path = Path(data).expanduser()
+    if path.is_dir():
+        found = tuple(_folder(path))
+    elif path.suffix == ".jsonl" and path.is_file():
+        found = tuple(_lines(path))
+    else:
+        raise CalibrationError(
+            f"Calibration data {data!r} is neither {GENERATED!r}, nor a folder, nor a .jsonl file; check the"
+            " path."
+        )
+    if len(found) < calibration.samples:
+        raise CalibrationError(
+            f"{path} holds {len(found)} samples, but the recipe asks for {calibration.samples}; add some or"
+            " lower calibration.samples."
+        )
+    return tuple(random.Random(calibration.seed).sample(found, calibration.samples))
+
+
+def samples_fingerprint(samples: tuple[Sample, ...]) -> str:
+    """sha256 over pictures, prompts and answers. Raises CalibrationError for a picture that is gone."""
+    digest = hashlib.sha256()
+    for sample in samples:
+        try:
+            sample.update(digest)
+        except OSError as error:
+            raise CalibrationError(f"A calibration picture cannot be read: {error}.") from None
+    return digest.hexdigest()
+
+
+def _generated(calibration: Calibration) -> Iterator[Sample]:
+    _, _, words = calibration.data.partition(":")
+    if words and not (words.isdecimal() and 28 <= int(words) <= 4096):
+        raise CalibrationError(
+            f"Calibration data {calibration.data!r}: the side must lie in 28..4096 pixels."
+        )
+    first = calibration.seed * 1_000_000
+    for index in range(calibration.samples):
+        example = make_example(TASKS[index % len(TASKS)], first + index, "train")
+        images = tuple(_enlarged(image, int(words)) if words else image for image in example.images)
+        yield Sample(images, example.question, example.answer)
+
+
+def _enlarged(image: Image.Image, side: int) -> Image.Image:
+    scale = side / max(image.size)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image.resize(size, Image.Resampling.BICUBIC)
+
+
+def _folder(folder: Path) -> Iterator[Sample]:
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in _PICTURES:
+            words = path.with_suffix(".txt")
+            yield Sample(
+                (_checked(path, str(path)),), _text(words) if words.exists() else DEFAULT_PROMPT, None
+            )
+
+
+def _lines(path: Path) -> Iterator[Sample]:
+    for number, line in enumerate(_text(path).splitlines(), 1):
+        if line.strip():
+            yield _sample(line, path, f"{path}, line {number}")
+
+
+def _sample(line: str, path: Path, where: str) -> Sample:
+    try:
+        content = json.loads(line)
+    except ValueError as error:
+        raise CalibrationError(f"{where} is not valid JSON: {error}.") from None
+    if not isinstance(content, dict) or set(content) - _KEYS:
+        raise CalibrationError(f"{where} must be an object with some of the keys {', '.join(sorted(_KEYS))}.")
+    pictures: Any = content.get("images", [content["image"]] if "image" in content else [])
+    prompt, answer = content.get("prompt", content.get("question")), content.get("answer")
+    if not isinstance(pictures, list) or not all(isinstance(picture, str) for picture in pictures):
+        raise CalibrationError(f"{where}: 'images' must be a list of paths.")
+    if not isinstance(prompt, str) or not isinstance(answer, str | None):
+        raise CalibrationError(f"{where} needs a 'prompt', and its 'answer', if any, must be text.")
+    return Sample(tuple(_checked(path.parent / picture, where) for picture in pictures), prompt, answer)
+
+
+def _checked(path: Path, where: str) -> Path:
+    try:
+        load_image(path)
+    except ImageError as error:
+        raise CalibrationError(f"{where}: {error}") from None
+    return path
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CalibrationError(f"{path} cannot be read: {error}.") from None

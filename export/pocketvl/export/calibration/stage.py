@@ -1,0 +1,109 @@
+"""Linear layers that read the same inputs are decided together, before what comes after them is computed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from pocketvl.export.calibration.store import Decisions
+from pocketvl.export.component import TensorSource
+from pocketvl.export.graphs.leaf import LayerNorm, Linear, RMSNorm
+from pocketvl.quant.activations import quantized_activations
+from pocketvl.quant.folding import folding_scales
+from pocketvl.quant.gptq import gptq
+from pocketvl.quant.hessian import Factor, factorize, second_moments
+from pocketvl.quant.quantized import QuantizedLinear
+from pocketvl.quant.recipe import Calibration
+from pocketvl.runtime.errors import CheckpointError
+
+Norm = RMSNorm | LayerNorm
+
+
+@dataclass(frozen=True)
+class Decider:
+    """Decides stage after stage; `decisions` collects what was decided."""
+
+    source: TensorSource
+    calibration: Calibration
+    decisions: Decisions
+
+    def decide(
+        self,
+        leaves: Sequence[Linear],
+        x: torch.Tensor,
+        token_weights: torch.Tensor,
+        norm: Norm | None = None,
+        damping: float | None = None,
+    ) -> torch.Tensor:
+        """Give the leaves, all of which read x (tokens, features) float32, their rounded weights.
+
+        norm: what x comes from, if scales can be folded into it. Returns x as the artifact's layers will
+        see it. Raises CalibrationError, CheckpointError.
+        """
+        given = [self.source.quantized(leaf.layer) for leaf in leaves]
+        quantized = [leaf for leaf in leaves if leaf.bits.bits != 32]
+        if not quantized:
+            return x
+        if norm is not None and self.calibration.folding and not any(given):
+            x = self._fold(leaves, x, token_weights, norm)
+        seen = quantized_activations(x)
+        moments: torch.Tensor | None = None
+        factors: dict[int, Factor] = {}
+        for leaf, decided in zip(leaves, given, strict=True):
+            if leaf.bits.bits == 32:
+                continue
+            integers = decided
+            if integers is None:
+                moments = second_moments(seen, token_weights, leaf.layer) if moments is None else moments
+                group = leaf.bits.group_size or leaf.in_features
+                if group not in factors:
+                    factors[group] = factorize(
+                        moments, group, damping or self.calibration.damping, leaf.layer
+                    )
+                integers = self._quantize(leaf, factors[group])
+                self.decisions.quantized[leaf.layer] = integers
+            self._replace(leaf, integers, x, seen, token_weights)
+        return seen
+
+    def _fold(
+        self, leaves: Sequence[Linear], x: torch.Tensor, token_weights: torch.Tensor, norm: Norm
+    ) -> torch.Tensor:
+        weights = [(leaf.weight.detach(), leaf.bits) for leaf in leaves if leaf.bits.bits != 32]
+        scales = folding_scales(x, token_weights, weights)
+        if scales is None:
+            return x
+        for name, parameter in norm.named_parameters():
+            parameter.data = parameter.data / scales
+            self.decisions.tensors[f"{norm.source}.{name}"] = parameter.data
+        for leaf in leaves:
+            leaf.weight.data = leaf.weight.data * scales
+            if leaf.bits.bits == 32:
+                self.decisions.tensors[f"{leaf.source}.weight"] = leaf.weight.data
+        return x / scales
+
+    def _quantize(self, leaf: Linear, factor: Factor) -> QuantizedLinear:
+        weight = leaf.weight.detach()
+        if not torch.isfinite(weight).all():
+            raise CheckpointError(
+                f"the weight of {leaf.layer} holds NaN or infinite values, so it cannot be quantized; check"
+                " that the checkpoint was saved and downloaded completely."
+            )
+        return gptq(weight, factor, leaf.bits)
+
+    def _replace(
+        self,
+        leaf: Linear,
+        integers: QuantizedLinear,
+        x: torch.Tensor,
+        seen: torch.Tensor,
+        token_weights: torch.Tensor,
+    ) -> None:
+        """The leaf computes with rounded weights from now on; its bias takes up the mean error."""
+        rounded = torch.from_numpy(integers.dequantize())
+        if leaf.bias is not None:
+            share = token_weights / token_weights.sum()
+            missing = leaf.weight.detach() @ (share @ x) - rounded @ (share @ seen)
+            leaf.bias.data = leaf.bias.data + missing
+            self.decisions.tensors[f"{leaf.source}.bias"] = leaf.bias.data
+        leaf.weight = nn.Parameter(rounded, requires_grad=False)

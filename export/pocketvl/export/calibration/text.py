@@ -1,0 +1,77 @@
+"""The decoder, layer by layer, then its head: every sample through one layer before the next is read."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from pocketvl.export.calibration.inputs import TextInputs
+from pocketvl.export.calibration.stage import Decider
+from pocketvl.export.graphs.lm_head import LMHead
+from pocketvl.export.graphs.text_decoder import DecoderLayer, TextDecoder
+from pocketvl.export.weights import fill_floats
+from pocketvl.export.xnnpack import load_custom_ops
+from pocketvl.quant.recipe import Recipe
+from pocketvl.runtime.geometry import TextGeometry
+
+_EMBEDDING = "model.embed_tokens.weight"
+# The rows of a tied head are the token embeddings as well, so they must stay near what they were, too.
+_TIED_DAMPING = 1.0
+
+
+class TextWalk:
+    """hidden: float32 (all tokens, width) of the samples one after the other."""
+
+    def __init__(self, geometry: TextGeometry, recipe: Recipe, samples: Sequence[TextInputs]) -> None:
+        load_custom_ops()
+        self._lengths = [len(sample.token_ids) for sample in samples]
+        self._decoder = TextDecoder(geometry, recipe, max(self._lengths))
+        self._head = LMHead(geometry, recipe)
+        self._tied = geometry.tie_word_embeddings
+        self._ropes = [(sample.rope_cos[None, :, None], sample.rope_sin[None, :, None]) for sample in samples]
+        self._ids = torch.cat([sample.token_ids for sample in samples])
+        self._is_image = torch.cat([sample.is_image for sample in samples])
+        self._layers = geometry.num_layers
+        self.hidden = torch.empty(0)
+
+    def units(self) -> Iterator[str]:
+        yield from (f"text_decoder.layers.{index}" for index in range(self._layers))
+        yield "lm_head"
+
+    def embed(self, image_embeddings: torch.Tensor, decider: Decider) -> None:
+        """Start: token embeddings, with those of pictures (tokens, width) in their places."""
+        self.hidden = decider.source.tensor(_EMBEDDING)[self._ids].float()
+        self.hidden[self._is_image] = image_embeddings
+
+    @torch.no_grad()
+    def step(self, unit: str, decider: Decider) -> None:
+        """Decide one unit's layers and move `hidden` behind it."""
+        if unit == "lm_head":
+            self._finish(decider)
+            return
+        index = int(unit.rpartition(".")[2])
+        layer = self._decoder.layers[index]
+        assert isinstance(layer, DecoderLayer)
+        self._layer(layer, decider)
+        self._decoder.layers[index] = torch.nn.Identity()
+
+    def _layer(self, layer: DecoderLayer, decider: Decider) -> None:
+        fill_floats(layer, decider.source)
+        weights = torch.where(self._is_image, decider.calibration.vision_weight, 1.0)
+        attention = layer.attention
+        leaves = [attention.q, attention.k, attention.v]
+        x = decider.decide(leaves, layer.input_norm(self.hidden), weights, layer.input_norm)
+        parts = zip(torch.split(x, self._lengths), self._ropes, strict=True)
+        x = torch.cat([attention.attend(part[None], cos, sin, 0)[0] for part, (cos, sin) in parts])
+        self.hidden = self.hidden + attention.o(decider.decide([attention.o], x, weights))
+        leaves = [layer.gate, layer.up]
+        x = decider.decide(leaves, layer.post_norm(self.hidden), weights, layer.post_norm)
+        self.hidden = self.hidden + layer.down(decider.decide([layer.down], layer.activate(x), weights))
+
+    def _finish(self, decider: Decider) -> None:
+        """The head. Nothing is ever read off a picture's tokens, so only text counts."""
+        norm, head = self._decoder.norm, self._head.head
+        fill_floats(norm, decider.source)
+        fill_floats(head, decider.source)
+        text = norm(self.hidden[~self._is_image])
+        damping = _TIED_DAMPING if self._tied else None
+        decider.decide([head], text, torch.ones(len(text)), damping=damping)
