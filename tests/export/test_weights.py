@@ -11,6 +11,7 @@ from pocketvl.export.graphs.leaf import Linear
 from pocketvl.export.graphs.lm_head import LMHead
 from pocketvl.export.graphs.text_decoder import TextDecoder
 from pocketvl.export.weights import fill, to_torchao
+from pocketvl.quant.activations import quantized_activations
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits, named_recipe
@@ -62,6 +63,14 @@ def test_stored_bytes_are_nibbles_low_first() -> None:
     assert stored_weights(integers, 4).tolist() == [[0xF0, 0x98]]
     assert stored_weights(integers, 8).tolist() == [[248, 7, 0, 1]]
     assert stored_scales(np.array([[1.5]], np.float32), 4).tolist() == [[0x3FC0]]
+
+
+def test_calibration_rounds_inputs_as_the_artifact_does() -> None:
+    x = torch.randn(50, 64, generator=torch.Generator().manual_seed(5)) * 3
+    identity = to_torchao(quantize_linear(torch.eye(64), Bits(8), "rtn", "x"))
+    level = (x.amax(1) - x.amin(1)) / 255
+    seen = torch.nn.functional.linear(x, identity)
+    assert ((seen - quantized_activations(x)).abs() < 1e-3 * level[:, None]).all()
 
 
 @dataclass

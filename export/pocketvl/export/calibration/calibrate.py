@@ -46,11 +46,26 @@ def calibrate(
     data = samples_fingerprint(samples)
     maker = InputMaker(checkpoint, image, settings.buckets, settings.max_context)
     inputs = [maker.make(sample, number) for number, sample in enumerate(samples, 1)]
+    _check_amount(inputs, source.geometry.text.hidden_size)
     key = json.dumps([source.fingerprint(), recipe.fingerprint(), data, repr(settings), repr(image)])
     # The attention operator reports a missing allocator at every call that torch makes of it.
     with captured_stderr():
         _Run(source, recipe, Store(folder, key), inputs, progress).run()
     return data
+
+
+def _check_amount(inputs: list[SampleInputs], width: int) -> None:
+    """Fewer tokens than features say nothing about most directions in which a weight can err."""
+    if not any(sample.pictures for sample in inputs):
+        raise CalibrationError(
+            "The calibration data has no picture, so the vision tower cannot be calibrated."
+        )
+    tokens = sum(len(sample.text.token_ids) for sample in inputs)
+    if tokens < width:
+        raise CalibrationError(
+            f"The calibration data has {tokens} tokens, but a layer has {width} inputs and needs at least as"
+            " many; give more samples or larger pictures."
+        )
 
 
 class _Run:
@@ -64,10 +79,6 @@ class _Run:
     ) -> None:
         geometry = source.geometry
         pictures = [picture for sample in inputs for picture in sample.pictures]
-        if not pictures:
-            raise CalibrationError(
-                "The calibration data has no picture, so the vision tower cannot be calibrated."
-            )
         self._source, self._recipe, self._store = source, recipe, store
         self._vision = VisionWalk(geometry.vision, recipe, pictures)
         self._text = TextWalk(geometry.text, recipe, [sample.text for sample in inputs])

@@ -1,0 +1,176 @@
+"""Calibrating a small random model: what is decided, what interruption costs, what is refused."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pocketvl.export.calibration.calibrate import calibrate
+from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
+from pocketvl.export.calibration.samples import load_samples
+from pocketvl.export.calibration.store import CalibratedSource
+from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
+from pocketvl.export.component import ExportSettings
+from pocketvl.export.estimate import linear_layers
+from pocketvl.export.graphs.text_decoder import TextDecoder
+from pocketvl.export.graphs.vision_encoder import VisionEncoder
+from pocketvl.export.weights import fill, fill_floats
+from pocketvl.export.xnnpack import load_custom_ops
+from pocketvl.quant.recipe import Bits, Calibration, Recipe, named_recipe
+from pocketvl.runtime.errors import CalibrationError
+from tests.support.checkpoints import random_tensors, write_checkpoint, write_weights
+
+SETTINGS = ExportSettings(buckets=(64,), max_context=320, prefill_chunk=32)
+RECIPE = dataclasses.replace(named_recipe("int4-small", "gptq"), calibration=Calibration(samples=12))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    folder = tmp_path_factory.mktemp("checkpoint")
+    write_checkpoint(folder)
+    return open_checkpoint(str(folder))
+
+
+class StopError(Exception):
+    pass
+
+
+def run(checkpoint: Checkpoint, folder: Path, recipe: Recipe = RECIPE, stop_at: str = "") -> CalibratedSource:
+    def progress(step: str, _: float) -> None:
+        if stop_at and step.endswith(stop_at):
+            raise StopError
+
+    calibrate(checkpoint, checkpoint, recipe, SETTINGS, checkpoint.image, folder, progress)
+    return CalibratedSource(checkpoint, folder)
+
+
+@pytest.fixture(scope="module")
+def calibrated(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> CalibratedSource:
+    return run(checkpoint, tmp_path_factory.mktemp("decided"))
+
+
+def test_every_layer_is_decided_as_the_recipe_says(
+    checkpoint: Checkpoint, calibrated: CalibratedSource
+) -> None:
+    for layer in linear_layers(checkpoint.geometry):
+        bits, decided = RECIPE.bits(layer.name, layer.in_features), calibrated.quantized(layer.name)
+        assert decided is not None
+        assert decided.integers.shape == (layer.out_features, layer.in_features)
+        assert (decided.bits, decided.group_size) == (bits.bits, bits.group_size or layer.in_features)
+
+
+def held_out(checkpoint: Checkpoint) -> SampleInputs:
+    maker = InputMaker(checkpoint, checkpoint.image, SETTINGS.buckets, SETTINGS.max_context)
+    return maker.make(load_samples(Calibration(samples=1, seed=5))[0], 1)
+
+
+def graph_outputs(source, recipe: Recipe, checkpoint: Checkpoint) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of the vision tower for a picture that was not calibrated on, and of the decoder behind it."""
+    load_custom_ops()
+    geometry, generator = checkpoint.geometry, torch.Generator().manual_seed(9)
+    encoder = VisionEncoder(geometry.vision, recipe)
+    decoder = TextDecoder(geometry.text, recipe, 64)
+    for graph in (encoder, decoder):
+        fill(graph, source, recipe) if recipe.name != "float" else fill_floats(graph, source)
+    (picture,) = held_out(checkpoint).pictures
+    with torch.no_grad():
+        images = encoder(picture.patches, picture.rope_cos, picture.rope_sin)
+        rope = torch.rand(len(images), geometry.text.head_dim // 2, generator=generator).repeat(1, 2)
+        hidden = decoder(images[None], rope.cos(), rope.sin(), torch.zeros(1, dtype=torch.int64))
+    return images, hidden
+
+
+def test_what_was_decided_is_nearer_to_the_model_than_rounding(
+    checkpoint: Checkpoint, calibrated: CalibratedSource
+) -> None:
+    floats = graph_outputs(checkpoint, dataclasses.replace(RECIPE, name="float"), checkpoint)
+    ours = graph_outputs(calibrated, RECIPE, checkpoint)
+    rounded = graph_outputs(checkpoint, named_recipe("int4-small"), checkpoint)
+    for right, got, other in zip(floats, ours, rounded, strict=True):
+        assert (got - right).norm() < (other - right).norm()
+
+
+def test_folding_alone_changes_nothing(checkpoint: Checkpoint, calibrated: CalibratedSource) -> None:
+    """A norm divided by s and integers that stand for W s: the product is the layer that was there before."""
+    folded = 0
+    for index in range(checkpoint.geometry.text.num_layers):
+        name = f"model.layers.{index}.input_layernorm.weight"
+        scales = checkpoint.tensor(name).float() / calibrated.tensor(name).float()
+        folded += not torch.allclose(scales, torch.ones_like(scales))
+        weight = checkpoint.tensor(f"model.layers.{index}.self_attn.q_proj.weight").float()
+        decided = calibrated.quantized(f"text_decoder.layers.{index}.q_proj")
+        assert decided is not None
+        error = torch.from_numpy(decided.dequantize()) / scales - weight
+        assert error.norm() < 0.2 * weight.norm()
+    assert folded
+
+
+@pytest.mark.parametrize("stop_at", ["blocks.1", "merger", "layers.0", "lm_head"])
+def test_an_interrupted_calibration_goes_on_to_the_same_integers(
+    checkpoint: Checkpoint, calibrated: CalibratedSource, tmp_path: Path, stop_at: str
+) -> None:
+    with pytest.raises(StopError):
+        run(checkpoint, tmp_path, stop_at=stop_at)
+    done = len(list(tmp_path.glob("*.safetensors")))
+    again = run(checkpoint, tmp_path)
+    assert done > 1
+    for layer in linear_layers(checkpoint.geometry):
+        ours, theirs = again.quantized(layer.name), calibrated.quantized(layer.name)
+        assert ours is not None
+        assert theirs is not None
+        assert np.array_equal(ours.integers, theirs.integers)
+        assert np.array_equal(ours.scales, theirs.scales)
+
+
+def test_a_finished_unit_whose_activations_are_lost_is_done_again(
+    checkpoint: Checkpoint, calibrated: CalibratedSource, tmp_path: Path
+) -> None:
+    with pytest.raises(StopError):
+        run(checkpoint, tmp_path, stop_at="layers.1")
+    (tmp_path / "flow.safetensors").unlink()
+    again = run(checkpoint, tmp_path)
+    name = "text_decoder.layers.1.down_proj"
+    assert np.array_equal(again.quantized(name).integers, calibrated.quantized(name).integers)
+
+
+def test_another_recipe_starts_anew(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    with pytest.raises(StopError):
+        run(checkpoint, tmp_path, stop_at="blocks.2")
+    with pytest.raises(StopError):
+        run(checkpoint, tmp_path, named_recipe("int8", "gptq"), stop_at="patch_embed")
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_layers_that_stay_in_float_get_the_folded_weight(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    recipe = RECIPE.with_layers({"text_decoder.layers.0.k_proj": Bits(32)})
+    source = run(checkpoint, tmp_path, recipe)
+    assert source.quantized("text_decoder.layers.0.k_proj") is None
+    weight = "model.layers.0.self_attn.k_proj.weight"
+    norm = "model.layers.0.input_layernorm.weight"
+    before = checkpoint.tensor(weight).float() * checkpoint.tensor(norm).float()
+    assert torch.allclose(source.tensor(weight).float() * source.tensor(norm).float(), before, atol=1e-5)
+
+
+def test_too_little_data(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    few = dataclasses.replace(RECIPE, calibration=Calibration(samples=1))
+    with pytest.raises(CalibrationError, match="tokens, but a layer has 96 inputs"):
+        run(checkpoint, tmp_path, few)
+    words = tmp_path / "words.jsonl"
+    words.write_text('{"prompt": "' + "a long text " * 20 + '"}\n')
+    textual = dataclasses.replace(RECIPE, calibration=Calibration(str(words), 1))
+    with pytest.raises(CalibrationError, match="no picture"):
+        run(checkpoint, tmp_path / "store", textual)
+
+
+def test_activations_that_overflow_name_the_layer(tmp_path: Path) -> None:
+    geometry = write_checkpoint(tmp_path / "model", dtype=torch.float32)
+    tensors = random_tensors(geometry, dtype=torch.float32)
+    tensors["visual.blocks.1.norm2.weight"] *= 1e38
+    write_weights(tmp_path / "model", tensors)
+    checkpoint = open_checkpoint(str(tmp_path / "model"))
+    with pytest.raises(
+        CalibrationError, match=r"inputs of vision_encoder\.blocks\.1\.fc\d are NaN or infinite"
+    ):
+        run(checkpoint, tmp_path / "store")

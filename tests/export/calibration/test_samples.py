@@ -1,0 +1,90 @@
+"""Calibration data is checked before anything is computed."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pocketvl.export.calibration.samples import DEFAULT_PROMPT, load_samples, samples_fingerprint
+from pocketvl.quant.recipe import Calibration
+from pocketvl.runtime.errors import CalibrationError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for index in range(4):
+        Image.new("RGB", (40, 30), (index * 50, 0, 0)).save(tmp_path / f"{index}.png")
+    (tmp_path / "2.txt").write_text("What colour?\n")
+    return tmp_path
+
+
+def test_a_folder_of_pictures(folder: Path) -> None:
+    samples = load_samples(Calibration(str(folder), 4))
+    assert sorted(sample.prompt for sample in samples) == [DEFAULT_PROMPT] * 3 + ["What colour?"]
+    assert all(sample.answer is None and sample.images()[0].size == (40, 30) for sample in samples)
+    assert len(load_samples(Calibration(str(folder), 2))) == 2
+
+
+def test_the_seed_draws(folder: Path) -> None:
+    drawn = [load_samples(Calibration(str(folder), 2, seed)) for seed in range(8)]
+    assert load_samples(Calibration(str(folder), 2, 3)) == drawn[3]
+    assert len({samples_fingerprint(samples) for samples in drawn}) > 1
+
+
+def test_lines(folder: Path) -> None:
+    lines = [
+        {"image": "0.png", "prompt": "A?", "answer": "a"},
+        {"images": ["1.png", "2.png"], "question": "B?"},
+        {"prompt": "C?", "answer": "c"},
+    ]
+    path = folder / "data.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n\n")
+    samples = sorted(load_samples(Calibration(str(path), 3)), key=lambda sample: sample.prompt)
+    assert [(s.prompt, s.answer, len(s.pictures)) for s in samples] == [
+        ("A?", "a", 1),
+        ("B?", None, 2),
+        ("C?", "c", 0),
+    ]
+    before = samples_fingerprint(tuple(samples))
+    Image.new("RGB", (40, 30), "blue").save(folder / "0.png")
+    assert samples_fingerprint(tuple(samples)) != before
+
+
+def test_generated_pictures_are_never_the_held_out_ones_and_can_be_enlarged() -> None:
+    small = load_samples(Calibration("generated", 12))
+    assert len({sample.prompt for sample in small}) > 3
+    assert all(sample.answer for sample in small)
+    large = load_samples(Calibration("generated:280", 6))
+    assert all(max(image.size) == 280 for sample in large for image in sample.images())
+    assert samples_fingerprint(small) != samples_fingerprint(load_samples(Calibration("generated", 12, 1)))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"image": "0.png", "prompt": "A?"}\n{"image": ', "data.jsonl, line 2 is not valid JSON"),
+        ('{"image": "9.png", "prompt": "A?"}', "line 1: .*9.png"),
+        ('{"image": "0.png"}', "line 1 needs a 'prompt'"),
+        (
+            '{"image": "0.png", "prompt": "A?", "ansewr": "b"}',
+            "line 1 must be an object with some of the keys",
+        ),
+        ('{"images": "0.png", "prompt": "A?"}', "line 1: 'images' must be a list"),
+        ('{"image": "0.png", "prompt": "A?", "answer": 3}', "line 1 needs"),
+        ('{"image": "broken.png", "prompt": "A?"}', "line 1: .*broken.png"),
+        ('{"image": "0.png", "prompt": "A?"}', "holds 1 samples, but the recipe asks for 3"),
+    ],
+)
+def test_what_is_wrong_is_named(folder: Path, content: str, message: str) -> None:
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n not really")
+    path = folder / "data.jsonl"
+    path.write_text(content)
+    with pytest.raises(CalibrationError, match=message):
+        load_samples(Calibration(str(path), 3))
+
+
+@pytest.mark.parametrize("data", ["nowhere", "generated:x", "generated:5"])
+def test_no_such_data(data: str) -> None:
+    with pytest.raises(CalibrationError, match=data):
+        load_samples(Calibration(data))
