@@ -64,10 +64,10 @@ def _quantize_rows(
     left = weight[:, order].contiguous()  # what is still to be rounded, with errors passed on so far
     integers = torch.empty_like(left)
     scales = torch.empty(len(weight), count // group)
-    if bits == 8:
+    grouped = bits == 4
+    if not grouped:
         scales = rtn_scales(left.view(len(left), 1, count), bits)
-    per_channel = group == count
-    step = _BLOCK if per_channel else max(group, _BLOCK // group * group)
+    step = _BLOCK if not grouped else max(group, _BLOCK // group * group)
     for start in range(0, count, step):
         end = min(start + step, count)
         block = left[:, start:end].clone()
@@ -75,7 +75,7 @@ def _quantize_rows(
         corner = upper[start:end, start:end]
         for column in range(end - start):
             place = int(order[start + column]) // group
-            if not per_channel and column % group == 0:
+            if grouped and column % group == 0:
                 inside = slice(column, column + group)
                 importance = corner.diagonal()[inside].square().reciprocal()
                 scales[:, place] = best_scales(block[:, None, inside], importance[None], bits)[:, 0]

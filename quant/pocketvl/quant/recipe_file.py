@@ -50,8 +50,8 @@ def _named(spec: str) -> Recipe:
     if name in NAMED_RECIPES and method in METHODS:
         return dataclasses.replace(named_recipe(name, method), name=spec)
     raise RecipeError(
-        f"{spec!r} is no recipe; known are {', '.join(NAMED_RECIPES)}, each also with a method behind it as in"
-        f" int4-rtn, and files ending in {SUFFIX}."
+        f"{spec!r} is no recipe; known are {', '.join(NAMED_RECIPES)}, each also with a method behind it as"
+        f" in int4-rtn, and files ending in {SUFFIX}."
     )
 
 
