@@ -82,7 +82,7 @@ def evaluate(
         progress("reading the data", 0.0)
         datasets = [open_dataset(spec, metric=metric, prompt=prompt, limit=limit) for spec in data]
         folder = output or Path(f"{bundle.resolve().name}-results")
-        files = _result_files(folder, datasets, overwrite)
+        files = _result_files(folder, datasets)
         reference = None
         if against is not None:
             place = reference_folder or Path(f"{Path(against).resolve().name}-reference")
@@ -91,6 +91,8 @@ def evaluate(
                 note(f"{against} has other weights than those from which {bundle} was exported.")
             reference = ReferenceCache(place, model, max_tokens)
         engine = ExecuTorchEngine(opened, threads)
+        for file in files if overwrite else ():
+            file.unlink(missing_ok=True)
         run = _Run(opened, engine, reference, max_tokens, progress)
         try:
             reports = [run.evaluate(*pair) for pair in zip(datasets, files, strict=True)]
@@ -163,13 +165,11 @@ def _with_pixels(bundle: Bundle, min_pixels: int | None, max_pixels: int | None)
     return dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, image=changed))
 
 
-def _result_files(folder: Path, datasets: list[Dataset], overwrite: bool) -> list[Path]:
+def _result_files(folder: Path, datasets: list[Dataset]) -> list[Path]:
     files = [folder / f"{dataset.name}.jsonl" for dataset in datasets]
     for dataset, file in zip(datasets, files, strict=True):
         if files.count(file) > 1:
             raise UsageError(
                 f"Two datasets are called {dataset.name}; rename one, or evaluate them one by one."
             )
-        if overwrite:
-            file.unlink(missing_ok=True)
     return files

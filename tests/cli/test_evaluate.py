@@ -1,0 +1,161 @@
+"""`pocketvl evaluate` as a user calls it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pocketvl.cli.main import main
+from tests.support.bundles import export_for_test
+from tests.support.checkpoints import write_checkpoint
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evaluate")
+    write_checkpoint(folder / "checkpoint")
+    export_for_test(folder / "checkpoint", folder / "bundle", "int8")
+    return folder
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as left:
+        main(["evaluate", *(str(argument) for argument in arguments)])
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    return int(left.value.code or 0), captured.out, " ".join(captured.err.split())
+
+
+def test_a_table_a_dataset_and_a_file_of_answers(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "mine.jsonl"
+    data.write_text('{"question": "a", "answer": "b"}\n{"question": "' + "a " * 400 + '", "answer": "b"}\n')
+    arguments = (
+        folder / "bundle",
+        "--data",
+        "generated:1",
+        "--data",
+        data,
+        "--max-tokens",
+        3,
+        "--threads",
+        1,
+    )
+    status, out, err = run(capsys, *arguments)
+    assert status == 0, err
+    assert "generated: score" in out
+    assert "mine: score" in out
+    assert "not asked" in out
+    lines = (tmp_path / "bundle-results" / "generated.jsonl").read_text().splitlines()
+    assert len(lines) == 7
+    before = (tmp_path / "bundle-results" / "mine.jsonl").read_bytes()
+    assert run(capsys, *arguments)[0] == 0
+    assert (tmp_path / "bundle-results" / "mine.jsonl").read_bytes() == before
+
+
+def test_against_the_checkpoint_as_json(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = run(
+        capsys,
+        folder / "bundle",
+        *("--data", "generated:1", "--limit", 2, "--max-tokens", 3, "--threads", 1, "--json"),
+        *("--against", folder / "checkpoint", "-o", tmp_path / "out"),
+        *("--reference-folder", tmp_path / "reference"),
+    )
+    assert status == 0, err
+    assert "other weights" not in err
+    (report,) = json.loads(out)["datasets"]
+    assert report["tasks"][-1]["comparison"]["difference"]["count"] == 2
+    assert report["fidelity"]["questions"] == 2
+    assert 0 < report["fidelity"]["kl_mean"] < 0.1
+    assert len(list((tmp_path / "reference").glob("*.npz"))) == 2
+    status, out, err = run(
+        capsys,
+        folder / "bundle",
+        *("--data", "generated:1", "--limit", 2, "--max-tokens", 3, "--threads", 1),
+        *("--against", folder / "checkpoint", "-o", tmp_path / "out"),
+        *("--reference-folder", tmp_path / "reference"),
+    )
+    assert status == 0, err
+    assert "along the answers of" in " ".join(out.split())
+
+
+def test_another_run_needs_overwrite(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = (folder / "bundle", "--data", "generated/count:1", "-o", tmp_path, "--threads", 1)
+    assert run(capsys, *arguments, "--max-tokens", 2)[0] == 0
+    status, _, err = run(capsys, *arguments, "--max-tokens", 3)
+    assert status == 2
+    assert "--overwrite" in err
+    status, _, err = run(capsys, *arguments, "--max-tokens", 3, "--overwrite", "--against", tmp_path / "no")
+    assert status == 1
+    assert (tmp_path / "generated-count.jsonl").is_file()  # nothing is thrown away before all is well
+    assert run(capsys, *arguments, "--max-tokens", 3, "--overwrite")[0] == 0
+    status, _, err = run(capsys, *arguments, "--max-tokens", 3, "--min-pixels", 6000)
+    assert status == 2
+    assert "min_pixels 3136, now 6000" in err
+
+
+def test_ctrl_c_says_how_to_go_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pocketvl.evaluate import answers
+
+    asked = []
+
+    def interrupted(*arguments: object) -> object:
+        asked.append(arguments)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return original(*arguments)  # type: ignore[arg-type]
+
+    original = answers.ask
+    monkeypatch.setattr(answers, "ask", interrupted)
+    arguments = (
+        folder / "bundle",
+        "--data",
+        "generated:1",
+        "-o",
+        tmp_path,
+        "--threads",
+        1,
+        "--max-tokens",
+        2,
+    )
+    status, _, err = run(capsys, *arguments)
+    assert status == 130
+    assert "the same command goes on" in err
+    assert len((tmp_path / "generated.jsonl").read_text().splitlines()) == 3
+    assert run(capsys, *arguments)[0] == 0
+    assert len((tmp_path / "generated.jsonl").read_text().splitlines()) == 7
+
+
+BAD = {
+    "no data": (["{bundle}"], 2, "--data"),
+    "missing file": (["{bundle}", "--data", "none.tsv"], 2, "none.tsv does not exist"),
+    "metric": (["{bundle}", "--data", "generated:1", "--metric", "bleu"], 2, "bleu"),
+    "prompt": (["{bundle}", "--data", "generated:1", "--prompt", "Hi"], 2, "leaves the question out"),
+    "twice": (["{bundle}", "--data", "generated:1", "--data", "generated:2"], 2, "Two datasets"),
+    "pixels": (["{bundle}", "--data", "generated:1", "--max-pixels", "5"], 2, "min_pixels"),
+    "no bundle": (["nowhere", "--data", "generated:1"], 1, "does not exist"),
+    "no reference": (["{bundle}", "--data", "generated:1", "--against", "./nowhere"], 1, "nowhere"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_wrong_usage_is_a_sentence(
+    case: str,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words, expected, message = BAD[case]
+    status, _, err = run(capsys, *(word.format(bundle=folder / "bundle") for word in words))
+    assert (status, message in err) == (expected, True), err
+    assert list(tmp_path.iterdir()) == []
