@@ -37,7 +37,7 @@ class Bench:
     threads: int
     bundle_bytes: int
     decoder_bytes: int  # read once a token: decoder layers and lm_head as stored
-    bandwidth: float  # bytes a second streamed in the same run
+    bandwidth: float  # bytes a second streamed, mean of just before and just after decoding
     vision_load: float
     decoder_load: float
     vision: tuple[VisionTime, ...]
@@ -60,15 +60,17 @@ def run_bench(
 ) -> Bench:
     """Time each stage alone; the engine must not have loaded anything yet. Raises EngineError."""
     manifest = bundle.manifest
-    progress("memory bandwidth", 0.0)
-    bandwidth = read_bandwidth(threads)
     progress("a question in a process of its own", 0.1)
     seconds, first, peak = _one_question(bundle.folder, threads)
     progress("vision", 0.2)
     vision_load, vision = _vision(manifest, engine, repeats, progress)
     engine.release_vision()
+    progress("memory bandwidth", 0.6)
+    before = read_bandwidth(threads)
     progress("decoder", 0.7)
     decoder_load, prefill_tokens, prefill, steps = _decoder(bundle, engine, decode_tokens, repeats)
+    # On a shared machine it changes by the minute, so it is taken on both sides of what it is compared with.
+    bandwidth = (before + read_bandwidth(threads)) / 2
     return Bench(
         recipe=manifest.recipe,
         threads=threads,
@@ -101,7 +103,7 @@ def _vision(
     loaded = 0.0
     times = []
     for done, patches in enumerate(manifest.buckets):
-        progress(f"vision, {patches} patches", 0.2 + 0.5 * done / len(manifest.buckets))
+        progress(f"vision, {patches} patches", 0.2 + 0.4 * done / len(manifest.buckets))
         rows = 2 * vision.spatial_merge_size
         cos, sin = vision_rope(rows, patches // rows, vision)
         pixels = random.standard_normal((len(cos), vision.patch_dim)).astype(np.float32)
