@@ -16,14 +16,14 @@ def test_the_reference_comes_first_and_nothing_twice() -> None:
 
 
 def test_another_method_makes_another_recipe(tmp_path: Path) -> None:
-    (tmp_path / "mine.toml").write_text(MINE.format(name="mine", bits=8))
-    specs = ["int4", "int4:rtn", "int4:hqq", f"{tmp_path}/mine.toml:hqq"]
-    recipes = read_recipes(specs, "fp32")
+    mine = tmp_path / "mine.toml"
+    mine.write_text(MINE.format(name="mine", bits=8))
+    recipes = read_recipes([f"{mine}", f"{mine}:rtn", f"{mine}:hqq", "int8:hqq"], "fp32:rtn")
     assert [(recipe.name, recipe.method) for recipe in recipes] == [
         ("fp32", "rtn"),
-        ("int4", "rtn"),
-        ("int4-hqq", "hqq"),
+        ("mine", "rtn"),
         ("mine-hqq", "hqq"),
+        ("int8-hqq", "hqq"),
     ]
 
 

@@ -97,9 +97,7 @@ class LocalRunner:
 
 def _begin(threads: int) -> None:
     """In a new process: its share of the cores, quiet, and an end when the parent ends, however that does."""
-    import torch
-
-    torch.set_num_threads(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # read by torch, which is not imported yet
     quiet_libraries()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -76,10 +76,9 @@ class RayRunner:
 
 
 def _perform(task: Task, threads: int) -> Outcome:
-    """On a worker. What it writes on the way stays there: two tries never write to one file."""
-    import torch
-
-    torch.set_num_threads(threads)
+    """On a worker, whose OMP_NUM_THREADS Ray has set. What it writes on the way stays there: two tries never
+    write to one file.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         return attempt(task, threads, Path(scratch) / "partial")
 
