@@ -58,7 +58,9 @@ def evaluate(
             "  [default: <reference's name>-reference]",
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Start anew where answers of another run are.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew where answers of another run are.")
+    ] = False,
     max_tokens: options.MaxTokens = 128,
     min_pixels: options.MinPixels = None,
     max_pixels: options.MaxPixels = None,
