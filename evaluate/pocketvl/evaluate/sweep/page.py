@@ -75,7 +75,7 @@ def _row(recipe: RecipeResult, optimal: bool) -> dict[str, Any]:
         _signed(recipe.difference),
         _number(recipe.no_worse, 100, 1),
         *_fidelity(recipe.fidelity),
-        _number(recipe.decode_rate, 1, 1),
+        _number(recipe.decode_rate, 1, 0 if recipe.decode_rate and recipe.decode_rate >= 100 else 1),
     ]
     return {"name": recipe.name, "optimal": optimal, "reference": recipe.is_reference, "cells": cells}
 

@@ -1,5 +1,6 @@
 """From single answers to scores by task, differences to the reference, and the questions that show them."""
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,13 +67,23 @@ def no_worse(ours: Answers, reference: Answers) -> float:
 
 
 def differences(asked: Sequence[Asked], ours: Answers, reference: Answers) -> tuple[Difference, ...]:
-    """Questions with another answer than the reference's, the greatest losses first.
+    """Questions with another answer than the reference's, of every task alike, the greatest losses first.
 
     Raises ImageError if a picture cannot be read any more.
     """
+
+    def gain(item: Asked) -> float:
+        return ours[item.id].score - reference[item.id].score
+
     changed = [item for item in asked if ours[item.id].answer.strip() != reference[item.id].answer.strip()]
-    changed.sort(key=lambda item: ours[item.id].score - reference[item.id].score)
-    return tuple(_shown(item, ours[item.id], reference[item.id]) for item in changed[:MOST_DIFFERENCES])
+    changed.sort(key=gain)
+    by_task: dict[str, list[Asked]] = {}
+    for item in changed:
+        by_task.setdefault(item.task, []).append(item)
+    # The first of each task, then the second of each: one task's many small losses would hide the others.
+    turns = itertools.zip_longest(*by_task.values())
+    taken = [item for turn in turns for item in turn if item is not None][:MOST_DIFFERENCES]
+    return tuple(_shown(item, ours[item.id], reference[item.id]) for item in sorted(taken, key=gain))
 
 
 def _shown(item: Asked, ours: Given, reference: Given) -> Difference:
