@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -109,7 +110,7 @@ def test_a_second_call_only_tries_again_what_failed(swept: Any) -> None:
     assert files(folder / "cache") == before
 
 
-def test_longer_answers_need_no_new_bundles(swept: Any, tmp_path: Path) -> None:
+def test_longer_answers_need_no_new_bundles(swept: Any) -> None:
     settings, folder, _, _ = swept
     sound = tuple(recipe for recipe in settings.recipes if recipe != IMPOSSIBLE)
     longer = replace(settings, recipes=sound, max_tokens=5, fidelity_questions=0, limit=3)
@@ -155,10 +156,14 @@ if __name__ == "__main__":
 
 
 def test_a_killed_sweep_goes_on_where_it_was(swept: Any, tmp_path: Path) -> None:
-    import pickle
-
     settings, folder, _, _ = swept
-    more = replace(settings, recipes=settings.recipes[:1], data=("generated/count:40",), fidelity_questions=0)
+    more = replace(
+        settings,
+        recipes=settings.recipes[:1],
+        data=("generated/count:40",),
+        fidelity_questions=0,
+        bench=False,
+    )
     script = tmp_path / "program.py"
     script.write_text(PROGRAM)
     child = subprocess.Popen(
