@@ -39,11 +39,40 @@ def fill_floats(graph: nn.Module, source: TensorSource) -> None:
     """
     for leaf in graph.modules():
         if isinstance(leaf, Linear):
-            weight = _read_weight(source, leaf).float().contiguous()
+            weight = float_weight(leaf, source)
             leaf.weight = nn.Parameter(weight, requires_grad=False)
             _fill_bias(leaf, source)
         elif isinstance(leaf, RMSNorm | LayerNorm):
             _fill_norm(leaf, source)
+
+
+def fill_small(graph: nn.Module, source: TensorSource) -> None:
+    """Give a graph's norms and biases the checkpoint's float32 tensors, and leave its weights alone.
+
+    Raises CheckpointError as fill does.
+    """
+    for leaf in graph.modules():
+        if isinstance(leaf, Linear):
+            _fill_bias(leaf, source)
+        elif isinstance(leaf, RMSNorm | LayerNorm):
+            _fill_norm(leaf, source)
+
+
+def decided(leaf: Linear, source: TensorSource, method: str) -> QuantizedLinear:
+    """The integers of a layer that is to be quantized: those decided beforehand, else by `method`.
+
+    Raises CheckpointError as fill does, RecipeError where what was decided is not what the recipe asks for.
+    """
+    quantized = source.quantized(leaf.layer)
+    if quantized is None:
+        quantized = quantize_linear(_read_weight(source, leaf), leaf.bits, method, leaf.layer)
+    _check_decided(quantized, leaf)
+    return quantized
+
+
+def float_weight(leaf: Linear, source: TensorSource) -> torch.Tensor:
+    """The weight (out, in) of a layer that stays float, float32. Raises CheckpointError as fill does."""
+    return _read_weight(source, leaf).float().contiguous()
 
 
 def to_torchao(quantized: QuantizedLinear) -> torch.Tensor:
@@ -69,13 +98,9 @@ def to_torchao(quantized: QuantizedLinear) -> torch.Tensor:
 
 def _fill_linear(leaf: Linear, source: TensorSource, method: str) -> None:
     if leaf.bits.bits == 32:
-        weight = _read_weight(source, leaf).float().contiguous()
+        weight = float_weight(leaf, source)
     else:
-        quantized = source.quantized(leaf.layer)
-        if quantized is None:
-            quantized = quantize_linear(_read_weight(source, leaf), leaf.bits, method, leaf.layer)
-        _check_decided(quantized, leaf)
-        weight = to_torchao(quantized)
+        weight = to_torchao(decided(leaf, source, method))
     leaf.weight = nn.Parameter(weight, requires_grad=False)
     _fill_bias(leaf, source)
 
