@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pocketvl.cli.console import error, megabytes, out, progress_bar
+from pocketvl.cli.console import error, out, progress_bar
 from pocketvl.cli.export import parse_buckets
 from pocketvl.runtime.errors import MissingExtraError, UsageError
 
@@ -105,7 +105,7 @@ def _runner(jobs: int | None, ray: str | None) -> "StartRunner":
 
 
 def _print(result: "SweepResult") -> None:
-    columns = ("recipe", "size", "bits/weight", "accuracy", "difference", "KL mean", "decode")
+    columns = ("recipe", "MB", "bits", "accuracy", "difference", "KL mean", "tok/s")
     table = Table(*columns, title=f"{result.model}: {result.questions} questions")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -118,12 +118,12 @@ def _cells(recipe: "RecipeResult") -> list[str]:
     difference = recipe.difference
     return [
         escape(recipe.name),
-        megabytes(recipe.size),
+        f"{recipe.size / 1e6:,.1f}",
         f"{recipe.bits_per_weight:.2f}",
         _NOTHING if recipe.mean is None else f"{recipe.mean.mean:.1%}",
         _NOTHING
         if difference is None
         else f"{100 * difference.mean:+.1f} ± {100 * (difference.error or 0):.1f}",
         _NOTHING if recipe.fidelity is None else f"{recipe.fidelity.kl_mean:.4f}",
-        _NOTHING if recipe.decode_rate is None else f"{recipe.decode_rate:.0f} tok/s",
+        _NOTHING if recipe.decode_rate is None else f"{recipe.decode_rate:.0f}",
     ]
