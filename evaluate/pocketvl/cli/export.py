@@ -8,6 +8,17 @@ from typing import Annotated
 import typer
 
 from pocketvl.cli.console import megabytes, note, out, progress_bar
+from pocketvl.cli.recipe import (
+    METHOD,
+    MaxKL,
+    SizeBudget,
+    check_free,
+    describe,
+    make_goal,
+    make_plan,
+    note_generated,
+    write_recipe,
+)
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import MissingExtraError, UsageError
 from pocketvl.runtime.manifest import Manifest
@@ -18,8 +29,11 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the bundle.")],
     target: Annotated[list[str] | None, typer.Option(help="executorch.")] = None,
     recipe: Annotated[
-        str, typer.Option(help="fp32, int8, int4, int4-small, or a .toml file of your own.")
-    ] = "int4",
+        str | None,
+        typer.Option(help="fp32, int8, int4, int4-small, or a .toml file of your own.  [default: int4]"),
+    ] = None,
+    size_budget: SizeBudget = None,
+    max_kl: MaxKL = None,
     method: Annotated[
         str | None,
         typer.Option(
@@ -59,6 +73,7 @@ def export(
     _check_targets(target or [names.EXECUTORCH])
     try:
         from pocketvl.export.component import DEFAULT_BUCKETS, ExportSettings
+        from pocketvl.export.destination import check_destination
         from pocketvl.export.pipeline import export_bundle
         from pocketvl.quant.recipe_file import load_recipe
     except ImportError as error:
@@ -71,12 +86,32 @@ def export(
         max_context=max_context,
         prefill_chunk=prefill_chunk,
     )
-    chosen = load_recipe(recipe, method).with_calibration(calibration, calibration_samples)
-    if chosen.calibrated and chosen.calibration.data == "generated" and model != "tiny":
-        note(
-            "Calibrating on generated pictures of simple shapes; for a real model give pictures and prompts"
-            " like those of its use with --calibration."
+    output = output.expanduser()
+    goal = make_goal(size_budget, max_kl)
+    plan = None
+    if goal is None:
+        chosen = load_recipe(recipe or "int4", method).with_calibration(calibration, calibration_samples)
+        if chosen.calibrated:
+            note_generated(chosen.calibration.data, model)
+    else:
+        if recipe is not None:
+            raise UsageError(
+                "--size-budget and --max-kl choose the bits themselves; leave them or --recipe out."
+            )
+        check_destination(output, overwrite)
+        check_free(_beside(output), overwrite)
+        plan = make_plan(
+            model,
+            goal,
+            method or METHOD,
+            calibration,
+            calibration_samples,
+            settings=settings,
+            lora=lora or (),
+            min_pixels=min_pixels,
+            max_pixels=max_pixels,
         )
+        chosen = plan.recipe
     with progress_bar(f"export {model}") as progress:
         manifest = export_bundle(
             model,
@@ -92,6 +127,9 @@ def export(
             warn=note,
         )
     _report(manifest, output)
+    if plan is not None:
+        write_recipe(plan, _beside(output))
+        out.print(f"{describe(plan)}, recipe: {_beside(output)}", soft_wrap=True)
 
 
 def parse_buckets(text: str) -> tuple[int, ...]:
@@ -109,6 +147,11 @@ def _command(words: list[str]) -> str:
     return shlex.join(
         ["pocketvl", *(Path(word).name if Path(word).is_absolute() else word for word in words)]
     )
+
+
+def _beside(output: Path) -> Path:
+    """Where the recipe of a bundle goes whose bits were chosen here."""
+    return output.with_name(f"{output.name}.recipe.toml")
 
 
 def _check_targets(targets: list[str]) -> None:

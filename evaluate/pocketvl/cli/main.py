@@ -15,6 +15,7 @@ from pocketvl.cli.demo import demo
 from pocketvl.cli.evaluate import evaluate
 from pocketvl.cli.export import export
 from pocketvl.cli.inspect import inspect
+from pocketvl.cli.recipe import recipe
 from pocketvl.cli.sweep import sweep
 from pocketvl.cli.verify import verify
 from pocketvl.runtime.errors import PocketVLError
@@ -27,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (export, ask, chat, inspect, verify, bench, evaluate, sweep, demo):
+for command in (export, recipe, ask, chat, inspect, verify, bench, evaluate, sweep, demo):
     app.command()(command)
 
 

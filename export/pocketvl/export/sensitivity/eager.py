@@ -1,0 +1,118 @@
+"""The whole float model, run unit by unit over all samples at once, with weights that can be exchanged."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from pocketvl.export.component import TensorSource
+from pocketvl.export.graphs.leaf import Linear, linears
+from pocketvl.export.graphs.lm_head import LMHead
+from pocketvl.export.graphs.text_decoder import DecoderLayer, TextDecoder
+from pocketvl.export.graphs.vision_encoder import VisionBlock, VisionEncoder
+from pocketvl.export.sensitivity.probe import Rounded
+from pocketvl.export.sensitivity.questions import Question
+from pocketvl.export.weights import fill_floats
+from pocketvl.export.xnnpack import load_custom_ops
+from pocketvl.quant.recipe import named_recipe
+
+_EMBEDDING = "model.embed_tokens.weight"
+
+
+class EagerModel:
+    """units() are the steps; run() takes them from one on. Activations of all samples stand one below the
+    other: float32 (all patches, width) in the vision tower, (all tokens, width) in the decoder."""
+
+    def __init__(self, source: TensorSource, questions: Sequence[Question]) -> None:
+        """Holds the whole model in float32. Raises CheckpointError."""
+        load_custom_ops()
+        geometry, floats = source.geometry, named_recipe("fp32")
+        texts = [question.inputs.text for question in questions]
+        pictures = [picture for question in questions for picture in question.inputs.pictures]
+        self._text_lengths = [len(text.token_ids) for text in texts]
+        self._vision = VisionEncoder(geometry.vision, floats)
+        self._text = TextDecoder(geometry.text, floats, max(self._text_lengths))
+        self._head = LMHead(geometry.text, floats)
+        for graph in (self._vision, self._text, self._head):
+            fill_floats(graph, source)
+        self._tied = geometry.text.tie_word_embeddings
+        self._table = self._head.head.weight if self._tied else source.tensor(_EMBEDDING).float()
+        self._patches = torch.cat([picture.patches for picture in pictures])
+        self._vision_lengths = [len(picture.patches) for picture in pictures]
+        self._positions = [self._vision.positions(p.rope_cos, p.rope_sin) for p in pictures]
+        self._ropes = [(text.rope_cos[None, :, None], text.rope_sin[None, :, None]) for text in texts]
+        self._ids = torch.cat([text.token_ids for text in texts])
+        self._is_image = torch.cat([text.is_image for text in texts])
+        starts = torch.tensor([0, *self._text_lengths]).cumsum(0).tolist()
+        self._deciding = torch.cat(
+            [question.deciding + start for question, start in zip(questions, starts, strict=False)]
+        )
+        blocks: list[nn.Module] = [*self._vision.blocks, *self._text.layers]
+        self._embeds = 1 + geometry.vision.depth  # the unit behind which the decoder begins
+        self._units = [self._vision.patch_embed, *blocks]
+        self._units.insert(self._embeds, self._vision.merger)
+        self._units.append(self._head)
+
+    def __len__(self) -> int:
+        """How many units there are."""
+        return len(self._units)
+
+    def linears(self, unit: int) -> list[Linear]:
+        """The layers whose exchange is seen by running from this unit on."""
+        found = list(linears(self._units[unit]))
+        if not self._tied:
+            return found
+        # A tied head's rows are put in as embeddings behind the merger.
+        return [*found, self._head.head] if unit == self._embeds else found if unit < len(self) - 1 else []
+
+    @torch.no_grad()
+    def step(self, unit: int, hidden: torch.Tensor) -> torch.Tensor:
+        """One unit. The first reads no `hidden`; the last gives logits (deciding tokens, vocabulary)."""
+        module = self._units[unit]
+        if isinstance(module, VisionBlock):
+            return self._vision_block(module, hidden)
+        if isinstance(module, DecoderLayer):
+            return self._text_layer(module, hidden)
+        if isinstance(module, Linear):
+            return torch.as_tensor(module(self._patches))
+        if unit == self._embeds:
+            return self._embed(module(hidden))
+        return torch.as_tensor(self._head(self._text.norm(hidden[self._deciding])))
+
+    def run(self, unit: int, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits, from what `unit` reads."""
+        for index in range(unit, len(self)):
+            hidden = self.step(index, hidden)
+        return hidden
+
+    @contextmanager
+    def exchanged(self, leaf: Linear, rounded: Rounded) -> Iterator[None]:
+        """The layer computes with other numbers as long as this lasts."""
+        weight, bias = leaf.weight.data, None if leaf.bias is None else leaf.bias.data
+        leaf.weight.data = rounded.weight
+        if leaf.bias is not None and rounded.bias is not None:
+            leaf.bias.data = rounded.bias
+        try:
+            yield
+        finally:
+            leaf.weight.data = weight
+            if leaf.bias is not None and bias is not None:
+                leaf.bias.data = bias
+
+    def _vision_block(self, block: VisionBlock, hidden: torch.Tensor) -> torch.Tensor:
+        parts = zip(torch.split(block.norm1(hidden), self._vision_lengths), self._positions, strict=True)
+        attended = torch.cat([block.attend(part, positions) for part, positions in parts])
+        hidden = hidden + block.proj(attended)
+        return hidden + torch.as_tensor(block.fc2(block.activate(block.norm2(hidden))))
+
+    def _embed(self, image_embeddings: torch.Tensor) -> torch.Tensor:
+        hidden = self._table[self._ids]
+        hidden[self._is_image] = image_embeddings
+        return hidden
+
+    def _text_layer(self, layer: DecoderLayer, hidden: torch.Tensor) -> torch.Tensor:
+        parts = zip(torch.split(layer.input_norm(hidden), self._text_lengths), self._ropes, strict=True)
+        attended = [layer.attention.attend(part[None], cos, sin, 0)[0] for part, (cos, sin) in parts]
+        hidden = hidden + layer.attention.o(torch.cat(attended))
+        return hidden + torch.as_tensor(layer.down(layer.activate(layer.post_norm(hidden))))

@@ -1,0 +1,119 @@
+"""The options of every layer with their damage: errors of its output, turned into KL divergence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
+from pocketvl.export.calibration.samples import Sample, load_samples
+from pocketvl.export.checkpoint import Checkpoint
+from pocketvl.export.checkpoint.kept import PackedSource
+from pocketvl.export.component import ExportSettings, Progress
+from pocketvl.export.estimate import linear_layers, stored_bytes
+from pocketvl.export.sensitivity.choices import layer_choices
+from pocketvl.export.sensitivity.divergence import layer_divergences
+from pocketvl.export.sensitivity.eager import EagerModel
+from pocketvl.export.sensitivity.factors import kl_factor
+from pocketvl.export.sensitivity.probe import Trials
+from pocketvl.export.sensitivity.questions import make_questions
+from pocketvl.export.sensitivity.walk import try_choices
+from pocketvl.quant.allocate import Option
+from pocketvl.quant.recipe import Recipe
+from pocketvl.runtime.geometry import ImageSettings, ModelGeometry
+from pocketvl.runtime.native_log import captured_stderr
+
+# Weights and their rounded copies in float32. Models beyond this are not held in memory as a whole.
+_MEASURED_BELOW = 2 * 10**9
+_PROBED, _ASKED = 64, 32  # samples, at most: for errors of outputs, and for divergences
+_WALK_END = 0.6  # share of the whole
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """options: layer -> what it may take, damage in nats of KL a token of the answers.
+
+    measured: whether each layer was rounded in the model by itself, or its KL comes from factors.py.
+    """
+
+    options: dict[str, tuple[Option, ...]]
+    measured: bool
+
+
+def can_measure(geometry: ModelGeometry) -> bool:
+    """Whether the model is small enough to be held in memory as a whole, twice."""
+    weights = sum(layer.out_features * layer.in_features for layer in linear_layers(geometry))
+    return 8 * weights < _MEASURED_BELOW
+
+
+def measure_sensitivity(
+    checkpoint: Checkpoint,
+    source: PackedSource,
+    recipe: Recipe,
+    settings: ExportSettings,
+    image: ImageSettings,
+    progress: Progress,
+) -> Sensitivity:
+    """Try all choices of bits, with the recipe's method, on its calibration data.
+
+    recipe: only its method and calibration count. source: the checkpoint's weights, perhaps with adapters.
+    Measured is one choice a layer, and the others follow by the errors of the layer's output, since KL grows
+    with the square of a small error. A large model's blocks are in memory one at a time and factors stand
+    for the measurement. Raises CalibrationError, CheckpointError.
+    """
+    progress("reading calibration data", 0.0)
+    measured = can_measure(source.geometry)
+    samples = load_samples(recipe.calibration)[:_PROBED]
+    maker = InputMaker(checkpoint, image, settings.buckets, settings.max_context)
+    inputs = [maker.make(sample, number) for number, sample in enumerate(samples, 1)]
+    choices = layer_choices(source.geometry, source.fixed_bits)
+    # The attention operator reports a missing allocator at every call that torch makes of it.
+    with captured_stderr():
+        trials = try_choices(
+            source, recipe, choices, inputs, measured, _part(progress, 0.0, _WALK_END if measured else 1.0)
+        )
+        if measured:
+            asked = [number for number, made in enumerate(inputs) if made.pictures][:_ASKED]
+            divergences = _divergences(
+                checkpoint,
+                source,
+                maker,
+                [samples[number] for number in asked],
+                [inputs[number] for number in asked],
+                trials,
+                _part(progress, _WALK_END, 1.0),
+            )
+        else:
+            divergences = {}
+    return Sensitivity(_options(source.geometry, trials, divergences), measured)
+
+
+def _divergences(
+    checkpoint: Checkpoint,
+    source: PackedSource,
+    maker: InputMaker,
+    samples: Sequence[Sample],
+    inputs: Sequence[SampleInputs],
+    trials: Trials,
+    progress: Progress,
+) -> dict[str, float]:
+    questions = make_questions(maker, samples, inputs, checkpoint.special_tokens)
+    return layer_divergences(EagerModel(source, questions), trials.rounded, progress)
+
+
+def _options(
+    geometry: ModelGeometry, trials: Trials, divergences: dict[str, float]
+) -> dict[str, tuple[Option, ...]]:
+    options = {}
+    for layer in linear_layers(geometry):
+        noise = trials.noise[layer.name]
+        if layer.name in divergences:
+            factor = divergences[layer.name] / max(noise[trials.tried[layer.name]], 1e-30)
+        else:
+            factor = kl_factor(layer.name, geometry)
+        options[layer.name] = tuple(
+            Option(bits, stored_bytes(layer, bits), factor * own) for bits, own in noise.items()
+        )
+    return options
+
+
+def _part(progress: Progress, start: float, end: float) -> Progress:
+    return lambda step, share: progress(step, start + share * (end - start))

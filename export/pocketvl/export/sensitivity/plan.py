@@ -1,0 +1,129 @@
+"""A recipe of mixed bits for a goal: a number of bytes, or a KL divergence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pocketvl.export.checkpoint import merge_lora, open_checkpoint
+from pocketvl.export.component import ExportSettings, Progress
+from pocketvl.export.estimate import linear_layers, stored_bytes
+from pocketvl.export.fitting import fit_image, fit_settings
+from pocketvl.export.isolated import run_isolated
+from pocketvl.export.sensitivity.measure import Sensitivity, can_measure, measure_sensitivity
+from pocketvl.export.sensitivity.rules import merge_rules
+from pocketvl.quant.allocate import Option, least_damage, least_size
+from pocketvl.quant.recipe import Bits, Calibration, Recipe, Rule
+from pocketvl.runtime import names
+from pocketvl.runtime.errors import RecipeError
+from pocketvl.runtime.geometry import ModelGeometry
+
+
+@dataclass(frozen=True)
+class SizeBudget:
+    """Bytes that all weights and scales of the bundle may take, as estimate.estimate_export counts artifacts:
+    without biases, norms, graphs and the tokenizer, with the table of untied embeddings."""
+
+    bytes: int
+    name: str  # of the recipe
+
+    def __post_init__(self) -> None:
+        if self.bytes < 1:
+            raise RecipeError(f"A size budget must be at least one byte, not {self.bytes}.")
+
+
+@dataclass(frozen=True)
+class MaxKL:
+    """Predicted KL divergence of the float model and the bundle, in nats a token."""
+
+    nats: float
+    name: str
+
+    def __post_init__(self) -> None:
+        if not 0 < self.nats < float("inf"):
+            raise RecipeError(f"A KL divergence to stay below must be positive, not {self.nats}.")
+
+
+Goal = SizeBudget | MaxKL
+
+
+@dataclass(frozen=True)
+class Plan:
+    """size: bytes as SizeBudget counts them; kl: the sum of what single layers cost, in nats a token."""
+
+    recipe: Recipe
+    chosen: dict[str, Option]  # layer -> what it got
+    size: int
+    kl: float
+    measured: bool  # False: kl is a rough figure, see factors.py
+
+
+def plan_recipe(
+    model: str,
+    goal: Goal,
+    *,
+    method: str,
+    calibration: Calibration,
+    settings: ExportSettings,
+    lora: Sequence[Path] = (),
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+    progress: Progress,
+) -> Plan:
+    """Measure `model` and choose its bits; the other arguments are those of export_bundle.
+
+    Raises UsageError, RecipeError for a goal out of reach, CheckpointError, CalibrationError.
+    """
+    progress("reading the checkpoint", 0.0)
+    recipe = Recipe(goal.name, method, (Rule("*", Bits(8)),), calibration)
+    checkpoint = open_checkpoint(model)
+    source = merge_lora(checkpoint, lora)
+    image = fit_image(checkpoint.image, source.geometry.vision, min_pixels, max_pixels)
+    settings = fit_settings(settings, image, source.geometry)
+    arguments = (checkpoint, source, recipe, settings, image)
+    if can_measure(source.geometry):
+        sensitivity = measure_sensitivity(*arguments, progress)
+    else:  # what it took goes back to the system, for an export that may follow
+        sensitivity = run_isolated(measure_sensitivity, arguments, progress)
+    progress("done", 1.0)
+    return plan_for(source.geometry, sensitivity, recipe, goal)
+
+
+def plan_for(geometry: ModelGeometry, sensitivity: Sensitivity, recipe: Recipe, goal: Goal) -> Plan:
+    """Choose bits; name, method and calibration come from `recipe`. Raises RecipeError."""
+    table = _separate_table(geometry)
+    if isinstance(goal, SizeBudget):
+        smallest = table + sum(min(o.size for o in own) for own in sensitivity.options.values())
+        if goal.bytes < smallest:
+            raise RecipeError(
+                f"A size budget of {_megabytes(goal.bytes)} is out of reach: with the fewest bits everywhere"
+                f" the weights take {_megabytes(smallest)} ({smallest} bytes); give at least that."
+            )
+        allocation = least_damage(sensitivity.options, goal.bytes - table)
+    else:
+        least = sum(min(o.damage for o in own) for own in sensitivity.options.values())
+        if goal.nats < least:
+            raise RecipeError(
+                f"A KL divergence of {goal.nats:g} is out of reach: with the most bits everywhere {least:.3g}"
+                " is predicted; give at least that."
+            )
+        allocation = least_size(sensitivity.options, goal.nats)
+    rules = merge_rules({layer: option.bits for layer, option in allocation.chosen.items()})
+    return Plan(
+        replace(recipe, rules=rules),
+        allocation.chosen,
+        table + allocation.size,
+        allocation.damage,
+        sensitivity.measured,
+    )
+
+
+def _separate_table(geometry: ModelGeometry) -> int:
+    """Bytes of an embedding table of its own, which every recipe of 4 and 8 bits stores in 8."""
+    if geometry.text.tie_word_embeddings:
+        return 0
+    head = next(layer for layer in linear_layers(geometry) if layer.name == names.LM_HEAD)
+    return stored_bytes(head, Bits(8))
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.3f} MB"

@@ -1,0 +1,165 @@
+"""Tries a layer's choices of bits on the inputs that it gets in the float model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from pocketvl.export.calibration.stage import Decider, Norm
+from pocketvl.export.graphs.leaf import Linear
+from pocketvl.export.sensitivity.choices import Choices
+from pocketvl.quant.activations import quantized_activations
+from pocketvl.quant.folding import folding_scales
+from pocketvl.quant.gptq import best_scales, gptq
+from pocketvl.quant.hessian import factorize, second_moments
+from pocketvl.quant.quantize import quantize_linear
+from pocketvl.quant.recipe import CALIBRATED_METHODS, Bits
+from pocketvl.quant.rtn import nearest_integers, rtn_scales
+from pocketvl.runtime import names
+from pocketvl.runtime.errors import CheckpointError
+
+_ROWS = 512  # of a weight, evenly spread, stand for all in the estimate: rows are rounded independently
+_WIDEST = Bits(4, 32)
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """A layer's weight (out, in) as it comes out of rounding, and its bias made up for it; float32."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class Trials:
+    """noise: layer -> bits -> what rounding adds to the output, as a share of the output's power.
+
+    rounded: layer -> its weight under the bits in `tried`, for layers with a choice where they are kept.
+    """
+
+    noise: dict[str, dict[Bits, float]] = field(default_factory=dict)
+    rounded: dict[str, Rounded] = field(default_factory=dict)
+    tried: dict[str, Bits] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Probe(Decider):
+    """Goes where a calibration goes, but lets the model compute in float and only notes down errors."""
+
+    method: str
+    choices: Choices
+    keep: bool  # the rounded weights, too: as much memory as the model in float32
+    tied: bool  # the head's rows are token embeddings as well
+    trials: Trials = field(default_factory=Trials)
+
+    def decide(
+        self,
+        leaves: Sequence[Linear],
+        x: torch.Tensor,
+        token_weights: torch.Tensor,
+        norm: Norm | None = None,
+        damping: float | None = None,
+    ) -> torch.Tensor:
+        """Try every choice of each leaf; gives x back as it is. Raises CalibrationError, CheckpointError."""
+        open_leaves = [leaf for leaf in leaves if self.source.quantized(leaf.layer) is None]
+        for leaf in leaves:
+            if leaf not in open_leaves:  # a packed checkpoint's own integers: nothing is rounded
+                self.trials.noise[leaf.layer] = dict.fromkeys(self.choices[leaf.layer], 0.0)
+        if open_leaves:
+            scales = self._folding(leaves, x, token_weights) if norm is not None else None
+            stage = _Stage(self, x, token_weights, scales, damping or self.calibration.damping)
+            for leaf in open_leaves:
+                stage.try_choices(leaf)
+        return x
+
+    def _folding(
+        self, leaves: Sequence[Linear], x: torch.Tensor, token_weights: torch.Tensor
+    ) -> torch.Tensor | None:
+        if self.method not in CALIBRATED_METHODS or not self.calibration.folding:
+            return None
+        # What is folded hardly depends on the bits, so one choice stands for all.
+        bits = _WIDEST if leaves[0].in_features % 32 == 0 else Bits(8)
+        return folding_scales(x, token_weights, [(leaf.weight.detach(), bits) for leaf in leaves])
+
+
+class _Stage:
+    """Layers that read the same inputs x (tokens, features), divided by `scales` if there are any."""
+
+    def __init__(
+        self,
+        probe: Probe,
+        x: torch.Tensor,
+        token_weights: torch.Tensor,
+        scales: torch.Tensor | None,
+        damping: float,
+    ) -> None:
+        self.probe, self.damping = probe, damping
+        self.scales = torch.ones(x.shape[1]) if scales is None else scales
+        self.seen = quantized_activations(x / self.scales)
+        self.token_weights = token_weights
+        self.mean = (token_weights / token_weights.sum()) @ self.seen
+
+    def try_choices(self, leaf: Linear) -> None:
+        weight = leaf.weight.detach() * self.scales
+        if not torch.isfinite(weight).all():
+            raise CheckpointError(
+                f"the weight of {leaf.layer} holds NaN or infinite values, so it cannot be quantized; check"
+                " that the checkpoint was saved and downloaded completely."
+            )
+        choices, trials = self.probe.choices[leaf.layer], self.probe.trials
+        moments = second_moments(self.seen, self.token_weights, leaf.layer)
+        some = weight[torch.linspace(0, len(weight) - 1, min(_ROWS, len(weight))).round().long()]
+        trials.noise[leaf.layer] = {
+            bits: self._noise(some, self._nearest(some, moments, bits, leaf), moments, leaf)
+            for bits in choices
+        }
+        if self.probe.keep:
+            bits = trials.tried[leaf.layer] = _measured(choices)
+            trials.rounded[leaf.layer] = self._kept(leaf, weight, self._round(weight, moments, bits, leaf))
+
+    def _nearest(self, weight: torch.Tensor, moments: torch.Tensor, bits: Bits, leaf: Linear) -> torch.Tensor:
+        """As the method rounds, but without GPTQ's passing on of errors, which takes a hundred times as long
+        and gains about the same share under all choices."""
+        if self.probe.method not in CALIBRATED_METHODS:
+            return self._round(weight, moments, bits, leaf)
+        groups = weight.view(len(weight), -1, bits.group_size or leaf.in_features)
+        if bits.bits == 4:
+            importance = moments.diagonal().clamp_min(1e-30).view(groups.shape[1:])
+            scales = best_scales(groups, importance, bits.bits)
+        else:
+            scales = rtn_scales(groups, bits.bits)
+        return nearest_integers(groups, scales, bits.bits).mul_(scales[..., None]).view_as(weight)
+
+    def _round(self, weight: torch.Tensor, moments: torch.Tensor, bits: Bits, leaf: Linear) -> torch.Tensor:
+        if self.probe.method in CALIBRATED_METHODS:
+            group = bits.group_size or leaf.in_features
+            quantized = gptq(weight, factorize(moments, group, self.damping, leaf.layer), bits)
+        else:
+            quantized = quantize_linear(weight, bits, self.probe.method, leaf.layer)
+        return torch.from_numpy(quantized.dequantize())
+
+    def _noise(
+        self, weight: torch.Tensor, rounded: torch.Tensor, moments: torch.Tensor, leaf: Linear
+    ) -> float:
+        """tr(D H D^T) / tr(W H W^T) with D the error and H the inputs' second moments (GPTQ, section 3)."""
+        error = weight - rounded
+        power = float(((weight @ moments) * weight).sum())
+        lost = float(((error @ moments) * error).sum())
+        if leaf.bias is not None:  # it takes up the mean
+            lost -= float((error @ self.mean).square().sum())
+        noise = max(lost, 0.0) / max(power, torch.finfo(torch.float32).tiny)
+        if self.probe.tied and leaf.layer == names.LM_HEAD:
+            noise += float(error.square().sum() / weight.square().sum())  # of the embeddings themselves
+        return noise
+
+    def _kept(self, leaf: Linear, weight: torch.Tensor, rounded: torch.Tensor) -> Rounded:
+        bias = None
+        if leaf.bias is not None:
+            bias = leaf.bias.detach() + (weight - rounded) @ self.mean
+        return Rounded(rounded / self.scales, bias)
+
+
+def _measured(choices: tuple[Bits, ...]) -> Bits:
+    """The choice whose KL is measured: the most bits of 4, whose damage stands well above others' noise."""
+    four = [bits for bits in choices if bits.bits == 4]
+    return four[-1] if four else choices[0]
