@@ -43,6 +43,7 @@ class ExportSettings:
     vision_shapes: str = "dynamic"
     max_context: int = DEFAULT_CONTEXT
     prefill_chunk: int = DEFAULT_PREFILL_CHUNK
+    decoder_chunks: int = 1  # files that a Core ML decoder is split into
 
     def __post_init__(self) -> None:
         if not self.buckets or list(self.buckets) != sorted(set(self.buckets)) or min(self.buckets) < 4:
@@ -51,6 +52,8 @@ class ExportSettings:
             )
         if self.vision_shapes not in VISION_SHAPES:
             raise UsageError(f"--vision-shapes {self.vision_shapes!r} is none of {', '.join(VISION_SHAPES)}.")
+        if self.decoder_chunks < 1:
+            raise UsageError(f"--chunks {self.decoder_chunks} must be at least 1.")
         if not 1 <= self.prefill_chunk <= self.max_context:
             raise UsageError(
                 f"--prefill-chunk {self.prefill_chunk} must lie in 1..{self.max_context}, the --max-context."
@@ -59,7 +62,7 @@ class ExportSettings:
 
 @dataclass(frozen=True)
 class Component:
-    """One written file: its entry points and the bits of its layers."""
+    """What one exporter wrote: its first file or package, its entry points and the bits of its layers."""
 
     file: str
     entry_points: tuple[EntryPoint, ...]

@@ -19,8 +19,9 @@ class Bundle:
     manifest: Manifest
 
     def path(self, file: str) -> Path:
-        """Where a file of the manifest stands. Raises BundleError for one that it does not list."""
-        if all(record.path != file for record in self.manifest.files):
+        """Where a file of the manifest, or a folder of its files, stands. Raises BundleError for another."""
+        listed = (record.path for record in self.manifest.files)
+        if not any(path == file or path.startswith(f"{file}/") for path in listed):
             raise BundleError(f"{self.folder} has no file {file} in its manifest.")
         return self.folder / file
 

@@ -15,9 +15,9 @@ class EmbeddingMap:
 
     def __init__(self, path: Path, table: EmbeddingTable) -> None:
         """Raises BundleError if the file is missing or ends before the table does."""
-        if table.storage == "int4" and table.columns % 2:
+        if table.storage.endswith("int4") and table.columns % 2:
             raise BundleError(
-                f"{path} has an int4 table of {table.columns} columns, but two columns share a byte;"
+                f"{path} has an {table.storage} table of {table.columns} columns, but two columns share a byte;"
                 " export the bundle again."
             )
         try:
@@ -69,12 +69,15 @@ class EmbeddingMap:
                 return stored.view("<f2").astype(np.float32)
             case "int8":
                 return stored.view(np.int8).astype(np.float32)
-            case _:  # int4: low nibble first, value + 8
-                nibbles = np.stack([stored & 0xF, stored >> 4], axis=-1)
+            case storage:  # low nibble first; int4: value + 8, signed_int4: its sign bit flipped
+                flipped = stored ^ np.uint8(0x88) if storage == "signed_int4" else stored
+                nibbles = np.stack([flipped & 0xF, flipped >> 4], axis=-1)
                 return nibbles.reshape(len(stored), -1).astype(np.float32) - np.float32(8)
 
     def _read_scales(self, stored: NDArray[np.uint8]) -> NDArray[np.float32]:
         if self._table.scales_dtype == "float32":
             return stored.view("<f4").astype(np.float32)
+        if self._table.scales_dtype == "float16":
+            return stored.view("<f2").astype(np.float32)
         # bfloat16 is the upper half of a float32.
         return (stored.view("<u2").astype(np.uint32) << 16).view(np.float32)

@@ -11,8 +11,8 @@ from pocketvl.runtime.strict import from_json, to_json
 
 Dimension = int | str  # a size, or the name of a dynamic one
 
-_EMBEDDING_STORAGE = ("float32", "float16", "int8", "int4")
-_SCALE_DTYPES = ("float32", "bfloat16")
+_EMBEDDING_STORAGE = ("float32", "float16", "int8", "int4", "signed_int4")
+_SCALE_DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class TensorSpec:
 class EntryPoint:
     """One callable graph."""
 
-    name: str  # vision_encoder, text_decoder, lm_head
-    file: str
-    method: str  # differs from name only for static vision shapes: vision_encoder_256
+    name: str  # vision_encoder, text_decoder (all its chunks, in their order), lm_head, token_embedding
+    file: str  # or folder: a .mlpackage
+    method: str  # differs from name for static shapes: vision_encoder_256, encode_256, prefill_64
     patches: int | None  # static number of patches, None where it is dynamic
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -41,23 +41,23 @@ class EmbeddingTable:
     """Where a token's embedding stands, to be gathered from a memory map.
 
     Row r of the table starts at data_offset + r * row bytes. int8: value * scale. int4: two values a
-    byte, low nibble first, stored as value + 8. Scales are row-major (rows, columns / group_size).
+    byte, low nibble first, stored as value + 8; signed_int4: in two's complement. Scales are row-major (rows, columns / group_size).
     """
 
     file: str
     rows: int
     columns: int
-    storage: str  # float32, float16, int8, int4
+    storage: str  # float32, float16, int8, int4, signed_int4
     data_offset: int  # bytes from the start of the file
     scales_offset: int | None  # None for float storage
-    scales_dtype: str | None  # float32 or bfloat16
+    scales_dtype: str | None  # float32, bfloat16 or float16
     group_size: int | None  # columns that share a scale; = columns for one scale a row
 
     def __post_init__(self) -> None:
         if self.storage not in _EMBEDDING_STORAGE:
             raise ValueError(f"storage {self.storage!r} is none of {', '.join(_EMBEDDING_STORAGE)}")
         scaled = (self.scales_offset, self.scales_dtype, self.group_size)
-        if self.storage.startswith("int"):
+        if "int" in self.storage:
             if None in scaled:
                 raise ValueError("an integer table needs scales_offset, scales_dtype and group_size")
             if self.scales_dtype not in _SCALE_DTYPES:
@@ -71,7 +71,7 @@ class EmbeddingTable:
 
     @property
     def row_bytes(self) -> int:
-        bits = {"float32": 32, "float16": 16, "int8": 8, "int4": 4}[self.storage]
+        bits = {"float32": 32, "float16": 16, "int8": 8, "int4": 4, "signed_int4": 4}[self.storage]
         return self.columns * bits // 8
 
     @property
@@ -145,7 +145,7 @@ class Manifest:
         for record in self.files:
             _check_relative(record.path)
         for path in (*(entry.file for entry in self.entry_points), self.token_embedding.file):
-            if path not in paths:
+            if path not in paths and not any(listed.startswith(f"{path}/") for listed in paths):
                 raise ValueError(f"{path} is used but not listed under files")
         for needed in (names.VISION_ENCODER, names.TEXT_DECODER, names.LM_HEAD):
             if needed not in {entry.name for entry in self.entry_points}:

@@ -9,6 +9,8 @@ CHAT_TEMPLATE_FILE = "chat_template.jinja"
 TOKEN_EMBEDDING_FILE = "token_embedding.bin"
 VISION_ENCODER_PTE = "vision_encoder.pte"
 TEXT_DECODER_PTE = "text_decoder.pte"
+VISION_ENCODER_PACKAGE = "vision_encoder.mlpackage"
+HEAD_PACKAGE = "head.mlpackage"
 
 # Entry points, with the names that ExecuTorch's own runners use.
 VISION_ENCODER = "vision_encoder"
@@ -24,8 +26,14 @@ KEY_MASK = "key_mask"
 IMAGE_EMBEDDINGS = "image_embeddings"
 EMBEDDINGS = "embeddings"
 CACHE_POSITION = "cache_position"
+ATTENTION_MASK = "attention_mask"
+TOKEN_IDS = "ids"
 HIDDEN = "hidden"
 LOGITS = "logits"
+
+# States of the Core ML decoder.
+K_CACHE = "k_cache"
+V_CACHE = "v_cache"
 
 # ExecuTorch metadata methods.
 GET_MAX_SEQ_LEN = "get_max_seq_len"
@@ -40,9 +48,25 @@ MAX_HEAD_ROWS = 16
 
 # Targets.
 EXECUTORCH = "executorch"
-TARGETS = (EXECUTORCH,)
+COREML = "coreml"
+TARGETS = (EXECUTORCH, COREML)
 
 
 def vision_bucket_method(patches: int) -> str:
     """Method of a vision encoder with a static shape of `patches` patches."""
     return f"{VISION_ENCODER}_{patches}"
+
+
+def text_decoder_package(chunk: int, chunks: int) -> str:
+    """File of the Core ML decoder, or of one of its chunks, counted from 0."""
+    return f"{TEXT_DECODER}.mlpackage" if chunks == 1 else f"{TEXT_DECODER}_{chunk}.mlpackage"
+
+
+def encode_function(patches: int) -> str:
+    """Function of the Core ML vision encoder for exactly `patches` patches."""
+    return f"encode_{patches}"
+
+
+def decoder_function(tokens: int) -> str:
+    """Function of the Core ML decoder for exactly `tokens` tokens."""
+    return "decode" if tokens == 1 else f"prefill_{tokens}"
