@@ -30,7 +30,8 @@ from pocketvl.export.vision import export_vision_encoder
 from pocketvl.quant.packed.damage import Damage, describe_damage
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.geometry import ImageSettings
+from pocketvl.runtime.errors import UsageError
+from pocketvl.runtime.geometry import ImageSettings, ModelGeometry
 from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, LayerGroup, Manifest, Provenance
 
 T = TypeVar("T")
@@ -41,7 +42,6 @@ TextExporter = Callable[
     tuple[Component, EmbeddingTable, tuple[str, ...]],
 ]
 
-_TOOLS = ("torch", "torchao", "executorch")
 # An export that needs more memory than this runs each component in a process of its own, so that the second
 # does not pile up on what the first left. A small one would only wait for two more interpreters.
 _ISOLATED_ABOVE = 2 * 10**9
@@ -70,12 +70,21 @@ def _ignore(*_: object) -> None:
     pass
 
 
+def _check_executorch(settings: ExportSettings, geometry: ModelGeometry) -> None:
+    if settings.decoder_chunks != 1:
+        raise UsageError("--chunks splits the decoder of Core ML; leave it out or add --target coreml.")
+
+
 @dataclass(frozen=True)
 class Exporters:
-    """What turns weights into artifacts."""
+    """What turns weights into artifacts. ExecuTorch's, unless told otherwise."""
 
     vision: VisionExporter = export_vision_encoder
     text: TextExporter = export_text_decoder
+    target: str = names.EXECUTORCH
+    tools: tuple[str, ...] = ("torch", "torchao", "executorch")  # whose versions the manifest records
+    # Raises UsageError, before any work, for settings that the target cannot take.
+    check: Callable[[ExportSettings, ModelGeometry], None] = _check_executorch
 
 
 def export_bundle(
@@ -88,6 +97,7 @@ def export_bundle(
     min_pixels: int | None = None,
     max_pixels: int | None = None,
     overwrite: bool = False,
+    decisions: Path | None = None,
     command: str,
     progress: Progress = _ignore,
     warn: Callable[[str], None] = _ignore,
@@ -100,16 +110,18 @@ def export_bundle(
     min_pixels and max_pixels replace the checkpoint's picture limits. overwrite replaces an existing
     bundle once the new one is complete. command is recorded in the manifest. Whatever can be known to
     fail is refused before any work, and a failure leaves nothing behind but what calibration has decided so
-    far, beside `output` in .NAME.calibration, from where the same call goes on. Raises UsageError,
-    CheckpointError, RecipeError, CalibrationError, ExportError.
+    far, beside `output` in .NAME.calibration, from where the same call goes on. decisions: another folder for
+    that, which is the caller's to remove, so that exports for several targets calibrate once. Raises
+    UsageError, CheckpointError, RecipeError, CalibrationError, ExportError.
     """
-    output = output.expanduser()
+    output, exporters = output.expanduser(), exporters or Exporters()
     check_destination(output, overwrite)
     progress("reading the checkpoint", 0.0)
     checkpoint = open_checkpoint(model)
     source = merge_lora(checkpoint, lora)
     image = fit_image(checkpoint.image, source.geometry.vision, min_pixels, max_pixels)
     settings = fit_settings(settings, image, source.geometry)
+    exporters.check(settings, source.geometry)
     recipe = with_checkpoint_bits(recipe, source)
     if kept := kept_layers(recipe, source):
         warn(describe_kept(kept, source))
@@ -118,23 +130,26 @@ def export_bundle(
     if warning is not None:
         warn(warning)
     run = run_isolated if estimate.memory > _ISOLATED_ABOVE else _run_here
-    decisions = output.with_name(f".{output.name}.calibration")
+    decided = decisions or output.with_name(f".{output.name}.calibration")
     weights: PackedSource = source
     if recipe.calibrated:
-        arguments = (checkpoint, source, recipe, settings, image, decisions)
+        arguments = (checkpoint, source, recipe, settings, image, decided)
         run(calibrate, arguments, _share(progress, 0.0, _CALIBRATION_END))
-        weights, progress = CalibratedSource(source, decisions), _share(progress, _CALIBRATION_END, 1.0)
+        weights, progress = CalibratedSource(source, decided), _share(progress, _CALIBRATION_END, 1.0)
     with partial_bundle(output, overwrite=overwrite) as partial:
         written = _write_components(
-            partial.folder, checkpoint, weights, recipe, settings, progress, run, exporters or Exporters()
+            partial.folder, checkpoint, weights, recipe, settings, progress, run, exporters
         )
         if written.damage:
             warn(describe_damage(written.damage))
         _write_text_files(checkpoint, partial.folder)
         progress("hashing", _TEXT_END)
-        manifest = _manifest(partial, checkpoint, source, recipe, settings, image, command, written)
+        manifest = _manifest(
+            partial, checkpoint, source, recipe, settings, image, command, written, exporters
+        )
         partial.complete(manifest)
-    rmtree(decisions, ignore_errors=True)
+    if decisions is None:
+        rmtree(decided, ignore_errors=True)
     progress("done", 1.0)
     return manifest
 
@@ -177,10 +192,11 @@ def _manifest(
     image: ImageSettings,
     command: str,
     written: Written,
+    exporters: Exporters,
 ) -> Manifest:
     return Manifest(
         schema_version=names.SCHEMA_VERSION,
-        target=names.EXECUTORCH,
+        target=exporters.target,
         recipe=recipe.name,
         quantization_method=method_name(recipe, source),
         geometry=source.geometry,
@@ -199,7 +215,7 @@ def _manifest(
             source=source.name,
             source_sha256=source.fingerprint(),
             pocketvl=version("pocketvl"),
-            tools={tool: version(tool) for tool in _TOOLS},
+            tools={tool: version(tool) for tool in exporters.tools},
             command=command,
         ),
     )

@@ -1,0 +1,48 @@
+"""What Xcode shows of the packages, and what they tell whoever loads them."""
+
+from importlib.metadata import version
+
+from pocketvl.export.coreml.package import Description
+from pocketvl.quant.recipe import Recipe
+from pocketvl.runtime import names
+from pocketvl.runtime.geometry import ModelGeometry
+
+LICENCE = "Weights: the licence of the checkpoint that was exported. Program: Apache-2.0."
+
+_TENSORS = {
+    names.PATCHES: "Flattened patches in the merger's order, padded with zeros",
+    names.ROPE_COS: "Cosines of the rotary angles of each row, computed by the host",
+    names.ROPE_SIN: "Sines of the rotary angles of each row, computed by the host",
+    names.KEY_MASK: "1 for a patch, 0 for padding",
+    names.IMAGE_EMBEDDINGS: "One row a token; rows of padding mean nothing",
+    names.EMBEDDINGS: "Embeddings of the tokens, or the hidden states of the chunk before",
+    names.CACHE_POSITION: "Slot of the key-value cache that the first token goes to",
+    names.ATTENTION_MASK: "Added to scores: 0 where a token sees a slot, a large negative number elsewhere",
+    names.HIDDEN: "Hidden states",
+    names.TOKEN_IDS: "Token ids",
+    names.LOGITS: "One score a token of the vocabulary",
+    names.K_CACHE: "Keys: layer, head, slot, element",
+    names.V_CACHE: "Values: layer, head, slot, element",
+}
+
+
+def describe(summary: str, geometry: ModelGeometry, recipe: Recipe, facts: dict[str, int]) -> Description:
+    """facts: what is true of this package alone."""
+    text, vision = geometry.text, geometry.vision
+    common = {
+        "hidden_size": text.hidden_size,
+        "num_layers": text.num_layers,
+        "vocab_size": text.vocab_size,
+        "merge_area": vision.merge_area,
+    }
+    return Description(
+        summary=summary,
+        licence=LICENCE,
+        facts={
+            "pocketvl": version("pocketvl"),
+            "recipe": recipe.name,
+            "quantization_method": recipe.method,
+            **{key: str(value) for key, value in (common | facts).items()},
+        },
+        tensors=_TENSORS,
+    )

@@ -1,0 +1,115 @@
+"""Token embeddings and logits become head.mlpackage, over one table where embeddings are tied."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.coreml.census import Found, census, expected, layer_groups
+from pocketvl.export.coreml.describe import describe
+from pocketvl.export.coreml.function import Signature, build_function
+from pocketvl.export.coreml.package import WEIGHT_FILE, write_package
+from pocketvl.export.coreml.placeholders import prepare, stored, zeros
+from pocketvl.export.coreml.stored import Stored
+from pocketvl.export.graphs.leaf import Linear
+from pocketvl.export.graphs.lm_head import LMHead
+from pocketvl.quant.recipe import Bits, Recipe
+from pocketvl.runtime import names
+from pocketvl.runtime.geometry import TextGeometry
+from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, TensorSpec
+
+_SUMMARY = "Token ids to embeddings, hidden states to logits"
+_STORAGE = {32: "float16", 8: "int8", 4: "signed_int4"}
+
+
+class TokenEmbedding(nn.Module):
+    """Token ids int32 (1, T) to rows of the table (1, T, D)."""
+
+    def __init__(self, geometry: TextGeometry) -> None:
+        super().__init__()
+        self.table = nn.Module()
+        self.table.weight = zeros(geometry.vocab_size, geometry.hidden_size)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return nn.functional.embedding(ids, self.table.weight)
+
+
+def export_head(
+    source: TensorSource, recipe: Recipe, settings: ExportSettings, folder: Path, progress: Progress
+) -> tuple[Component, EmbeddingTable]:
+    """Write head.mlpackage with the functions lm_head and token_embedding.
+
+    Also returns where the rows stand in its weight.bin, for hosts that gather them from a memory map. Raises
+    as export_text_packages does.
+    """
+    text = source.geometry.text
+    head = LMHead(text, recipe)
+    progress("Quantizing the head", 0.0)
+    weights = prepare(head, source, recipe.method, lambda _: None)
+    (output,) = weights.values()
+    table = output if text.tie_word_embeddings else _own_table(source, text, output.bits)
+    progress("Converting the head", 0.5)
+    signatures = _signatures(text, settings)
+    functions = {
+        names.LM_HEAD: build_function(head, signatures[0], weights),
+        names.TOKEN_EMBEDDING: build_function(TokenEmbedding(text), signatures[1], {"table": table}),
+    }
+    path = folder / names.HEAD_PACKAGE
+    write_package(path, functions, describe(_SUMMARY, source.geometry, recipe, {}))
+    wanted = {names.LM_HEAD: expected([output]), names.TOKEN_EMBEDDING: expected([table])}
+    places = census(path, wanted)
+    groups = layer_groups(names.LM_HEAD, wanted[names.LM_HEAD], places)
+    if table is not output:
+        groups += layer_groups(names.TOKEN_EMBEDDING, wanted[names.TOKEN_EMBEDDING], places)
+    progress("Wrote the head", 1.0)
+    entries = tuple(_entry_point(signature) for signature in signatures)
+    return Component(path.name, entries, groups), _embedding_table(path, table, places[table.layer])
+
+
+def _own_table(source: TensorSource, text: TextGeometry, head_bits: Bits) -> Stored:
+    """A table beside the head: float beside a float head, else 8 bits, as for ExecuTorch."""
+    bits = Bits(32 if head_bits.bits == 32 else 8)
+    leaf = Linear(names.TOKEN_EMBEDDING, "model.embed_tokens", text.vocab_size, text.hidden_size, False, bits)
+    return stored(leaf, source, "rtn")
+
+
+def _signatures(text: TextGeometry, settings: ExportSettings) -> tuple[Signature, Signature]:
+    width, tokens = text.hidden_size, settings.prefill_chunk
+    return (
+        Signature(
+            names.LM_HEAD,
+            (TensorSpec(names.HIDDEN, "float16", (1, 1, width)),),
+            TensorSpec(names.LOGITS, "float16", (1, 1, text.vocab_size)),
+        ),
+        Signature(
+            names.TOKEN_EMBEDDING,
+            (TensorSpec(names.TOKEN_IDS, "int32", (1, tokens)),),
+            TensorSpec(names.EMBEDDINGS, "float16", (1, tokens, width)),
+        ),
+    )
+
+
+def _entry_point(signature: Signature) -> EntryPoint:
+    return EntryPoint(
+        name=signature.name,
+        file=names.HEAD_PACKAGE,
+        method=signature.name,
+        patches=None,
+        inputs=signature.inputs,
+        outputs=(signature.output,),
+    )
+
+
+def _embedding_table(path: Path, table: Stored, found: Found) -> EmbeddingTable:
+    rows, columns = table.data.shape
+    return EmbeddingTable(
+        file=f"{path.name}/{WEIGHT_FILE}",
+        rows=rows,
+        columns=columns,
+        storage=_STORAGE[table.bits.bits],
+        data_offset=found.data.offset,
+        scales_offset=None if found.scales is None else found.scales.offset,
+        scales_dtype=None if found.scales is None else "float16",
+        group_size=None if found.scales is None else table.bits.group_size or columns,
+    )

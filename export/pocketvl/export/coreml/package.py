@@ -1,0 +1,97 @@
+"""Functions become one .mlpackage in which every weight is stored once."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+import numpy as np
+
+from pocketvl.export.coreml.tools import import_coremltools
+
+MODEL_FILE = "Data/com.apple.CoreML/model.mlmodel"
+WEIGHT_FILE = "Data/com.apple.CoreML/weights/weight.bin"
+_MANIFEST_FILE = "Manifest.json"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What Xcode shows of a package. facts: text by text, for whoever loads it."""
+
+    summary: str
+    licence: str
+    facts: Mapping[str, str]
+    tensors: Mapping[str, str]  # name of an input, output or state -> what it is
+
+
+def write_package(path: Path, functions: Mapping[str, Any], description: Description) -> None:
+    """Write the functions of build_function into the new folder `path`, the first as the default one."""
+    from coremltools.converters.mil.mil import Program
+
+    ct = import_coremltools()
+    program = Program()
+    for name, function in functions.items():
+        _share_constants(function)
+        program.add_function(name, function)
+    program.default_function_name = next(iter(functions))
+    program.export_as_multifunction = True
+    ct.convert(
+        program,
+        source="milinternal",
+        convert_to="mlprogram",
+        minimum_deployment_target=ct.target.iOS18,
+        pass_pipeline=ct.PassPipeline.EMPTY,
+        skip_model_load=True,
+        package_dir=str(path),
+    )
+    _describe(path / MODEL_FILE, description)
+    _name_items(path)
+
+
+def _share_constants(function: Any) -> None:
+    """Let constants of equal values, such as the norms and biases of all functions, be stored once."""
+    for op in function.operations:
+        if op.op_type != "const" or op.weight_id is not None:
+            continue
+        value = op.outputs[0].val
+        if isinstance(value, np.ndarray) and value.size > 1:
+            digest = sha256(np.ascontiguousarray(value).data).hexdigest()
+            op.weight_id = f"{op.outputs[0].dtype.__name__} {value.shape} {digest}"
+
+
+def _describe(path: Path, description: Description) -> None:
+    from coremltools.proto import Model_pb2
+
+    spec = Model_pb2.Model()
+    spec.ParseFromString(path.read_bytes())
+    metadata = spec.description.metadata
+    metadata.shortDescription = description.summary
+    metadata.author = "pocketvl"
+    metadata.license = description.licence
+    metadata.versionString = version("pocketvl")
+    metadata.userDefined.clear()
+    for key, value in description.facts.items():
+        metadata.userDefined[key] = value
+    for function in spec.description.functions:
+        for feature in (*function.input, *function.output, *function.state):
+            feature.shortDescription = description.tensors.get(feature.name, "")
+    # Maps have no order of their own, and the same export twice should be the same bytes.
+    path.write_bytes(spec.SerializeToString(deterministic=True))
+
+
+def _name_items(path: Path) -> None:
+    """Give the package's items names that depend on what they are, instead of random ones."""
+    file = path / _MANIFEST_FILE
+    manifest = json.loads(file.read_text(encoding="utf-8"))
+    new = {old: str(uuid5(NAMESPACE_URL, item["path"])).upper() for old, item in _items(manifest)}
+    manifest["itemInfoEntries"] = {new[old]: item for old, item in _items(manifest)}
+    manifest["rootModelIdentifier"] = new[manifest["rootModelIdentifier"]]
+    file.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def _items(manifest: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return sorted(manifest["itemInfoEntries"].items(), key=lambda pair: str(pair[1]["path"]))

@@ -1,0 +1,152 @@
+"""The decoder becomes text_decoder.mlpackage or several of its chunks; the head comes along."""
+
+from pathlib import Path
+
+from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.coreml.census import census, expected, layer_groups
+from pocketvl.export.coreml.describe import describe
+from pocketvl.export.coreml.function import Signature, build_function
+from pocketvl.export.coreml.head import export_head
+from pocketvl.export.coreml.package import write_package
+from pocketvl.export.coreml.placeholders import prepare
+from pocketvl.export.coreml.steps import Steps
+from pocketvl.export.coreml.text_graph import DecoderChunk
+from pocketvl.export.graphs.leaf import linears
+from pocketvl.quant.recipe import Recipe
+from pocketvl.runtime import names
+from pocketvl.runtime.errors import UsageError
+from pocketvl.runtime.geometry import TextGeometry
+from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, LayerGroup, TensorSpec
+
+_HEAD_WRITTEN = 0.1  # share of the time
+_FILLED, _CONVERTED = 0.3, 0.9  # of a chunk's time
+_STATE_MULTIPLE = 32  # Core ML's states need it
+
+
+def export_text_packages(
+    source: TensorSource,
+    recipe: Recipe,
+    settings: ExportSettings,
+    eos: tuple[int, ...],
+    folder: Path,
+    progress: Progress,
+) -> tuple[Component, EmbeddingTable, tuple[str, ...]]:
+    """Write head.mlpackage, and text_decoder.mlpackage or text_decoder_0.mlpackage .., into a folder.
+
+    One chunk is in memory at a time. Raises UsageError for settings that Core ML cannot take,
+    CheckpointError, RecipeError, CensusError, ExportError, MissingExtraError.
+    """
+    text = source.geometry.text
+    spans = chunk_spans(text, settings)
+    head, table = export_head(source, recipe, settings, folder, _part(progress, 0.0, _HEAD_WRITTEN))
+    entries: list[EntryPoint] = []
+    layers: list[LayerGroup] = []
+    for index, span in enumerate(spans):
+        start, end = (_HEAD_WRITTEN + (1 - _HEAD_WRITTEN) * (index + i) / len(spans) for i in (0, 1))
+        file = names.text_decoder_package(index, len(spans))
+        chunk = _export_chunk(source, recipe, settings, span, folder / file, _part(progress, start, end))
+        entries += chunk.entry_points
+        layers += chunk.layers
+    component = Component(entries[0].file, (*entries, *head.entry_points), (*_summed(layers), *head.layers))
+    return (
+        component,
+        table,
+        tuple(sorted({entry.file for entry in component.entry_points} - {component.file})),
+    )
+
+
+def chunk_spans(text: TextGeometry, settings: ExportSettings) -> tuple[range, ...]:
+    """Neighbouring layers for each chunk, the first ones larger by one. Raises UsageError."""
+    count, chunks = text.num_layers, settings.decoder_chunks
+    if chunks > count:
+        raise UsageError(f"--chunks {chunks} is more than the model's {count} layers.")
+    if settings.max_context % _STATE_MULTIPLE:
+        raise UsageError(
+            f"--max-context {settings.max_context}: Core ML's key-value cache needs a multiple of"
+            f" {_STATE_MULTIPLE}."
+        )
+    small, larger = divmod(count, chunks)
+    ends = [small * (index + 1) + min(index + 1, larger) for index in range(chunks)]
+    return tuple(range(start, end) for start, end in zip([0, *ends], ends, strict=False))
+
+
+def token_counts(prefill_chunk: int) -> tuple[int, ...]:
+    """Tokens of each function's call: 1 to decode, and a quarter and all of prefill_chunk to prefill."""
+    return tuple(sorted({1, max(1, prefill_chunk // 4), prefill_chunk}))
+
+
+def decoder_signature(text: TextGeometry, max_context: int, layers: int, tokens: int) -> Signature:
+    """For exactly so many tokens, over a chunk of so many layers."""
+    width, rope = text.hidden_size, (tokens, text.head_dim)
+    cache = (layers, text.num_kv_heads, max_context, text.head_dim)
+    return Signature(
+        names.decoder_function(tokens),
+        (
+            TensorSpec(names.EMBEDDINGS, "float16", (1, tokens, width)),
+            TensorSpec(names.ROPE_COS, "float16", rope),
+            TensorSpec(names.ROPE_SIN, "float16", rope),
+            TensorSpec(names.CACHE_POSITION, "int32", (1,)),
+            TensorSpec(names.ATTENTION_MASK, "float16", (1, 1, tokens, max_context)),
+        ),
+        TensorSpec(names.HIDDEN, "float16", (1, tokens, width)),
+        (TensorSpec(names.K_CACHE, "float16", cache), TensorSpec(names.V_CACHE, "float16", cache)),
+    )
+
+
+def _export_chunk(
+    source: TensorSource,
+    recipe: Recipe,
+    settings: ExportSettings,
+    span: range,
+    path: Path,
+    progress: Progress,
+) -> Component:
+    text = source.geometry.text
+    chunk = DecoderChunk(text, recipe, settings.max_context, span)
+    steps = Steps(progress, "Quantizing the decoder", 0.0, _FILLED, sum(1 for _ in linears(chunk)))
+    weights = prepare(chunk, source, recipe.method, steps.next)
+    wanted = expected(weights.values())
+    counts = token_counts(settings.prefill_chunk)
+    signatures = [decoder_signature(text, settings.max_context, len(span), tokens) for tokens in counts]
+    steps = Steps(progress, "Converting the decoder", _FILLED, _CONVERTED, len(signatures))
+    functions = {}
+    for signature in signatures:
+        functions[signature.name] = build_function(chunk, signature, weights)
+        steps.next()
+    progress("Writing the decoder", _CONVERTED)
+    facts = {"first_layer": span.start, "layers": len(span), "max_context": settings.max_context}
+    write_package(path, functions, describe("Decoder layers over a cache", source.geometry, recipe, facts))
+    places = census(path, dict.fromkeys(functions, wanted))
+    progress("Wrote the decoder", 1.0)
+    return Component(
+        path.name,
+        tuple(_entry_point(path.name, signature) for signature in signatures),
+        layer_groups(names.TEXT_DECODER, wanted, places),
+    )
+
+
+def _entry_point(file: str, signature: Signature) -> EntryPoint:
+    return EntryPoint(
+        name=names.TEXT_DECODER,
+        file=file,
+        method=signature.name,
+        patches=None,
+        inputs=signature.inputs,
+        outputs=(signature.output,),
+    )
+
+
+def _summed(groups: list[LayerGroup]) -> tuple[LayerGroup, ...]:
+    """Groups of the same bits in several chunks are one."""
+    kinds = dict.fromkeys((group.component, group.bits, group.group_size) for group in groups)
+    alike = [[g for g in groups if (g.component, g.bits, g.group_size) == kind] for kind in kinds]
+    return tuple(
+        LayerGroup(
+            *kind, sum(g.layers for g in same), sum(g.parameters for g in same), sum(g.bytes for g in same)
+        )
+        for kind, same in zip(kinds, alike, strict=True)
+    )
+
+
+def _part(progress: Progress, start: float, end: float) -> Progress:
+    return lambda step, share: progress(step, start + share * (end - start))

@@ -1,0 +1,79 @@
+"""The vision tower becomes vision_encoder.mlpackage."""
+
+from pathlib import Path
+
+from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.coreml.census import census, expected, layer_groups
+from pocketvl.export.coreml.describe import describe
+from pocketvl.export.coreml.function import Signature, build_function
+from pocketvl.export.coreml.package import write_package
+from pocketvl.export.coreml.placeholders import prepare
+from pocketvl.export.coreml.steps import Steps
+from pocketvl.export.coreml.vision_graph import FusedVisionEncoder
+from pocketvl.export.graphs.leaf import linears
+from pocketvl.quant.recipe import Recipe
+from pocketvl.runtime import names
+from pocketvl.runtime.geometry import VisionGeometry
+from pocketvl.runtime.manifest import EntryPoint, TensorSpec
+
+_FILLED = 0.3  # share of the time spent when the weights are quantized
+_CONVERTED = 0.9
+
+
+def export_vision_package(
+    source: TensorSource, recipe: Recipe, settings: ExportSettings, folder: Path, progress: Progress
+) -> Component:
+    """Write vision_encoder.mlpackage into an existing folder: one function a bucket, weights stored once.
+
+    Raises CheckpointError, RecipeError, CensusError, ExportError, MissingExtraError.
+    """
+    vision = source.geometry.vision
+    encoder = FusedVisionEncoder(vision, recipe)
+    steps = Steps(progress, "Quantizing the vision encoder", 0.0, _FILLED, sum(1 for _ in linears(encoder)))
+    weights = prepare(encoder, source, recipe.method, steps.next)
+    wanted = expected(weights.values())
+    steps = Steps(progress, "Converting the vision encoder", _FILLED, _CONVERTED, len(settings.buckets))
+    functions = {}
+    for bucket in settings.buckets:
+        signature = encoder_signature(vision, bucket)
+        functions[signature.name] = build_function(encoder, signature, weights)
+        steps.next()
+    progress("Writing the vision encoder", _CONVERTED)
+    path = folder / names.VISION_ENCODER_PACKAGE
+    facts = {"largest_bucket": settings.buckets[-1]}
+    write_package(path, functions, describe("Pictures to embeddings", source.geometry, recipe, facts))
+    places = census(path, dict.fromkeys(functions, wanted))
+    progress("Wrote the vision encoder", 1.0)
+    return Component(
+        path.name,
+        tuple(_entry_point(vision, bucket) for bucket in settings.buckets),
+        layer_groups(names.VISION_ENCODER, wanted, places),
+    )
+
+
+def encoder_signature(vision: VisionGeometry, patches: int) -> Signature:
+    """For exactly so many patches, padding included."""
+    rope = (patches, vision.head_dim)
+    tokens = patches // vision.merge_area
+    return Signature(
+        names.encode_function(patches),
+        (
+            TensorSpec(names.PATCHES, "float16", (patches, vision.patch_dim)),
+            TensorSpec(names.ROPE_COS, "float16", rope),
+            TensorSpec(names.ROPE_SIN, "float16", rope),
+            TensorSpec(names.KEY_MASK, "float16", (patches,)),
+        ),
+        TensorSpec(names.IMAGE_EMBEDDINGS, "float16", (tokens, vision.output_size)),
+    )
+
+
+def _entry_point(vision: VisionGeometry, patches: int) -> EntryPoint:
+    signature = encoder_signature(vision, patches)
+    return EntryPoint(
+        name=names.VISION_ENCODER,
+        file=names.VISION_ENCODER_PACKAGE,
+        method=signature.name,
+        patches=patches,
+        inputs=signature.inputs,
+        outputs=(signature.output,),
+    )
