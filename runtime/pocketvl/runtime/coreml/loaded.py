@@ -1,0 +1,65 @@
+"""One package of a bundle with the state of its functions, evaluated in numpy or run by Core ML itself."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from pocketvl.runtime.coreml.package import Package
+from pocketvl.runtime.coreml.state import State
+from pocketvl.runtime.errors import EngineError, MissingExtraError
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class LoadedPackage(Protocol):
+    def call(self, function: str, inputs: Arrays) -> Arrays:
+        """Outputs by name. All functions share one state. Raises EngineError."""
+
+
+class EvaluatedPackage:
+    """By this project's evaluator, on any machine."""
+
+    def __init__(self, path: Path, round_fp16: bool, weight_cache_bytes: int) -> None:
+        """See Package.open. Raises BundleError, MissingExtraError."""
+        self._package = Package.open(path, round_fp16, weight_cache_bytes)
+        self._state: State | None = None
+
+    def call(self, function: str, inputs: Arrays) -> Arrays:
+        runnable = self._package.function(function)
+        if self._state is None and runnable.signature.states:
+            self._state = self._package.new_state(function)
+        return runnable.run(inputs, self._state)
+
+
+class NativePackage:
+    """By Core ML through coremltools, on macOS 15 or later. Written to its documentation, not tried yet."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises MissingExtraError without coremltools."""
+        try:
+            import coremltools
+        except ImportError as error:
+            raise MissingExtraError(
+                f"This bundle needs coremltools ({error}); install it with: pip install 'pocketvl[coreml]'."
+            ) from None
+        self._coremltools = coremltools
+        self._path = path
+        self._models: dict[str, Any] = {}
+        self._state: Any = None
+
+    def call(self, function: str, inputs: Arrays) -> Arrays:
+        try:
+            if function not in self._models:
+                self._models[function] = self._coremltools.models.MLModel(
+                    str(self._path), function_name=function
+                )
+            model = self._models[function]
+            stateful = any(f.name == function and f.state for f in model.get_spec().description.functions)
+            if stateful and self._state is None:
+                self._state = model.make_state()
+            outputs: Arrays = model.predict(dict(inputs), state=self._state if stateful else None)
+        except Exception as error:  # whatever Core ML raises
+            raise EngineError(f"{function} of {self._path} failed in Core ML: {error}.") from None
+        return outputs
