@@ -37,7 +37,9 @@ class WeightFile:
     def place(self, record: int) -> Place:
         """The bytes that the record at that offset names. Raises ExportError where there is none."""
         if record + _RECORD.size <= len(self._bytes):
-            sentinel, _, size, offset, _ = _RECORD.unpack_from(self._bytes, record)
+            sentinel, _, size, offset, _ = _RECORD.unpack(
+                self._bytes[record : record + _RECORD.size].tobytes()
+            )
             if sentinel == _SENTINEL and offset + size <= len(self._bytes):
                 return Place(offset, size)
         raise ExportError(

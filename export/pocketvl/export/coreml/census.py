@@ -155,8 +155,8 @@ def _check(
         places[one.layer] = match
     if count != len(wanted):
         raise CensusError(
-            f"{where} has {count} layers with weights where the recipe knows {len(wanted)}. Please report this"
-            " with the recipe."
+            f"{where} has {count} layers with weights where the recipe knows {len(wanted)}. Please report"
+            " this with the recipe."
         )
     return places
 

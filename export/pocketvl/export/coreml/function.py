@@ -1,4 +1,4 @@
-"""A graph in torch becomes one function of a Core ML program, in which the stored weights take their places."""
+"""A graph in torch becomes a function of a Core ML program, in which the stored weights take their places."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from torch import nn
 
 from pocketvl.export.coreml.placeholders import Weights
 from pocketvl.export.coreml.stored import Stored
-from pocketvl.export.coreml.tools import import_coremltools
+from pocketvl.export.coreml.tools import convert, import_coremltools
 from pocketvl.export.graphs.leaf import Linear
 from pocketvl.runtime.errors import ExportError
 from pocketvl.runtime.manifest import TensorSpec
@@ -49,7 +49,7 @@ def _convert(graph: nn.Module, signature: Signature) -> Any:
         traced = torch.jit.trace(graph.eval(), example, check_trace=False)  # type: ignore[no-untyped-call]
     passes = ct.PassPipeline()
     passes.remove_passes(_SKIPPED_PASSES)
-    return ct.convert(
+    return convert(
         traced,
         source="pytorch",
         convert_to="milinternal",
@@ -58,7 +58,6 @@ def _convert(graph: nn.Module, signature: Signature) -> Any:
         states=[
             ct.StateType(ct.TensorType(shape=_shape(s), dtype=np.float16), s.name) for s in signature.states
         ],
-        minimum_deployment_target=ct.target.iOS18,
         compute_precision=ct.precision.FLOAT16,
         pass_pipeline=passes,
     )

@@ -28,7 +28,8 @@ class TokenEmbedding(nn.Module):
 
     def __init__(self, geometry: TextGeometry) -> None:
         super().__init__()
-        self.table = nn.Module()
+        # A linear layer's leaf: what is stored for it takes the place of its weight, as everywhere.
+        self.table = Linear("", "", geometry.vocab_size, geometry.hidden_size, False, Bits(32))
         self.table.weight = zeros(geometry.vocab_size, geometry.hidden_size)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:

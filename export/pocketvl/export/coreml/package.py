@@ -11,7 +11,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 
-from pocketvl.export.coreml.tools import import_coremltools
+from pocketvl.export.coreml.tools import convert, import_coremltools
 
 MODEL_FILE = "Data/com.apple.CoreML/model.mlmodel"
 WEIGHT_FILE = "Data/com.apple.CoreML/weights/weight.bin"
@@ -32,19 +32,17 @@ def write_package(path: Path, functions: Mapping[str, Any], description: Descrip
     """Write the functions of build_function into the new folder `path`, the first as the default one."""
     from coremltools.converters.mil.mil import Program
 
-    ct = import_coremltools()
     program = Program()
     for name, function in functions.items():
         _share_constants(function)
         program.add_function(name, function)
     program.default_function_name = next(iter(functions))
     program.export_as_multifunction = True
-    ct.convert(
+    convert(
         program,
         source="milinternal",
         convert_to="mlprogram",
-        minimum_deployment_target=ct.target.iOS18,
-        pass_pipeline=ct.PassPipeline.EMPTY,
+        pass_pipeline=import_coremltools().PassPipeline.EMPTY,
         skip_model_load=True,
         package_dir=str(path),
     )

@@ -5,6 +5,7 @@ q, k, v and o is Core ML's own.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -71,7 +72,7 @@ class DecoderChunk(nn.Module):
 class StateAttention(nn.Module):
     """Grouped-query attention over one layer's share of the cache."""
 
-    def __init__(self, leaves: nn.Module, geometry: TextGeometry, slot: int) -> None:
+    def __init__(self, leaves: Any, geometry: TextGeometry, slot: int) -> None:
         super().__init__()
         self.q, self.k, self.v, self.o = leaves.q, leaves.k, leaves.v, leaves.o
         self.geometry, self.slot = geometry, slot
@@ -82,7 +83,7 @@ class StateAttention(nn.Module):
         q = rotate(self._heads(self.q(x), geometry.num_heads), cos, sin)
         k = rotate(self._heads(self.k(x), geometry.num_kv_heads), cos, sin)
         v = self._heads(self.v(x), geometry.num_kv_heads)
-        filled = slice(slots.start, slots.start + tokens)  # type: ignore[misc]
+        filled = slice(slots.start, slots.start + tokens)
         slots.k_cache[layer, :, filled] = k
         slots.v_cache[layer, :, filled] = v
         # Core ML's fused attention knows no groups: the queries that share a key stand below one another.
