@@ -2,12 +2,12 @@
 
     python benchmarks/kv_cache.py [--context 256 1024 2048 8192] [--cache int8 int8-dequantized float16]
 
-Runs attention layers of the 2B geometry alone: the time of one decode step and of a prefill chunk at the end
-of a full cache, the memory of a layer, and the error against float32. docs/decisions/0008-int8-kv-cache.md has
-the results.
+Runs attention layers of the 2B geometry alone: the time of one decode step and of a prefill chunk at the
+end of a full cache, the memory of a layer, and the error against float32. The results are in
+docs/decisions/0008-int8-kv-cache.md.
 
 Times are processor time, the least of some rounds in which the caches take turns, so that a busy machine
-disturbs little. Before each call other memory is read, as a model's weights would be: the KV cache is cold then.
+disturbs little. Before each call other memory is read, as a model's weights would be: the KV cache is cold.
 """
 
 import argparse
