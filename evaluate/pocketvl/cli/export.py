@@ -2,8 +2,10 @@
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from shutil import rmtree
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,11 +25,19 @@ from pocketvl.runtime import names
 from pocketvl.runtime.errors import MissingExtraError, UsageError
 from pocketvl.runtime.manifest import Manifest
 
+if TYPE_CHECKING:
+    from pocketvl.export.pipeline import Exporters
+
 
 def export(
     model: Annotated[str, typer.Argument(help="Hub id, local folder, or `tiny`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the bundle.")],
-    target: Annotated[list[str] | None, typer.Option(help="executorch.")] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="executorch or coreml; given twice, each gets a folder of its own.  [default: executorch]"
+        ),
+    ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(help="fp32, int8, int4, int4-small, or a .toml file of your own.  [default: int4]"),
@@ -57,8 +67,15 @@ def export(
         typer.Option(help="Numbers of patches, ascending.  [default: 256,576,1024,2304,4096]"),
     ] = None,
     vision_shapes: Annotated[
-        str, typer.Option(help="dynamic: one method for any size; buckets: one static method a bucket.")
+        str,
+        typer.Option(
+            help="ExecuTorch: dynamic, one method for any size; buckets, one static method a bucket."
+        ),
     ] = "dynamic",
+    chunks: Annotated[
+        int | None,
+        typer.Option(help="Core ML: packages that the decoder is split into.  [default: 1]", min=1),
+    ] = None,
     max_context: Annotated[int, typer.Option(help="Tokens that a conversation can hold.", min=1)] = 2048,
     prefill_chunk: Annotated[int, typer.Option(help="Most tokens of one decoder call.", min=1)] = 256,
     min_pixels: Annotated[
@@ -70,7 +87,7 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
 ) -> None:
     """Export a Qwen2-VL checkpoint into a folder that an app ships."""
-    _check_targets(target or [names.EXECUTORCH])
+    targets = _targets(target, chunks)
     try:
         from pocketvl.export.component import DEFAULT_BUCKETS, ExportSettings
         from pocketvl.export.destination import check_destination
@@ -87,6 +104,9 @@ def export(
         prefill_chunk=prefill_chunk,
     )
     output = output.expanduser()
+    bundles = {name: output / name if len(targets) > 1 else output for name in targets}
+    for bundle in bundles.values():
+        check_destination(bundle, overwrite)
     goal = make_goal(size_budget, max_kl)
     plan = None
     if goal is None:
@@ -98,7 +118,6 @@ def export(
             raise UsageError(
                 "--size-budget and --max-kl choose the bits themselves; leave them or --recipe out."
             )
-        check_destination(output, overwrite)
         check_free(_beside(output), overwrite)
         plan = make_plan(
             model,
@@ -112,21 +131,26 @@ def export(
             max_pixels=max_pixels,
         )
         chosen = plan.recipe
-    with progress_bar(f"export {model}") as progress:
-        manifest = export_bundle(
-            model,
-            output,
-            recipe=chosen,
-            settings=settings,
-            lora=lora or (),
-            min_pixels=min_pixels,
-            max_pixels=max_pixels,
-            overwrite=overwrite,
-            command=_command(sys.argv[1:]),
-            progress=progress,
-            warn=note,
-        )
-    _report(manifest, output)
+    decisions = output.with_name(f".{output.name}.calibration")  # one calibration for all targets
+    for name, bundle in bundles.items():
+        with progress_bar(f"export {model}") as progress:
+            manifest = export_bundle(
+                model,
+                bundle,
+                recipe=chosen,
+                settings=replace(settings, decoder_chunks=chunks or 1) if name == names.COREML else settings,
+                lora=lora or (),
+                min_pixels=min_pixels,
+                max_pixels=max_pixels,
+                overwrite=overwrite,
+                decisions=decisions,
+                command=_command(sys.argv[1:]),
+                progress=progress,
+                warn=note,
+                exporters=_exporters(name),
+            )
+        _report(manifest, bundle)
+    rmtree(decisions, ignore_errors=True)
     if plan is not None:
         write_recipe(plan, _beside(output))
         out.print(f"{describe(plan)}, recipe: {_beside(output)}", soft_wrap=True)
@@ -154,10 +178,22 @@ def _beside(output: Path) -> Path:
     return output.with_name(f"{output.name}.recipe.toml")
 
 
-def _check_targets(targets: list[str]) -> None:
-    for target in targets:
+def _targets(targets: list[str] | None, chunks: int | None) -> list[str]:
+    """The targets, each once. Raises UsageError."""
+    chosen = list(dict.fromkeys(targets or [names.EXECUTORCH]))
+    for target in chosen:
         if target not in names.TARGETS:
             raise UsageError(f"{target!r} is no target; known are {', '.join(names.TARGETS)}.")
+    if chunks is not None and names.COREML not in chosen:
+        raise UsageError("--chunks splits the decoder of Core ML; leave it out or add --target coreml.")
+    return chosen
+
+
+def _exporters(target: str) -> "Exporters":
+    from pocketvl.export.coreml.exporters import coreml_exporters
+    from pocketvl.export.pipeline import Exporters
+
+    return coreml_exporters() if target == names.COREML else Exporters()
 
 
 def _report(manifest: Manifest, output: Path) -> None:

@@ -47,7 +47,15 @@ def calibrate(
     maker = InputMaker(checkpoint, image, settings.buckets, settings.max_context)
     inputs = [maker.make(sample, number) for number, sample in enumerate(samples, 1)]
     _check_amount(inputs, source.geometry.text.hidden_size)
-    key = json.dumps([source.fingerprint(), recipe.fingerprint(), data, repr(settings), repr(image)])
+    key = json.dumps(
+        [
+            source.fingerprint(),
+            recipe.fingerprint(),
+            data,
+            repr((settings.buckets, settings.max_context)),
+            repr(image),
+        ]
+    )
     # The attention operator reports a missing allocator at every call that torch makes of it.
     with captured_stderr():
         _Run(source, recipe, Store(folder, key), inputs, progress).run()
