@@ -74,6 +74,22 @@ def test_the_kept_bias_makes_up_for_the_mean_error() -> None:
     assert torch.allclose(weights @ error / weights.sum(), torch.zeros(48), atol=1e-3)
 
 
+def test_rounding_alone_leaves_the_bias() -> None:
+    leaf, (x, weights), tried = make_leaf(bias=True), inputs(), probe("rtn")
+    tried.decide([leaf], x, weights)
+    kept = tried.trials.rounded["x"].bias
+    assert kept is not None
+    assert leaf.bias is not None
+    assert torch.equal(kept, leaf.bias)
+
+
+def test_weights_of_zeros_lose_nothing() -> None:
+    leaf, (x, weights), tried = make_leaf(bias=False, name="lm_head"), inputs(), probe("gptq", tied=True)
+    leaf.weight.data.zero_()
+    tried.decide([leaf], x, weights)
+    assert tried.trials.noise["lm_head"] == dict.fromkeys(CHOICES, 0.0)
+
+
 def test_a_tied_heads_own_error_counts_as_well() -> None:
     leaf, (x, weights) = make_leaf(bias=False, name="lm_head"), inputs()
     alone, tied = probe("rtn"), probe("rtn", tied=True)

@@ -24,7 +24,7 @@ _WIDEST = Bits(4, 32)
 
 @dataclass(frozen=True)
 class Rounded:
-    """A layer's weight (out, in) as it comes out of rounding, and its bias made up for it; float32."""
+    """A layer's weight (out, in) as it comes out of rounding, and the bias that goes with it; float32."""
 
     weight: torch.Tensor
     bias: torch.Tensor | None
@@ -66,16 +66,22 @@ class Probe(Decider):
             if leaf not in open_leaves:  # a packed checkpoint's own integers: nothing is rounded
                 self.trials.noise[leaf.layer] = dict.fromkeys(self.choices[leaf.layer], 0.0)
         if open_leaves:
-            scales = self._folding(leaves, x, token_weights) if norm is not None else None
-            stage = _Stage(self, x, token_weights, scales, damping or self.calibration.damping)
+            foldable = norm is not None and self.calibrated and len(open_leaves) == len(leaves)
+            scales = self._folding(leaves, x, token_weights) if foldable else None
+            stage = _Stage(self, open_leaves, x, token_weights, scales, damping or self.calibration.damping)
             for leaf in open_leaves:
                 stage.try_choices(leaf)
         return x
 
+    @property
+    def calibrated(self) -> bool:
+        """Whether the method passes errors on, folds scales and lets biases make up for mean errors."""
+        return self.method in CALIBRATED_METHODS
+
     def _folding(
         self, leaves: Sequence[Linear], x: torch.Tensor, token_weights: torch.Tensor
     ) -> torch.Tensor | None:
-        if self.method not in CALIBRATED_METHODS or not self.calibration.folding:
+        if not self.calibration.folding:
             return None
         # What is folded hardly depends on the bits, so one choice stands for all.
         bits = _WIDEST if leaves[0].in_features % 32 == 0 else Bits(8)
@@ -88,6 +94,7 @@ class _Stage:
     def __init__(
         self,
         probe: Probe,
+        leaves: Sequence[Linear],
         x: torch.Tensor,
         token_weights: torch.Tensor,
         scales: torch.Tensor | None,
@@ -95,67 +102,67 @@ class _Stage:
     ) -> None:
         self.probe, self.damping = probe, damping
         self.scales = torch.ones(x.shape[1]) if scales is None else scales
-        self.seen = quantized_activations(x / self.scales)
-        self.token_weights = token_weights
-        self.mean = (token_weights / token_weights.sum()) @ self.seen
+        seen = quantized_activations(x / self.scales)
+        self.moments = second_moments(seen, token_weights, leaves[0].layer)
+        self.mean = (token_weights / token_weights.sum()) @ seen
 
     def try_choices(self, leaf: Linear) -> None:
-        weight = leaf.weight.detach() * self.scales
+        weight = leaf.weight.detach()
         if not torch.isfinite(weight).all():
             raise CheckpointError(
                 f"the weight of {leaf.layer} holds NaN or infinite values, so it cannot be quantized; check"
                 " that the checkpoint was saved and downloaded completely."
             )
         choices, trials = self.probe.choices[leaf.layer], self.probe.trials
-        moments = second_moments(self.seen, self.token_weights, leaf.layer)
-        some = weight[torch.linspace(0, len(weight) - 1, min(_ROWS, len(weight))).round().long()]
+        spread = torch.linspace(0, len(weight) - 1, min(_ROWS, len(weight))).round().long()
+        some = weight[spread] * self.scales
         trials.noise[leaf.layer] = {
-            bits: self._noise(some, self._nearest(some, moments, bits, leaf), moments, leaf)
-            for bits in choices
+            bits: self._noise(some, self._nearest(some, bits, leaf), leaf) for bits in choices
         }
         if self.probe.keep:
-            bits = trials.tried[leaf.layer] = _measured(choices)
-            trials.rounded[leaf.layer] = self._kept(leaf, weight, self._round(weight, moments, bits, leaf))
+            trials.tried[leaf.layer] = _measured(choices)
+            trials.rounded[leaf.layer] = self._kept(leaf, weight * self.scales, _measured(choices))
 
-    def _nearest(self, weight: torch.Tensor, moments: torch.Tensor, bits: Bits, leaf: Linear) -> torch.Tensor:
+    def _nearest(self, weight: torch.Tensor, bits: Bits, leaf: Linear) -> torch.Tensor:
         """As the method rounds, but without GPTQ's passing on of errors, which takes a hundred times as long
         and gains about the same share under all choices."""
-        if self.probe.method not in CALIBRATED_METHODS:
-            return self._round(weight, moments, bits, leaf)
+        if not self.probe.calibrated:
+            return self._round(weight, bits, leaf)
         groups = weight.view(len(weight), -1, bits.group_size or leaf.in_features)
         if bits.bits == 4:
-            importance = moments.diagonal().clamp_min(1e-30).view(groups.shape[1:])
+            importance = self.moments.diagonal().clamp_min(1e-30).view(groups.shape[1:])
             scales = best_scales(groups, importance, bits.bits)
         else:
             scales = rtn_scales(groups, bits.bits)
         return nearest_integers(groups, scales, bits.bits).mul_(scales[..., None]).view_as(weight)
 
-    def _round(self, weight: torch.Tensor, moments: torch.Tensor, bits: Bits, leaf: Linear) -> torch.Tensor:
-        if self.probe.method in CALIBRATED_METHODS:
+    def _round(self, weight: torch.Tensor, bits: Bits, leaf: Linear) -> torch.Tensor:
+        if self.probe.calibrated:
             group = bits.group_size or leaf.in_features
-            quantized = gptq(weight, factorize(moments, group, self.damping, leaf.layer), bits)
+            quantized = gptq(weight, factorize(self.moments, group, self.damping, leaf.layer), bits)
         else:
             quantized = quantize_linear(weight, bits, self.probe.method, leaf.layer)
         return torch.from_numpy(quantized.dequantize())
 
-    def _noise(
-        self, weight: torch.Tensor, rounded: torch.Tensor, moments: torch.Tensor, leaf: Linear
-    ) -> float:
+    def _noise(self, weight: torch.Tensor, rounded: torch.Tensor, leaf: Linear) -> float:
         """tr(D H D^T) / tr(W H W^T) with D the error and H the inputs' second moments (GPTQ, section 3)."""
         error = weight - rounded
-        power = float(((weight @ moments) * weight).sum())
-        lost = float(((error @ moments) * error).sum())
-        if leaf.bias is not None:  # it takes up the mean
+        smallest = torch.finfo(torch.float32).tiny  # weights of zeros lose nothing
+        power = float(((weight @ self.moments) * weight).sum())
+        lost = float(((error @ self.moments) * error).sum())
+        if leaf.bias is not None and self.probe.calibrated:  # it takes up the mean
             lost -= float((error @ self.mean).square().sum())
-        noise = max(lost, 0.0) / max(power, torch.finfo(torch.float32).tiny)
+        noise = max(lost, 0.0) / max(power, smallest)
         if self.probe.tied and leaf.layer == names.LM_HEAD:
-            noise += float(error.square().sum() / weight.square().sum())  # of the embeddings themselves
+            # Of the embeddings themselves.
+            noise += float(error.square().sum() / weight.square().sum().clamp_min(smallest))
         return noise
 
-    def _kept(self, leaf: Linear, weight: torch.Tensor, rounded: torch.Tensor) -> Rounded:
-        bias = None
-        if leaf.bias is not None:
-            bias = leaf.bias.detach() + (weight - rounded) @ self.mean
+    def _kept(self, leaf: Linear, weight: torch.Tensor, bits: Bits) -> Rounded:
+        rounded = self._round(weight, bits, leaf)
+        bias = None if leaf.bias is None else leaf.bias.detach()
+        if bias is not None and self.probe.calibrated:
+            bias = bias + (weight - rounded) @ self.mean
         return Rounded(rounded / self.scales, bias)
 
 

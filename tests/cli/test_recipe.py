@@ -1,0 +1,185 @@
+"""`pocketvl recipe` and the two goals of `pocketvl export`, on a small random model."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from pocketvl.cli.main import main
+from pocketvl.cli.recipe import parse_size
+from pocketvl.export.checkpoint import open_checkpoint
+from pocketvl.export.estimate import estimate_export, linear_layers
+from pocketvl.quant.recipe_file import load_recipe
+from pocketvl.runtime.bundle import open_bundle
+from pocketvl.runtime.errors import UsageError
+from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recipe") / "checkpoint"
+    write_checkpoint(folder)
+    return folder
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """(exit status, stdout, stderr) of one call inside this process."""
+    with pytest.raises(SystemExit) as left:
+        main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    return int(left.value.code or 0), captured.out, captured.err
+
+
+def test_a_budget_becomes_a_file_that_loads(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.toml"
+    status, out, _ = run(
+        capsys,
+        "recipe",
+        checkpoint,
+        "--size-budget",
+        "300kB",
+        "-o",
+        path,
+        "--calibration-samples",
+        6,
+        "--json",
+    )
+    assert status == 0
+    told = json.loads(out)
+    recipe = load_recipe(str(path))
+    assert (recipe.name, recipe.method, recipe.calibration.samples) == ("mixed-300kB", "gptq", 6)
+    assert sum(estimate_export(SMALL_GEOMETRY, recipe).artifacts.values()) == told["size"] <= 300_000
+    for layer in linear_layers(SMALL_GEOMETRY):
+        bits, named = recipe.bits(layer.name, layer.in_features), told["layers"][layer.name]
+        assert (named["bits"], named["group_size"]) == (bits.bits, bits.group_size)
+    assert told["predicted_kl"] == pytest.approx(sum(x["predicted_kl"] for x in told["layers"].values()))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_divergence_becomes_a_table(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.toml"
+    words = (
+        "recipe",
+        checkpoint,
+        "--max-kl",
+        0.05,
+        "--method",
+        "rtn",
+        "-o",
+        path,
+        "--calibration-samples",
+        6,
+    )
+    status, out, _ = run(capsys, *words)
+    assert status == 0
+    assert "share of KL" in out
+    assert "predicted KL" in out
+    assert load_recipe(str(path)).method == "rtn"
+    status, _, err = run(capsys, *words)
+    assert status == 2
+    assert "--overwrite" in err
+
+
+def test_export_leaves_its_recipe_beside_the_bundle(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("export", checkpoint, "-o", tmp_path / "bundle", "--size-budget", "300kB", "--method", "rtn")
+    status, out, _ = run(capsys, *words, "--calibration-samples", 6, "--buckets", 64, "--max-context", 320)
+    assert status == 0
+    recipe = load_recipe(str(tmp_path / "bundle.recipe.toml"))
+    assert "bundle.recipe.toml" in out
+    manifest = open_bundle(tmp_path / "bundle").manifest
+    assert manifest.recipe == recipe.name == "mixed-300kB"
+    stored = {
+        (group.component, group.bits, group.group_size): group.layers
+        for group in manifest.layers
+        if group.component != "token_embedding"
+    }
+    chosen = Counter(
+        (layer.name.partition(".")[0], bits.bits, bits.group_size)
+        for layer in linear_layers(SMALL_GEOMETRY)
+        for bits in [recipe.bits(layer.name, layer.in_features)]
+    )
+    assert stored == chosen
+
+
+MISTAKES = {
+    "no goal": (["recipe", "{model}", "-o", "{new}.toml"], "--size-budget"),
+    "two goals": (
+        ["recipe", "{model}", "-o", "{new}.toml", "--size-budget", "1MB", "--max-kl", "1"],
+        "two goals",
+    ),
+    "no size": (["recipe", "{model}", "-o", "{new}.toml", "--size-budget", "3.1MiB"], "3.1MiB"),
+    "no divergence": (["recipe", "{model}", "-o", "{new}.toml", "--max-kl", "nan"], "must be positive"),
+    "another suffix": (["recipe", "{model}", "-o", "{new}.json", "--max-kl", "1"], ".toml"),
+    "unknown method": (["recipe", "{model}", "-o", "{new}.toml", "--max-kl", "1", "--method", "awq"], "awq"),
+    "goal and recipe": (
+        ["export", "{model}", "-o", "{new}", "--size-budget", "1MB", "--recipe", "int4"],
+        "--recipe out",
+    ),
+    "two goals of an export": (
+        ["export", "{model}", "-o", "{new}", "--size-budget", "1MB", "--max-kl", "1"],
+        "two",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(MISTAKES))
+def test_mistakes_get_a_sentence(
+    name: str, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, sentence = MISTAKES[name]
+    names = {"model": checkpoint, "new": tmp_path / "new"}
+    status, _, err = run(capsys, *(word.format(**names) for word in arguments))
+    assert status == 2
+    assert sentence in " ".join(err.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_recipe_that_stands_beside_the_output_is_kept(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "bundle.recipe.toml"
+    kept.write_text("mine")
+    status, _, err = run(capsys, "export", checkpoint, "-o", tmp_path / "bundle", "--max-kl", 1)
+    assert status == 2
+    assert "bundle.recipe.toml" in " ".join(err.split())
+    assert kept.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [kept]
+
+
+def test_a_folder_that_is_gone_is_named(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "gone" / "mine.toml"
+    status, _, err = run(
+        capsys, "recipe", checkpoint, "--max-kl", 1, "-o", path, "--calibration-samples", 6, "--method", "rtn"
+    )
+    assert status == 2
+    assert "gone" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1.2GB", 1_200_000_000), ("800MB", 800_000_000), ("3100000", 3_100_000), (" 12 kb", 12_000), ("7B", 7)],
+)
+def test_sizes_are_decimal(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "MB", "1,2GB", "-3MB", "3 MB of it", "1e6"])
+def test_other_sizes_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="must be a size such as"):
+        parse_size(text)
+
+
+def test_the_tiny_model_is_small_enough_to_be_measured() -> None:
+    from pocketvl.export.sensitivity.measure import can_measure
+
+    assert can_measure(open_checkpoint("tiny").geometry)

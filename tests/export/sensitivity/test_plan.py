@@ -1,0 +1,84 @@
+"""Budgets become recipes of exactly the size that an export estimates."""
+
+from dataclasses import replace
+
+import pytest
+
+from pocketvl.export.estimate import estimate_export, linear_layers, stored_bytes
+from pocketvl.export.sensitivity.choices import layer_choices
+from pocketvl.export.sensitivity.measure import Sensitivity
+from pocketvl.export.sensitivity.plan import MaxKL, SizeBudget, plan_for
+from pocketvl.quant.allocate import Option
+from pocketvl.quant.recipe import NAMED_RECIPES, Calibration, Recipe, Rule, named_recipe
+from pocketvl.runtime.errors import RecipeError
+from pocketvl.runtime.geometry import ModelGeometry
+from tests.support.checkpoints import SMALL_GEOMETRY
+
+UNTIED = replace(SMALL_GEOMETRY, text=replace(SMALL_GEOMETRY.text, tie_word_embeddings=False))
+BASE = Recipe("mine", "gptq", (Rule("*", named_recipe("int8").rules[0].bits),), Calibration(samples=9))
+
+
+def sensitivity(geometry: ModelGeometry) -> Sensitivity:
+    """Later layers hurt more; 8 bits a hundredth."""
+    choices = layer_choices(geometry, {})
+    options = {
+        layer.name: tuple(
+            Option(bits, stored_bytes(layer, bits), (1 + place) * (0.01 if bits.bits == 8 else 1.0))
+            for bits in choices[layer.name]
+        )
+        for place, layer in enumerate(linear_layers(geometry))
+    }
+    return Sensitivity(options, measured=True)
+
+
+def size(geometry: ModelGeometry, recipe: Recipe) -> int:
+    return sum(estimate_export(geometry, recipe).artifacts.values())
+
+
+@pytest.mark.parametrize("geometry", [SMALL_GEOMETRY, UNTIED], ids=["tied", "untied"])
+@pytest.mark.parametrize("name", [name for name in NAMED_RECIPES if name != "fp32"])
+def test_a_budget_is_kept_as_exports_count(geometry: ModelGeometry, name: str) -> None:
+    budget = size(geometry, named_recipe(name))
+    plan = plan_for(geometry, sensitivity(geometry), BASE, SizeBudget(budget, "mine"))
+    assert plan.size == size(geometry, plan.recipe) <= budget
+    assert plan.size > 0.97 * budget
+    assert plan.kl == pytest.approx(sum(option.damage for option in plan.chosen.values()))
+    assert (plan.recipe.name, plan.recipe.method, plan.recipe.calibration) == (
+        "mine",
+        "gptq",
+        BASE.calibration,
+    )
+    for layer in linear_layers(geometry):
+        assert plan.recipe.bits(layer.name, layer.in_features) == plan.chosen[layer.name].bits
+
+
+def test_both_goals_meet() -> None:
+    """What a budget buys is what that KL costs."""
+    known = sensitivity(SMALL_GEOMETRY)
+    bought = plan_for(SMALL_GEOMETRY, known, BASE, SizeBudget(350_000, "mine"))
+    back = plan_for(SMALL_GEOMETRY, known, BASE, MaxKL(bought.kl * (1 + 1e-9), "mine"))
+    assert back.size <= bought.size
+    assert back.kl == pytest.approx(bought.kl)
+
+
+@pytest.mark.parametrize("geometry", [SMALL_GEOMETRY, UNTIED], ids=["tied", "untied"])
+def test_goals_out_of_reach_say_what_is_in_reach(geometry: ModelGeometry) -> None:
+    known = sensitivity(geometry)
+    with pytest.raises(
+        RecipeError, match=r"budget of 0.050 MB is out of reach: .* take (0\.\d+) MB"
+    ) as refused:
+        plan_for(geometry, known, BASE, SizeBudget(50_000, "mine"))
+    reachable = int(str(refused.value).partition("(")[2].split()[0])
+    assert plan_for(geometry, known, BASE, SizeBudget(reachable, "mine")).size == reachable
+    with pytest.raises(RecipeError, match="out of reach"):
+        plan_for(geometry, known, BASE, SizeBudget(reachable - 1, "mine"))
+    with pytest.raises(RecipeError, match=r"KL divergence of 0\.5 is out of reach: .* is predicted"):
+        plan_for(geometry, known, BASE, MaxKL(0.5, "mine"))
+
+
+@pytest.mark.parametrize("nats", [0.0, -1.0, float("nan"), float("inf")])
+def test_goals_that_mean_nothing_are_refused(nats: float) -> None:
+    with pytest.raises(RecipeError, match="must be positive"):
+        MaxKL(nats, "mine")
+    with pytest.raises(RecipeError, match="at least one byte"):
+        SizeBudget(0, "mine")
