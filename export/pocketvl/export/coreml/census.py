@@ -1,7 +1,7 @@
 """Counts what a written .mlpackage really holds: every layer must have got the bits that its recipe names.
 
 The saved program is read back, and the weight behind each of its linear layers and table look-ups is compared
-with what was to be stored, by the sha256 of its bytes.
+with what was to be stored, by the sha256 of its values.
 """
 
 from collections import Counter
@@ -14,54 +14,57 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvl.export.coreml.blob import Place, WeightFile
 from pocketvl.export.coreml.package import MODEL_FILE, WEIGHT_FILE
 from pocketvl.export.coreml.stored import Stored
 from pocketvl.quant.recipe import Bits
+from pocketvl.runtime.coreml import program
+from pocketvl.runtime.coreml.parse import parse_functions
+from pocketvl.runtime.coreml.protobuf import read_model
+from pocketvl.runtime.coreml.tensor_type import TensorType
+from pocketvl.runtime.coreml.weights import WeightFile
 from pocketvl.runtime.errors import CensusError
 from pocketvl.runtime.manifest import LayerGroup
 
 _QUANTIZED = "constexpr_blockwise_shift_scale"
 # Operators with a weight, and what they call it.
-_WEIGHT_INPUTS = {"linear": "weight", "gather": "x", "matmul": "y", "conv": "weight"}
-_TYPES = {4: "INT4", 8: "INT8", 32: "FLOAT16"}
-
-
-@dataclass(frozen=True)
-class Expected:
-    """One weight that every function must hold."""
-
-    layer: str
-    bits: Bits
-    kernel: "Kernel"
+_WEIGHTS = {"linear": "weight", "gather": "x", "matmul": "y", "conv": "weight"}
+_DTYPES = {4: "int4", 8: "int8", 32: "float16"}
 
 
 @dataclass(frozen=True)
 class Kernel:
     """A weight as it is stored."""
 
-    dtype: str  # of its integers or floats, as the program calls it
-    shape: tuple[int, ...]
-    scales: tuple[int, ...]  # shape; () where there are none
-    data_key: str  # sha256
-    scale_key: str
+    data: TensorType
+    scales: TensorType | None
+    data_key: str  # sha256 of the values, 4 bits as one byte each
+    scale_key: str | None
 
     def describe(self) -> str:
-        scaled = f" with scales {list(self.scales)}" if self.scales else ""
-        return f"{self.dtype} {list(self.shape)}{scaled}"
+        scaled = f" with scales {list(self.scales.shape)}" if self.scales else ""
+        return f"{self.data.dtype} {list(self.data.shape)}{scaled}"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One weight that a function must hold."""
+
+    layer: str
+    bits: Bits
+    kernel: Kernel
 
 
 @dataclass(frozen=True)
 class Found:
-    """Where a weight stands in weight.bin."""
+    """Where a weight stands: bytes of weight.bin."""
 
-    data: Place
-    scales: Place | None
+    data: int
+    scales: int | None
 
 
-def expected(stored: Iterable[Stored]) -> tuple[Expected, ...]:
+def expected(weights: Iterable[Stored]) -> tuple[Expected, ...]:
     """What to look for."""
-    return tuple(Expected(weight.layer, weight.bits, _kernel_of(weight)) for weight in stored)
+    return tuple(Expected(weight.layer, weight.bits, _kernel_of(weight)) for weight in weights)
 
 
 def census(package: Path, wanted: Mapping[str, tuple[Expected, ...]]) -> dict[str, Found]:
@@ -70,13 +73,15 @@ def census(package: Path, wanted: Mapping[str, tuple[Expected, ...]]) -> dict[st
     Raises CensusError for a function that is missing, a layer that is missing, of other bits or with other
     values, a weight that no recipe names, or one that is stored more than once.
     """
-    functions = _functions(package / MODEL_FILE)
-    file = WeightFile(package / WEIGHT_FILE)
+    path = package / MODEL_FILE
+    functions = parse_functions(read_model(path), path)
+    weights = _Weights(package / WEIGHT_FILE)
     places: dict[str, Found] = {}
     for name, layers in wanted.items():
         if name not in functions:
             raise CensusError(f"{package} has no function {name}.")
-        for layer, found in _check(f"{name} of {package.name}", functions[name], file, layers).items():
+        kernels = list(weights.of(functions[name]))
+        for layer, found in _check(f"{name} of {package.name}", kernels, layers).items():
             if places.setdefault(layer, found) != found:
                 raise CensusError(
                     f"{package.name} stores {layer} more than once; please report this with the recipe."
@@ -84,120 +89,98 @@ def census(package: Path, wanted: Mapping[str, tuple[Expected, ...]]) -> dict[st
     return places
 
 
-def layer_groups(
-    component: str, wanted: Iterable[Expected], places: Mapping[str, Found]
-) -> tuple[LayerGroup, ...]:
-    """One group for all layers of the same bits and group size, with the bytes really stored."""
+def layer_groups(component: str, weights: Iterable[Expected]) -> tuple[LayerGroup, ...]:
+    """One group for all layers of the same bits and group size, with the bytes that a census has found."""
     layers: Counter[Bits] = Counter()
     parameters: Counter[Bits] = Counter()
     stored: Counter[Bits] = Counter()
-    for one in wanted:
-        found = places[one.layer]
-        layers[one.bits] += 1
-        parameters[one.bits] += one.kernel.shape[0] * one.kernel.shape[1]
-        stored[one.bits] += found.data.size + (found.scales.size if found.scales else 0)
+    for weight in weights:
+        kernel = weight.kernel
+        layers[weight.bits] += 1
+        parameters[weight.bits] += kernel.data.size
+        stored[weight.bits] += kernel.data.bytes + (kernel.scales.bytes if kernel.scales else 0)
     return tuple(
         LayerGroup(component, bits.bits, bits.group_size, layers[bits], parameters[bits], stored[bits])
         for bits in layers
     )
 
 
-def _kernel_of(weight: Stored) -> Kernel:
-    scales = weight.scales
-    return Kernel(
-        dtype=_TYPES[weight.bits.bits],
-        shape=weight.data.shape,
-        scales=() if scales is None else scales.shape,
-        data_key=_hash(weight.packed),
-        scale_key="" if scales is None else _hash(scales),
-    )
-
-
-def _hash(array: NDArray[Any]) -> str:
-    return sha256(np.ascontiguousarray(array).data).hexdigest()
-
-
-def _functions(path: Path) -> dict[str, list[Any]]:
-    """Name -> operators."""
-    from coremltools.proto import Model_pb2
-
-    spec = Model_pb2.Model()
-    spec.ParseFromString(path.read_bytes())
-    functions = spec.mlProgram.functions
-    return {
-        name: list(functions[name].block_specializations[functions[name].opset].operations)
-        for name in functions
-    }
-
-
-def _check(
-    where: str, operations: list[Any], file: WeightFile, wanted: tuple[Expected, ...]
-) -> dict[str, Found]:
-    kernels: dict[str, list[tuple[Kernel, Found]]] = {}
-    count = 0
-    for kernel, found in _weights(operations, file):
-        kernels.setdefault(kernel.data_key, []).append((kernel, found))
-        count += 1
+def _check(where: str, kernels: list[tuple[Kernel, Found]], wanted: tuple[Expected, ...]) -> dict[str, Found]:
     places = {}
     for one in wanted:
-        candidates = kernels.get(one.kernel.data_key)
-        if not candidates:
+        alike = [(kernel, found) for kernel, found in kernels if kernel.data_key == one.kernel.data_key]
+        if not alike:
             raise CensusError(
                 f"{one.layer} is not in {where}, so it did not get the {one.bits.bits} bits of its recipe."
                 " Please report this with the recipe."
             )
-        match = next((found for kernel, found in candidates if kernel == one.kernel), None)
-        if match is None:
-            raise CensusError(
-                f"{one.layer} was written into {where} as {candidates[0][0].describe()}, but its recipe makes"
-                f" it {one.kernel.describe()}, or its scales differ. Please report this with the recipe."
-            )
-        places[one.layer] = match
-    if count != len(wanted):
+        places[one.layer] = _matching(where, alike, one)
+    if len(kernels) != len(wanted):
         raise CensusError(
-            f"{where} has {count} layers with weights where the recipe knows {len(wanted)}. Please report"
-            " this with the recipe."
+            f"{where} has {len(kernels)} layers with weights where the recipe knows {len(wanted)}. Please"
+            " report this with the recipe."
         )
     return places
 
 
-def _weights(operations: list[Any], file: WeightFile) -> Iterator[tuple[Kernel, Found]]:
-    """The stored weights that operators read; what they compute from activations is none."""
-    producers = {output.name: operation for operation in operations for output in operation.outputs}
-    for operation in operations:
-        name = _WEIGHT_INPUTS.get(operation.type)
-        if name is None:
-            continue
-        producer = producers.get(operation.inputs[name].arguments[0].name)
-        if producer is not None and producer.type == _QUANTIZED:
-            yield _read(file, _bound(producer, "data"), _bound(producer, "scale"))
-        elif producer is not None and producer.type == "const":
-            yield _read(file, producer.attributes["val"], None)
-
-
-def _bound(operation: Any, name: str) -> Any:
-    return operation.inputs[name].arguments[0].value
-
-
-def _read(file: WeightFile, data: Any, scales: Any | None) -> tuple[Kernel, Found]:
-    place = file.place(data.blobFileValue.offset)
-    scale_place = None if scales is None else file.place(scales.blobFileValue.offset)
-    kernel = Kernel(
-        dtype=_dtype(data),
-        shape=_shape(data),
-        scales=() if scales is None else _shape(scales),
-        data_key=file.digest(place),
-        scale_key="" if scale_place is None else file.digest(scale_place),
+def _matching(where: str, alike: list[tuple[Kernel, Found]], wanted: Expected) -> Found:
+    for kernel, found in alike:
+        if kernel == wanted.kernel:
+            return found
+    raise CensusError(
+        f"{wanted.layer} was written into {where} as {alike[0][0].describe()}, but its recipe makes it"
+        f" {wanted.kernel.describe()}, or its scales differ. Please report this with the recipe."
     )
-    return kernel, Found(place, scale_place)
 
 
-def _dtype(value: Any) -> str:
-    from coremltools.proto import MIL_pb2
+class _Weights:
+    """The weights that operators read from one weight.bin, each hashed once."""
 
-    name: str = MIL_pb2.DataType.Name(value.type.tensorType.dataType)
-    return name
+    def __init__(self, path: Path) -> None:
+        self._file = WeightFile(path)
+        self._keys: dict[int, str] = {}
+
+    def of(self, function: program.FunctionProgram) -> Iterator[tuple[Kernel, Found]]:
+        """Stored ones only: what an operator computes with may also come from the inputs."""
+        producers = {port.name: operation for operation in function.operations for port in operation.outputs}
+        for operation in function.operations:
+            if operation.type not in _WEIGHTS:
+                continue
+            (source,) = operation.arguments[_WEIGHTS[operation.type]]
+            producer = producers.get(source.name) if isinstance(source, program.Reference) else None
+            if producer is not None and producer.type == _QUANTIZED:
+                yield self._read(producer, "data", "scale")
+            elif producer is not None and producer.type == "const":
+                yield self._read(producer, "val", None)
+
+    def _read(self, operation: program.Operation, data: str, scale: str | None) -> tuple[Kernel, Found]:
+        kind, place, key = self._value(operation, data)
+        if scale is None:
+            return Kernel(kind, None, key, None), Found(place, None)
+        scale_kind, scale_place, scale_key = self._value(operation, scale)
+        return Kernel(kind, scale_kind, key, scale_key), Found(place, scale_place)
+
+    def _value(self, operation: program.Operation, parameter: str) -> tuple[TensorType, int, str]:
+        (source,) = operation.arguments[parameter]
+        if not isinstance(source, program.Stored):
+            raise CensusError(
+                f"{parameter} of {operation.name} does not stand in weight.bin; please report this with the"
+                " recipe."
+            )
+        if source.offset not in self._keys:
+            values = self._file.read(operation.name, source.offset, source.type)
+            self._keys[source.offset] = _key(values)
+        place = self._file.place(operation.name, source.offset, source.type)
+        return source.type, place, self._keys[source.offset]
 
 
-def _shape(value: Any) -> tuple[int, ...]:
-    return tuple(dimension.constant.size for dimension in value.type.tensorType.dimensions)
+def _kernel_of(weight: Stored) -> Kernel:
+    data, scales = weight.data, weight.scales
+    kind = TensorType(_DTYPES[weight.bits.bits], data.shape)
+    if scales is None:
+        return Kernel(kind, None, _key(data), None)
+    return Kernel(kind, TensorType("float16", scales.shape), _key(data), _key(scales))
+
+
+def _key(values: NDArray[Any]) -> str:
+    return sha256(np.ascontiguousarray(values).data).hexdigest()

@@ -60,9 +60,9 @@ def export_head(
     write_package(path, functions, describe(_SUMMARY, source.geometry, recipe, {}))
     wanted = {names.LM_HEAD: expected([output]), names.TOKEN_EMBEDDING: expected([table])}
     places = census(path, wanted)
-    groups = layer_groups(names.LM_HEAD, wanted[names.LM_HEAD], places)
+    groups = layer_groups(names.LM_HEAD, wanted[names.LM_HEAD])
     if table is not output:
-        groups += layer_groups(names.TOKEN_EMBEDDING, wanted[names.TOKEN_EMBEDDING], places)
+        groups += layer_groups(names.TOKEN_EMBEDDING, wanted[names.TOKEN_EMBEDDING])
     progress("Wrote the head", 1.0)
     entries = tuple(_entry_point(signature) for signature in signatures)
     return Component(path.name, entries, groups), _embedding_table(path, table, places[table.layer])
@@ -109,8 +109,8 @@ def _embedding_table(path: Path, table: Stored, found: Found) -> EmbeddingTable:
         rows=rows,
         columns=columns,
         storage=_STORAGE[table.bits.bits],
-        data_offset=found.data.offset,
-        scales_offset=None if found.scales is None else found.scales.offset,
+        data_offset=found.data,
+        scales_offset=found.scales,
         scales_dtype=None if found.scales is None else "float16",
         group_size=None if found.scales is None else table.bits.group_size or columns,
     )

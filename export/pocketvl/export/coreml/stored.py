@@ -24,15 +24,6 @@ class Stored:
     data: NDArray[np.int8] | NDArray[np.float16]
     scales: NDArray[np.float16] | None
 
-    @property
-    def packed(self) -> NDArray[np.uint8]:
-        """The bytes of data in weight.bin: 4 bits in two's complement, low nibble first."""
-        if self.bits.bits != 4:
-            return np.ascontiguousarray(self.data).view(np.uint8).reshape(-1)
-        nibbles = self.data.reshape(-1).view(np.uint8) & np.uint8(0xF)
-        packed: NDArray[np.uint8] = nibbles[0::2] | (nibbles[1::2] << np.uint8(4))
-        return packed
-
 
 def stored_quantized(layer: str, bits: Bits, quantized: QuantizedLinear) -> Stored:
     """The same integers; their scales in float16.

@@ -116,12 +116,12 @@ def _export_chunk(
     progress("Writing the decoder", _CONVERTED)
     facts = {"first_layer": span.start, "layers": len(span), "max_context": settings.max_context}
     write_package(path, functions, describe("Decoder layers over a cache", source.geometry, recipe, facts))
-    places = census(path, dict.fromkeys(functions, wanted))
+    census(path, dict.fromkeys(functions, wanted))
     progress("Wrote the decoder", 1.0)
     return Component(
         path.name,
         tuple(_entry_point(path.name, signature) for signature in signatures),
-        layer_groups(names.TEXT_DECODER, wanted, places),
+        layer_groups(names.TEXT_DECODER, wanted),
     )
 
 

@@ -42,12 +42,12 @@ def export_vision_package(
     path = folder / names.VISION_ENCODER_PACKAGE
     facts = {"largest_bucket": settings.buckets[-1]}
     write_package(path, functions, describe("Pictures to embeddings", source.geometry, recipe, facts))
-    places = census(path, dict.fromkeys(functions, wanted))
+    census(path, dict.fromkeys(functions, wanted))
     progress("Wrote the vision encoder", 1.0)
     return Component(
         path.name,
         tuple(_entry_point(vision, bucket) for bucket in settings.buckets),
-        layer_groups(names.VISION_ENCODER, wanted, places),
+        layer_groups(names.VISION_ENCODER, wanted),
     )
 
 

@@ -45,6 +45,10 @@ class WeightFile:
         """Refuse a value `name` whose record at byte `offset` does not hold `kind`. Raises BundleError."""
         self._start(name, offset, kind)
 
+    def place(self, name: str, offset: int, kind: TensorType) -> int:
+        """Byte of the file at which the data of a value `name` begins. Raises BundleError as check does."""
+        return self._start(name, offset, kind)
+
     def read(self, name: str, offset: int, kind: TensorType) -> NDArray[Any]:
         """The value as numpy (see from_bytes): a view of the map where an element has whole bytes."""
         start = self._start(name, offset, kind)
