@@ -36,6 +36,9 @@ def inspect(
     out.print("buckets " + ", ".join(f"{b} patches = {b // area} tokens" for b in manifest.buckets))
     provenance = manifest.provenance
     out.print(f"from {provenance.source} (sha256 {provenance.source_sha256[:16]}...)")
+    if provenance.calibration_sha256 is not None:
+        digest = provenance.calibration_sha256[:16]
+        out.print(f"calibrated on {provenance.calibration} (sha256 {digest}...)")
     out.print("hashes checked, all equal" if check else "sizes checked; --check compares hashes, too")
 
 

@@ -132,9 +132,10 @@ def export_bundle(
     run = run_isolated if estimate.memory > _ISOLATED_ABOVE else _run_here
     decided = decisions or output.with_name(f".{output.name}.calibration")
     weights: PackedSource = source
+    data: str | None = None
     if recipe.calibrated:
         arguments = (checkpoint, source, recipe, settings, image, decided)
-        run(calibrate, arguments, _share(progress, 0.0, _CALIBRATION_END))
+        data = run(calibrate, arguments, _share(progress, 0.0, _CALIBRATION_END))
         weights, progress = CalibratedSource(source, decided), _share(progress, _CALIBRATION_END, 1.0)
     with partial_bundle(output, overwrite=overwrite) as partial:
         written = _write_components(
@@ -145,7 +146,7 @@ def export_bundle(
         _write_text_files(checkpoint, partial.folder)
         progress("hashing", _TEXT_END)
         manifest = _manifest(
-            partial, checkpoint, source, recipe, settings, image, command, written, exporters
+            partial, checkpoint, source, recipe, data, settings, image, command, written, exporters
         )
         partial.complete(manifest)
     if decisions is None:
@@ -188,6 +189,7 @@ def _manifest(
     checkpoint: Checkpoint,
     source: Checkpoint | MergedLora,
     recipe: Recipe,
+    data: str | None,
     settings: ExportSettings,
     image: ImageSettings,
     command: str,
@@ -214,11 +216,18 @@ def _manifest(
         provenance=Provenance(
             source=source.name,
             source_sha256=source.fingerprint(),
+            calibration=_calibration(recipe) if data else None,
+            calibration_sha256=data,
             pocketvl=version("pocketvl"),
             tools={tool: version(tool) for tool in exporters.tools},
             command=command,
         ),
     )
+
+
+def _calibration(recipe: Recipe) -> str:
+    """Without this machine's folders."""
+    return f"{recipe.calibration.samples} of {Path(recipe.calibration.data).name}"
 
 
 def _run_here(function: Callable[..., T], arguments: tuple[Any, ...], progress: Progress) -> T:

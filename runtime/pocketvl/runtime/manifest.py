@@ -107,6 +107,8 @@ class FileRecord:
 class Provenance:
     source: str  # the model as the user named it, without a machine's folders
     source_sha256: str  # over names, sizes and contents of config and weight files
+    calibration: str | None  # what the samples were drawn from, and how many
+    calibration_sha256: str | None  # over their pictures, prompts and answers
     pocketvl: str
     tools: dict[str, str]  # package -> version
     command: str
