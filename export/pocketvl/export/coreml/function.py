@@ -16,6 +16,8 @@ from pocketvl.runtime.manifest import TensorSpec
 
 # Placeholders of one shape are all alike, and must not become one.
 _SKIPPED_PASSES = {"common::const_deduplication"}
+# Core ML wants letters, digits and underscores in names; coremltools sees to it in programs with a main only.
+_NAMES_PASS = "mil_backend::sanitize_name_strings"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ def _convert(graph: nn.Module, signature: Signature) -> Any:
         traced = torch.jit.trace(graph.eval(), example, check_trace=False)  # type: ignore[no-untyped-call]
     passes = ct.PassPipeline()
     passes.remove_passes(_SKIPPED_PASSES)
+    passes.append_pass(_NAMES_PASS)
     return convert(
         traced,
         source="pytorch",
@@ -67,7 +70,7 @@ def _place(function: Any, name: str, weights: Weights) -> None:
     constants = {op.name: op for op in function.operations if op.op_type == "const"}
     for path, stored in weights.items():
         # coremltools calls a parameter by its path in the graph and marks what it made of it.
-        placeholder = constants.get(f"{path}.weight_to_fp16")
+        placeholder = constants.get(f"{_name(path)}_weight_to_fp16")
         if placeholder is None:
             raise ExportError(
                 f"{stored.layer} did not arrive in the Core ML function {name}; another coremltools may name"
@@ -91,20 +94,25 @@ def _replace(function: Any, placeholder: Any, stored: Stored) -> None:
         ScopeInfo(ScopeSource.TORCHSCRIPT_MODULE_NAME, [stored.layer]),
         ScopeInfo(ScopeSource.TORCHSCRIPT_MODULE_TYPE, [Linear.__name__]),
     )
+    name = _name(stored.layer)
     with function, Builder.scope(*origin):
         if stored.scales is None:
-            new = Builder.const(val=stored.data, name=stored.layer, before_op=placeholder)
+            new = Builder.const(val=stored.data, name=name, before_op=placeholder)
             new.op.weight_id = stored.layer
         else:
             kind = types.np_int4_dtype if stored.bits.bits == 4 else np.int8
             new = Builder.constexpr_blockwise_shift_scale(
-                data=stored.data.view(kind), scale=stored.scales, name=stored.layer, before_op=placeholder
+                data=stored.data.view(kind), scale=stored.scales, name=name, before_op=placeholder
             )
             # Constants of one id are written once, whatever functions they stand in.
             new.op.data.op.weight_id = stored.layer
             new.op.scale.op.weight_id = f"{stored.layer}.scales"
     function.replace_uses_of_var_after_op(placeholder, old, new, force_replace=True)
     function.remove_ops([placeholder])
+
+
+def _name(path: str) -> str:
+    return path.replace(".", "_")
 
 
 def _tensor_type(spec: TensorSpec) -> Any:

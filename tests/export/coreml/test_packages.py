@@ -1,0 +1,166 @@
+"""What stands in the written packages and in the manifest beside them."""
+
+import re
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pocketvl.export.component import ExportSettings
+from pocketvl.export.coreml.package import MODEL_FILE, WEIGHT_FILE
+from pocketvl.export.coreml.vision import export_vision_package
+from pocketvl.quant.recipe import named_recipe
+from pocketvl.runtime import names
+from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.coreml.package import Package
+from pocketvl.runtime.coreml.parse import parse_functions
+from pocketvl.runtime.coreml.program import Stored
+from pocketvl.runtime.coreml.protobuf import read_model
+from pocketvl.runtime.coreml.weights import WeightFile
+from pocketvl.runtime.manifest import LayerGroup
+from tests.export.coreml import bundles
+from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint
+from tests.support.random_source import RandomSource
+
+TEXT, VISION = SMALL_GEOMETRY.text, SMALL_GEOMETRY.vision
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model") / "small"
+    write_checkpoint(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    settings = replace(bundles.SETTINGS, decoder_chunks=2)
+    return bundles.export(checkpoint, tmp_path_factory.mktemp("chunks") / "bundle", "int4", settings)
+
+
+def test_the_manifest(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    assert manifest.target == "coreml"
+    assert set(manifest.provenance.tools) == {"torch", "coremltools"}
+    assert [(entry.name, entry.file, entry.method) for entry in manifest.entry_points] == [
+        ("vision_encoder", "vision_encoder.mlpackage", "encode_16"),
+        ("vision_encoder", "vision_encoder.mlpackage", "encode_64"),
+        ("text_decoder", "text_decoder_0.mlpackage", "decode"),
+        ("text_decoder", "text_decoder_0.mlpackage", "prefill_8"),
+        ("text_decoder", "text_decoder_0.mlpackage", "prefill_32"),
+        ("text_decoder", "text_decoder_1.mlpackage", "decode"),
+        ("text_decoder", "text_decoder_1.mlpackage", "prefill_8"),
+        ("text_decoder", "text_decoder_1.mlpackage", "prefill_32"),
+        ("lm_head", "head.mlpackage", "lm_head"),
+        ("token_embedding", "head.mlpackage", "token_embedding"),
+    ]
+    elements = TEXT.vocab_size * TEXT.hidden_size
+    assert manifest.layers[-1] == LayerGroup("lm_head", 8, None, 1, elements, elements + 2 * TEXT.vocab_size)
+    assert [(group.component, group.bits, group.layers) for group in manifest.layers] == [
+        ("vision_encoder", 8, 3 + 4 * VISION.depth),
+        ("text_decoder", 4, 7 * TEXT.num_layers),
+        ("lm_head", 8, 1),
+    ]
+
+
+def test_the_functions_are_those_of_the_manifest(bundle: Bundle) -> None:
+    for entry in bundle.manifest.entry_points:
+        function = Package.open(bundle.path(entry.file)).functions[entry.method]
+        for specs, types in ((entry.inputs, function.inputs), (entry.outputs, function.outputs)):
+            assert {spec.name: (spec.dtype, spec.shape) for spec in specs} == {
+                name: (kind.dtype, kind.shape) for name, kind in types.items()
+            }
+        states = {name: kind.shape for name, kind in function.states.items()}
+        cache = (1, TEXT.num_kv_heads, 96, TEXT.head_dim)  # a layer each
+        assert states == ({"k_cache": cache, "v_cache": cache} if entry.name == "text_decoder" else {})
+
+
+def test_names_are_what_core_ml_takes(bundle: Bundle) -> None:
+    for entry in bundle.manifest.entry_points:
+        path = bundle.path(entry.file) / MODEL_FILE
+        program = parse_functions(read_model(path), path)[entry.method]
+        given = [
+            *program.inputs,
+            *program.states,
+            *(port for op in program.operations for port in op.outputs),
+        ]
+        assert given
+        assert [port.name for port in given if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", port.name)] == []
+
+
+def test_attention_stays_fused(bundle: Bundle) -> None:
+    layers = {"vision_encoder": VISION.depth, "text_decoder": 1, "lm_head": 0, "token_embedding": 0}
+    for entry in bundle.manifest.entry_points:
+        path = bundle.path(entry.file) / MODEL_FILE
+        types = [op.type for op in parse_functions(read_model(path), path)[entry.method].operations]
+        assert types.count("scaled_dot_product_attention") == layers[entry.name]
+        assert "softmax" not in types
+
+
+def test_integers_and_scales_are_the_recipes(bundle: Bundle, checkpoint: Path) -> None:
+    recipe = named_recipe("int4")
+    wanted = bundles.quantized_layers(checkpoint, SMALL_GEOMETRY, recipe)
+    layers = {leaf.layer: wanted[f"{leaf.source}.weight"] for leaf in bundles.leaves(SMALL_GEOMETRY, recipe)}
+    found = set()
+    for entry in bundle.manifest.entry_points:
+        folder = bundle.path(entry.file)
+        program = parse_functions(read_model(folder / MODEL_FILE), folder / MODEL_FILE)[entry.method]
+        file = WeightFile(folder / WEIGHT_FILE)
+        for operation in program.operations:
+            if operation.type != "constexpr_blockwise_shift_scale":
+                continue
+            assert set(operation.arguments) == {"data", "scale"}
+            (data,), (scale,) = operation.arguments["data"], operation.arguments["scale"]
+            assert isinstance(data, Stored)
+            assert isinstance(scale, Stored)
+            (layer,) = [name for name in layers if name.replace(".", "_") == operation.name]
+            expected = layers[layer]
+            assert data.type.dtype == f"int{expected.bits}"
+            np.testing.assert_array_equal(file.read("", data.offset, data.type), expected.integers)
+            scales = file.read("", scale.offset, scale.type)
+            np.testing.assert_array_equal(scales, expected.scales.astype(np.float16))
+            found.add(layer)
+    assert found == set(layers)
+
+
+def test_weights_are_stored_once_for_all_functions(tmp_path: Path) -> None:
+    sizes = []
+    for buckets in ((16,), (16, 64, 144)):
+        folder = tmp_path / str(len(buckets))
+        folder.mkdir()
+        source, settings = RandomSource(SMALL_GEOMETRY), ExportSettings(buckets)
+        export_vision_package(source, named_recipe("int4-small"), settings, folder, lambda *_: None)
+        sizes.append((folder / names.VISION_ENCODER_PACKAGE / WEIGHT_FILE).stat().st_size)
+    assert sizes[0] <= sizes[1] <= 1.02 * sizes[0]
+
+
+def test_the_same_export_twice_is_the_same(tmp_path: Path) -> None:
+    digests = []
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        folder.mkdir()
+        source, settings = RandomSource(SMALL_GEOMETRY), ExportSettings((16,))
+        export_vision_package(source, named_recipe("int8"), settings, folder, lambda *_: None)
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        digests.append([sha256(path.read_bytes()).hexdigest() for path in files])
+    assert digests[0] == digests[1]
+
+
+def test_the_description(bundle: Bundle) -> None:
+    model = read_model(bundle.path("text_decoder_1.mlpackage") / MODEL_FILE)
+    metadata = model.description.metadata
+    assert (metadata.author, metadata.versionString) == ("pocketvl", bundle.manifest.provenance.pocketvl)
+    assert "checkpoint" in metadata.license
+    facts = dict(metadata.userDefined)
+    assert (facts["recipe"], facts["first_layer"], facts["layers"]) == ("int4", "1", "1")
+    for function in model.description.functions:
+        for feature in (*function.input, *function.output, *function.state):
+            assert feature.shortDescription
+
+
+def test_a_tied_head_is_stored_once(bundle: Bundle) -> None:
+    size = (bundle.path("head.mlpackage") / WEIGHT_FILE).stat().st_size
+    elements = TEXT.vocab_size * TEXT.hidden_size
+    assert size < 1.05 * (elements + 2 * TEXT.vocab_size) + 2 * TEXT.vocab_size  # the rest is a bias of zeros
