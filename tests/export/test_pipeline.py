@@ -10,7 +10,7 @@ import pytest
 from pocketvl.export import estimate, pipeline
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.pipeline import Exporters, export_bundle
-from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
+from pocketvl.quant.recipe import Bits, Calibration, Recipe, Rule, named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import open_bundle
 from pocketvl.runtime.errors import CheckpointError, ExportError, RecipeError, SpaceError, UsageError
@@ -182,3 +182,29 @@ def test_damage_found_while_working_leaves_nothing(model: Path, tmp_path: Path) 
     with pytest.raises(CheckpointError, match="NaN"):
         export(model, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["models"]
+
+
+CALIBRATED = replace(named_recipe("int4", "gptq"), calibration=Calibration(samples=8))
+
+
+def test_a_calibrated_export_says_what_it_saw_and_leaves_nothing_else(model: Path, tmp_path: Path) -> None:
+    manifest = export(model, tmp_path / "out", recipe=CALIBRATED)
+    assert manifest.quantization_method == "gptq"
+    assert manifest.provenance.calibration == "8 of generated"
+    assert len(manifest.provenance.calibration_sha256 or "") == 64
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "out"]
+
+
+def test_an_interrupted_calibration_is_kept_and_gone_on_from(model: Path, tmp_path: Path) -> None:
+    steps: list[str] = []
+
+    def stop(step: str, _: float) -> None:
+        if step.endswith("merger"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export(model, tmp_path / "out", recipe=CALIBRATED, progress=stop)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.calibration", "models"]
+    export(model, tmp_path / "out", recipe=CALIBRATED, progress=lambda step, _: steps.append(step))
+    assert next(step for step in steps if step.startswith("calibrating")).endswith("merger")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "out"]
