@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coremltools.converters.mil import Builder as mb
+from coremltools.converters.mil import Builder
 
 from pocketvl.runtime.coreml.package import Package
 from pocketvl.runtime.errors import BundleError, MissingExtraError
@@ -18,9 +18,9 @@ from tests.runtime.coreml.packages import TARGET, changed, save_program
 WEIGHT = np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32)
 
 
-@mb.program(input_specs=[mb.TensorSpec((2, 8))], opset_version=TARGET)
+@Builder.program(input_specs=[Builder.TensorSpec((2, 8))], opset_version=TARGET)
 def one_linear(x):  # type: ignore[no-untyped-def]
-    return mb.linear(x=x, weight=WEIGHT, name="y")
+    return Builder.linear(x=x, weight=WEIGHT, name="y")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from coremltools.converters.mil import Builder as mb
+from coremltools.converters.mil import Builder
 from coremltools.converters.mil.mil import types
 
 from pocketvl.runtime.coreml.package import Package
@@ -18,26 +18,30 @@ GAMMA = np.random.default_rng(2).normal(size=8).astype(np.float32)
 TABLE = np.random.default_rng(3).normal(size=(16, 8)).astype(np.float32)
 
 
-@mb.program(
-    input_specs=[mb.TensorSpec((2, 3, 8)), mb.TensorSpec((2, 4), dtype=types.int32)], opset_version=TARGET
+@Builder.program(
+    input_specs=[Builder.TensorSpec((2, 3, 8)), Builder.TensorSpec((2, 4), dtype=types.int32)],
+    opset_version=TARGET,
 )
 def many_ops(x, ids):  # type: ignore[no-untyped-def]
-    rows = mb.gather(
-        x=TABLE, indices=mb.select(cond=mb.greater_equal(x=ids, y=0), a=ids, b=mb.add(x=ids, y=16))
+    rows = Builder.gather(
+        x=TABLE,
+        indices=Builder.select(cond=Builder.greater_equal(x=ids, y=0), a=ids, b=Builder.add(x=ids, y=16)),
     )
-    normed = mb.layer_norm(x=x, axes=[-1], gamma=GAMMA, beta=-GAMMA, epsilon=1e-3)
-    scale = mb.rsqrt(x=mb.reduce_mean(x=mb.square(x=x), axes=[-1], keep_dims=True), epsilon=1e-4)
-    first, second = mb.split(x=mb.mul(x=x, y=scale), split_sizes=[1, 2], axis=1)
-    joined = mb.concat(values=[second, first], axis=1)
-    folded = mb.reshape(x=joined, shape=[2, 3, 2, -1])
-    moved = mb.squeeze(
-        x=mb.slice_by_size(
-            x=mb.transpose(x=folded, perm=[0, 2, 1, 3]), begin=[0, 1, 0, 0], size=[2, 1, -1, 3]
+    normed = Builder.layer_norm(x=x, axes=[-1], gamma=GAMMA, beta=-GAMMA, epsilon=1e-3)
+    scale = Builder.rsqrt(
+        x=Builder.reduce_mean(x=Builder.square(x=x), axes=[-1], keep_dims=True), epsilon=1e-4
+    )
+    first, second = Builder.split(x=Builder.mul(x=x, y=scale), split_sizes=[1, 2], axis=1)
+    joined = Builder.concat(values=[second, first], axis=1)
+    folded = Builder.reshape(x=joined, shape=[2, 3, 2, -1])
+    moved = Builder.squeeze(
+        x=Builder.slice_by_size(
+            x=Builder.transpose(x=folded, perm=[0, 2, 1, 3]), begin=[0, 1, 0, 0], size=[2, 1, -1, 3]
         ),
         axes=[1],
     )
-    tiled = mb.tile(x=mb.expand_dims(x=moved, axes=[1]), reps=[1, 2, 1, 1])
-    sliced = mb.slice_by_index(
+    tiled = Builder.tile(x=Builder.expand_dims(x=moved, axes=[1]), reps=[1, 2, 1, 1])
+    sliced = Builder.slice_by_index(
         x=x,
         begin=[0, 2, 1],
         end=[0, 0, 0],
@@ -46,13 +50,17 @@ def many_ops(x, ids):  # type: ignore[no-untyped-def]
         end_mask=[False, True, True],
         squeeze_mask=[True, False, False],
     )
-    linear = mb.linear(x=normed, weight=WEIGHT, bias=np.arange(6, dtype=np.float32))
-    gated = mb.mul(x=mb.silu(x=linear), y=mb.sigmoid(x=mb.gelu(x=linear, mode="SIGMOID_APPROXIMATION")))
-    scores = mb.softmax(x=mb.matmul(x=x, y=rows, transpose_y=True), axis=-1)
-    attended = mb.scaled_dot_product_attention(query=mb.pow(x=x, y=2.0), key=rows, value=rows)
-    bounds = mb.maximum(x=mb.minimum(x=mb.real_div(x=x, y=3.0), y=0.5), y=mb.sub(x=x, y=1.5))
-    counted = mb.cast(x=mb.sqrt(x=mb.abs(x=mb.mul(x=x, y=10.0))), dtype="int32")
-    updated = mb.slice_update(x=x, update=mb.sub(x=first, y=1.0), begin=[0, 1, 0], end=[2, 2, 8])
+    linear = Builder.linear(x=normed, weight=WEIGHT, bias=np.arange(6, dtype=np.float32))
+    gated = Builder.mul(
+        x=Builder.silu(x=linear), y=Builder.sigmoid(x=Builder.gelu(x=linear, mode="SIGMOID_APPROXIMATION"))
+    )
+    scores = Builder.softmax(x=Builder.matmul(x=x, y=rows, transpose_y=True), axis=-1)
+    attended = Builder.scaled_dot_product_attention(query=Builder.pow(x=x, y=2.0), key=rows, value=rows)
+    bounds = Builder.maximum(
+        x=Builder.minimum(x=Builder.real_div(x=x, y=3.0), y=0.5), y=Builder.sub(x=x, y=1.5)
+    )
+    counted = Builder.cast(x=Builder.sqrt(x=Builder.abs(x=Builder.mul(x=x, y=10.0))), dtype="int32")
+    updated = Builder.slice_update(x=x, update=Builder.sub(x=first, y=1.0), begin=[0, 1, 0], end=[2, 2, 8])
     return tiled, sliced, gated, scores, attended, bounds, counted, updated
 
 

@@ -1,0 +1,160 @@
+"""The engine over an exported Core ML bundle, beside ExecuTorch's over the same checkpoint."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pocketvl.export.coreml.exporters import coreml_exporters
+from pocketvl.export.pipeline import export_bundle
+from pocketvl.quant.recipe import named_recipe
+from pocketvl.runtime.bundle import Bundle, open_bundle
+from pocketvl.runtime.coreml_engine import CoreMLEngine
+from pocketvl.runtime.engine import Engine
+from pocketvl.runtime.errors import BundleError, EngineError
+from pocketvl.runtime.executorch_engine import ExecuTorchEngine
+from pocketvl.runtime.session import ChatSession
+from tests.support.bundles import SETTINGS, export_for_test
+from tests.support.checkpoints import write_checkpoint
+
+FLOAT16 = 5e-3  # of the largest value: what float16 weights, states and borders between packages cost
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("coreml")
+    write_checkpoint(folder / "checkpoint")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(folder: Path) -> Bundle:
+    """Two chunks of one layer, so that states of two packages stay in step."""
+    export_bundle(
+        str(folder / "checkpoint"),
+        folder / "coreml",
+        recipe=named_recipe("fp32"),
+        settings=replace(SETTINGS, decoder_chunks=2),
+        command="pytest",
+        exporters=coreml_exporters(),
+    )
+    return open_bundle(folder / "coreml")
+
+
+@pytest.fixture(scope="module")
+def executorch(folder: Path) -> Bundle:
+    return export_for_test(folder / "checkpoint", folder / "executorch")
+
+
+@pytest.fixture
+def engine(bundle: Bundle) -> CoreMLEngine:
+    return CoreMLEngine(bundle, native=False)
+
+
+@pytest.fixture(scope="module")
+def reference(executorch: Bundle) -> Iterator[Engine]:
+    engine = ExecuTorchEngine(executorch)
+    yield engine
+    engine.close()
+
+
+def rows(count: int, width: int, seed: int) -> np.ndarray:
+    return np.random.default_rng([seed, count]).normal(size=(count, width)).astype(np.float32)
+
+
+def angles(count: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    half = np.random.default_rng([seed, count]).uniform(0, 6, (count, width // 2)).astype(np.float32)
+    whole = np.concatenate([half, half], axis=1)
+    return np.cos(whole), np.sin(whole)
+
+
+def assert_near(actual: np.ndarray, expected: np.ndarray) -> None:
+    assert actual.dtype == np.float32
+    assert actual.shape == expected.shape
+    assert np.abs(actual - expected).max() < FLOAT16 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("count", [4, 16, 20, 64, 100, 144])
+def test_pictures_of_any_number_of_patches(
+    engine: CoreMLEngine, reference: Engine, bundle: Bundle, count: int
+) -> None:
+    vision = bundle.manifest.geometry.vision
+    inputs = (rows(count, vision.patch_dim, 0), *angles(count, vision.head_dim, 1))
+    assert_near(engine.encode_image(*inputs), reference.encode_image(*inputs))
+
+
+def test_chunks_of_any_length_up_to_the_last_slot(
+    engine: CoreMLEngine, reference: Engine, bundle: Bundle
+) -> None:
+    text, position = bundle.manifest.geometry.text, 0
+    # 32 and 8 and 1 fit exactly, others are padded; near the end of 320 slots there is no room for padding.
+    for seed, count in enumerate((20, 1, 32, 5, 8, 32, 32, 32, 32, 32, 32, 32, 28, 2)):
+        inputs = (rows(count, text.hidden_size, seed), *angles(count, text.head_dim, seed))
+        hidden, expected = (one.decode(*inputs, position) for one in (engine, reference))
+        assert_near(hidden, expected)
+        assert_near(engine.logits(hidden[-3:]), reference.logits(expected[-3:]))
+        position += count
+    assert position == bundle.manifest.max_context
+
+
+def test_a_slot_written_again_is_overwritten(engine: CoreMLEngine, bundle: Bundle) -> None:
+    text = bundle.manifest.geometry.text
+    first, second = (
+        (rows(count, text.hidden_size, count), *angles(count, text.head_dim, count)) for count in (6, 3)
+    )
+    engine.decode(*first, 0)
+    alone = engine.decode(*second, 2)
+    engine.decode(*(rows(30, width, 7) for width in (text.hidden_size, text.head_dim, text.head_dim)), 2)
+    np.testing.assert_array_equal(engine.decode(*second, 2), alone)
+
+
+def test_a_conversation_about_a_picture(bundle: Bundle, executorch: Bundle, reference: Engine) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (84, 112, 3), dtype=np.uint8)
+    question = [{"type": "image", "image": Image.fromarray(pixels)}, {"type": "text", "text": "What?"}]
+    sessions = (
+        ChatSession(bundle, CoreMLEngine(bundle, native=False)),
+        ChatSession(executorch, reference),
+    )
+    for content in (question, "And now?"):
+        answer, expected = (session.ask(content, max_tokens=6) for session in sessions)
+        assert answer.prompt_token_ids == expected.prompt_token_ids
+        assert answer.token_ids == expected.token_ids
+
+
+def test_rounding_every_op_stays_near(bundle: Bundle, reference: Engine) -> None:
+    text = bundle.manifest.geometry.text
+    inputs = (rows(9, text.hidden_size, 3), *angles(9, text.head_dim, 3))
+    rounded = CoreMLEngine(bundle, native=False, round_fp16=True).decode(*inputs, 0)
+    plain = CoreMLEngine(bundle, native=False, weight_cache_bytes=0).decode(*inputs, 0)
+    assert_near(plain, reference.decode(*inputs, 0))
+    difference = np.abs(rounded - plain).max()
+    assert 0 < difference < 2 * FLOAT16 * np.abs(plain).max()
+
+
+def test_packages_are_opened_again_after_a_release(engine: CoreMLEngine, bundle: Bundle) -> None:
+    vision = bundle.manifest.geometry.vision
+    inputs = (rows(16, vision.patch_dim, 0), *angles(16, vision.head_dim, 1))
+    before = engine.encode_image(*inputs)
+    engine.release_vision()
+    np.testing.assert_array_equal(engine.encode_image(*inputs), before)
+    engine.close()
+    np.testing.assert_array_equal(engine.encode_image(*inputs), before)
+
+
+def test_what_does_not_fit_is_refused(engine: CoreMLEngine, bundle: Bundle, executorch: Bundle) -> None:
+    text, vision = bundle.manifest.geometry.text, bundle.manifest.geometry.vision
+    picture = (rows(6, vision.patch_dim, 0), *angles(6, vision.head_dim, 1))
+    with pytest.raises(EngineError, match="multiples of 4 up to 144"):
+        engine.encode_image(*picture)
+    part = (rows(4, text.hidden_size, 0), *angles(4, text.head_dim, 1))
+    with pytest.raises(EngineError, match=r"318\.\.321 lie outside the context of 320"):
+        engine.decode(*part, 318)
+    with pytest.raises(EngineError, match="embeddings must be float32"):
+        engine.decode(part[0].astype(np.float64), *part[1:], 0)
+    with pytest.raises(EngineError, match="hidden must be float32"):
+        engine.logits(part[0][:, :-1])
+    with pytest.raises(BundleError, match="for executorch, not for coreml"):
+        CoreMLEngine(executorch, native=False)
