@@ -13,8 +13,9 @@ from pocketvl.export.component import ExportSettings
 from pocketvl.export.coreml.exporters import coreml_exporters
 from pocketvl.export.coreml.text import chunk_spans, token_counts
 from pocketvl.export.pipeline import Exporters
-from pocketvl.runtime.errors import MissingExtraError, UsageError
-from tests.support.checkpoints import SMALL_GEOMETRY
+from pocketvl.runtime.bundle import open_bundle
+from pocketvl.runtime.errors import ExportError, MissingExtraError, UsageError
+from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint
 from tests.support.random_source import FULL_TEXT
 
 
@@ -64,3 +65,28 @@ def test_the_command_line_refuses_chunks_without_core_ml(tmp_path: Path) -> None
     result = CliRunner().invoke(app, ["export", "tiny", "-o", str(tmp_path / "out"), "--chunks", "2"])
     assert isinstance(result.exception, UsageError)
     assert "--target coreml" in str(result.exception)
+
+
+def test_two_targets_go_into_folders_of_their_own(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "small")
+    output = tmp_path / "out"
+    arguments = ["export", tmp_path / "small", "-o", output, "--recipe", "int8", "--buckets", "16"]
+    sizes = ["--max-context", "64", "--prefill-chunk", "8", "--chunks", "2"]
+    targets = ["--target", "coreml", "--target", "executorch", "--target", "coreml"]
+    result = CliRunner().invoke(app, [*map(str, arguments), *sizes, *targets], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert sorted(path.name for path in output.iterdir()) == ["coreml", "executorch"]
+    for target in ("coreml", "executorch"):
+        assert open_bundle(output / target, check_hashes=True).manifest.target == target
+    assert (output / "coreml" / "text_decoder_1.mlpackage").is_dir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "small"]
+
+
+def test_an_existing_bundle_of_the_second_target_is_refused_before_any_work(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "small")
+    (tmp_path / "out" / "executorch").mkdir(parents=True)
+    (tmp_path / "out" / "executorch" / "diary.txt").write_text("mine")
+    arguments = ["export", str(tmp_path / "small"), "-o", str(tmp_path / "out"), "--recipe", "fp32"]
+    result = CliRunner().invoke(app, [*arguments, "--target", "coreml", "--target", "executorch"])
+    assert isinstance(result.exception, ExportError)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["executorch"]

@@ -1,5 +1,6 @@
 """A graph in torch becomes a function of a Core ML program, in which the stored weights take their places."""
 
+import gc
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,8 @@ def build_function(graph: nn.Module, signature: Signature, weights: Weights) -> 
     program = _convert(graph, signature)
     function = program.functions["main"]
     _place(function, signature.name, weights)
+    # Programs are full of cycles, and the placeholders in them are as large as the model in fp16.
+    gc.collect()
     return function
 
 
