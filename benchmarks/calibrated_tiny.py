@@ -14,6 +14,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from pocketvl.evaluate.summary import ALL
 from pocketvl.quant.recipe import named_recipe
@@ -29,17 +30,19 @@ def main() -> None:
     )
     parser.add_argument("--examples", type=int, default=1000, help="per task")
     parser.add_argument("--work", type=Path, default=Path("work/calibrated-tiny"))
+    parser.add_argument("--fidelity", type=int, default=100, help="examples a task whose KL is measured")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     names = ["fp32", "rtn", *(f"gptq-{seed}" for seed in SEEDS)]
     with ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(lambda name: export(name, options.work), names))
-        reports = {"rtn": evaluate("rtn", options.work, options.examples)}  # keeps the reference's answers
-        rest = names[2:]
-        found = pool.map(lambda name: evaluate(name, options.work, options.examples), rest)
-        reports |= dict(zip(rest, found, strict=True))
-    print_table(reports)
+        scores = list(pool.map(lambda name: accuracy(name, options.work, options.examples), names))
+        # The first keeps the float bundle's outputs for the others.
+        first = divergence(names[1], options.work, options.fidelity)
+        rest = pool.map(lambda name: divergence(name, options.work, options.fidelity), names[2:])
+        kl = [0.0, first, *rest]
+    print_table([Row(*row) for row in zip(names, scores, kl, strict=True)])
 
 
 def export(name: str, work: Path) -> None:
@@ -61,38 +64,48 @@ def export(name: str, work: Path) -> None:
     pocketvl("export", "tiny", "-o", str(bundle), "--recipe", recipe, *shapes)
 
 
-def evaluate(name: str, work: Path, examples: int) -> dict:
-    """The report of `pocketvl evaluate` against the float bundle; answers are kept and not asked again."""
+def accuracy(name: str, work: Path, examples: int) -> dict[str, float]:
+    """Mean score a task; answers are kept and not asked again."""
+    report = evaluate(name, work, examples)
+    return {task["task"]: task["score"]["mean"] for task in report["tasks"] if task["task"] != ALL}
+
+
+def divergence(name: str, work: Path, examples: int) -> float:
+    """Mean KL from the float bundle, in nats a token."""
+    against = ["--against", str(work / "fp32"), "--reference-folder", str(work / "reference")]
+    return float(evaluate(name, work, examples, *against)["fidelity"]["kl_mean"])
+
+
+def evaluate(name: str, work: Path, examples: int, *options: str) -> dict[str, Any]:
     words = ["evaluate", str(work / name), "--data", f"generated:{examples}@{FIRST}", "--threads", "1"]
-    words += ["--against", str(work / "fp32"), "--reference-folder", str(work / "reference")]
-    words += ["-o", str(work / f"{name}-results"), "--max-tokens", "32", "--json"]
+    words += ["-o", str(work / f"{name}-{examples}-results"), "--max-tokens", "32", "--json", *options]
     (report,) = json.loads(pocketvl(*words))["datasets"]
-    report["tasks"] = [task for task in report["tasks"] if task["task"] != ALL]
-    return report
+    return dict(report)
 
 
-def print_table(reports: dict[str, dict]) -> None:
-    tasks = [task["task"] for task in reports["rtn"]["tasks"]]
-    print("| | " + " | ".join([*tasks, "mean", "KL mean", "recovered: accuracy", "KL"]) + " |")
-    print("|---" * (len(tasks) + 5) + "|")
-    float_scores = [task["comparison"]["reference"]["mean"] for task in reports["rtn"]["tasks"]]
-    print(row("fp32", float_scores, 0.0, ["", ""]))
-    mean = sum(float_scores) / len(tasks)
-    lost = mean - score(reports["rtn"]), reports["rtn"]["fidelity"]["kl_mean"]
-    for name, report in reports.items():
-        kept = mean - score(report), report["fidelity"]["kl_mean"]
-        recovered = [f"{1 - now / then:.0%}" if then else "-" for now, then in zip(kept, lost, strict=True)]
-        scores = [task["score"]["mean"] for task in report["tasks"]]
-        print(row(name, scores, kept[1], recovered if name != "rtn" else ["", ""]))
+@dataclasses.dataclass(frozen=True)
+class Row:
+    name: str
+    scores: dict[str, float]
+    kl: float
+
+    @property
+    def mean(self) -> float:
+        return sum(self.scores.values()) / len(self.scores)
 
 
-def score(report: dict) -> float:
-    return sum(task["score"]["mean"] for task in report["tasks"]) / len(report["tasks"])
-
-
-def row(name: str, scores: list[float], divergence: float, recovered: list[str]) -> str:
-    cells = [*(f"{value:.3f}" for value in scores), f"{sum(scores) / len(scores):.4f}", f"{divergence:.5f}"]
-    return f"| {name} | " + " | ".join([*cells, *recovered]) + " |"
+def print_table(rows: list[Row]) -> None:
+    """Markdown; "recovered" is the share of what the second row, rounding, lost to the first."""
+    heads = ["", *rows[0].scores, "mean", "KL mean", "recovered: accuracy", "KL"]
+    print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
+    for row in rows:
+        recovered = ["", ""]
+        if row not in rows[:2]:
+            lost = rows[0].mean - rows[1].mean
+            back = (row.mean - rows[1].mean) / lost if lost else float("nan")
+            recovered = [f"{back:.0%}", f"{1 - row.kl / rows[1].kl:.0%}"]
+        scores = [f"{score:.3f}" for score in row.scores.values()]
+        print("| " + " | ".join([row.name, *scores, f"{row.mean:.4f}", f"{row.kl:.5f}", *recovered]) + " |")
 
 
 def pocketvl(*words: str) -> str:
