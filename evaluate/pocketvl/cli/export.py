@@ -199,5 +199,6 @@ def _exporters(target: str) -> "Exporters":
 def _report(manifest: Manifest, output: Path) -> None:
     total = sum(record.size for record in manifest.files)
     out.print(f"{output}: recipe {manifest.recipe}, {megabytes(total)}", soft_wrap=True)
+    width = max(len(record.path) for record in manifest.files)
     for record in manifest.files:
-        out.print(f"  {record.path:24} {megabytes(record.size):>14}")
+        out.print(f"  {record.path:{width}} {megabytes(record.size):>14}", soft_wrap=True)
