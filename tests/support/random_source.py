@@ -5,35 +5,11 @@ from zlib import crc32
 
 import torch
 
+from benchmarks.make_checkpoint import GEOMETRY as FULL
 from pocketvl.runtime.errors import CheckpointError
 from pocketvl.runtime.geometry import ModelGeometry, TextGeometry, VisionGeometry
 
-FULL_TEXT = TextGeometry(
-    num_layers=28,
-    hidden_size=1536,
-    intermediate_size=8960,
-    num_heads=12,
-    num_kv_heads=2,
-    head_dim=128,
-    vocab_size=151936,
-    rope_theta=1e6,
-    rms_norm_eps=1e-6,
-    mrope_section=(16, 24, 24),
-    max_position_embeddings=32768,
-    tie_word_embeddings=True,
-)
-FULL_VISION = VisionGeometry(
-    depth=32,
-    hidden_size=1280,
-    intermediate_size=5120,
-    num_heads=16,
-    in_channels=3,
-    patch_size=14,
-    temporal_patch_size=2,
-    spatial_merge_size=2,
-    output_size=1536,
-)
-FULL = ModelGeometry(FULL_VISION, FULL_TEXT)
+FULL_TEXT, FULL_VISION = FULL.text, FULL.vision
 
 
 @dataclass(frozen=True)
