@@ -1,5 +1,6 @@
 """The engine over an exported Core ML bundle, beside ExecuTorch's over the same checkpoint."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -158,3 +159,11 @@ def test_what_does_not_fit_is_refused(engine: CoreMLEngine, bundle: Bundle, exec
         engine.logits(part[0][:, :-1])
     with pytest.raises(BundleError, match="for executorch, not for coreml"):
         CoreMLEngine(executorch, native=False)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="Core ML runs here")
+def test_core_ml_itself_is_refused_where_it_does_not_run(bundle: Bundle) -> None:
+    text = bundle.manifest.geometry.text
+    engine = CoreMLEngine(bundle, native=True)
+    with pytest.raises(EngineError, match=r"lm_head of .*head\.mlpackage failed in Core ML"):
+        engine.logits(rows(1, text.hidden_size, 0))

@@ -136,6 +136,26 @@ def test_an_unknown_parameter_is_refused(package: Path, tmp_path: Path) -> None:
         opened.function()
 
 
+def test_a_list_for_one_value_is_refused(package: Path, tmp_path: Path) -> None:
+    def double(model) -> None:  # type: ignore[no-untyped-def]
+        operation = next(op for op in operations(model) if op.type == "softmax")
+        operation.inputs["x"].arguments.add().name = "x"
+
+    opened = Package.open(changed(package, tmp_path / "list.mlpackage", double))
+    with pytest.raises(EngineError, match=r"softmax .* has a list for 'x'"):
+        opened.function()
+
+
+def test_a_text_for_an_array_is_refused(package: Path, tmp_path: Path) -> None:
+    def confuse(model) -> None:  # type: ignore[no-untyped-def]
+        operation = next(op for op in operations(model) if op.type == "cast")
+        operation.inputs["x"].CopyFrom(operation.inputs["dtype"])
+
+    opened = Package.open(changed(package, tmp_path / "text.mlpackage", confuse))
+    with pytest.raises(EngineError, match=r"cast .* cannot be computed"):
+        opened.function().run(inputs())
+
+
 def test_a_shape_that_is_not_as_declared_is_refused(package: Path, tmp_path: Path) -> None:
     def widen(model) -> None:  # type: ignore[no-untyped-def]
         operation = next(op for op in operations(model) if op.type == "softmax")

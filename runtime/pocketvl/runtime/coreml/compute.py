@@ -14,6 +14,11 @@ from pocketvl.runtime.errors import EngineError
 Value = NDArray[Any] | str | tuple[Any, ...]
 Implementation = Callable[..., Any]
 
+LISTS = ("values",)  # parameters that take a list of values, even of one
+
+# What numpy raises for arguments that do not fit one another or into memory, a text in an array's place.
+_REFUSALS = (ValueError, IndexError, TypeError, AttributeError, ArithmeticError, MemoryError)
+
 
 def check_supported(operation: Operation, table: Mapping[str, Implementation], function: str) -> None:
     """Raises EngineError for an op that `table` lacks or a parameter that its function does not take."""
@@ -25,6 +30,11 @@ def check_supported(operation: Operation, table: Mapping[str, Implementation], f
         raise EngineError(
             f"{_place(operation, function)} has parameters that the numpy evaluator does not take: {error}."
         ) from None
+    for parameter, sources in operation.arguments.items():
+        if len(sources) > 1 and parameter not in LISTS:
+            raise EngineError(
+                f"{_place(operation, function)} has a list for {parameter!r}, which takes none."
+            )
 
 
 def compute(
@@ -41,16 +51,18 @@ def compute(
     """
     try:
         result = implementation(**arguments)
-    except (ValueError, IndexError, TypeError) as error:
+    except _REFUSALS as error:
         raise EngineError(f"{_place(operation, function)} cannot be computed: {error}.") from None
     results = result if isinstance(result, tuple) else (result,)
-    shapes = tuple(np.shape(array) for array in results)
+    shapes = tuple(getattr(array, "shape", None) for array in results)
     declared = tuple(port.type.shape for port in operation.outputs)
     if shapes != declared:
         raise EngineError(
             f"{_place(operation, function)} gives shapes {shapes}, but the program declares {declared};"
             " export the bundle again."
         )
+    if any(array.dtype.kind not in "biuf" for array in results):
+        raise EngineError(f"{_place(operation, function)} gives no numbers; export the bundle again.")
     return tuple(
         _typed(array, port.type, round_fp16) for array, port in zip(results, operation.outputs, strict=True)
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvl.runtime.coreml.compute import Value, check_supported, compute, widened
+from pocketvl.runtime.coreml.compute import LISTS, Value, check_supported, compute, widened
 from pocketvl.runtime.coreml.constants import Constants, WeightCache, is_constant
 from pocketvl.runtime.coreml.ops.elements import MOVING
 from pocketvl.runtime.coreml.ops.table import OPS
@@ -18,8 +18,6 @@ from pocketvl.runtime.coreml.state import State
 from pocketvl.runtime.coreml.tensor_type import TensorType
 from pocketvl.runtime.coreml.weights import WeightFile
 from pocketvl.runtime.errors import EngineError
-
-_LISTS = ("values",)  # parameters that take a list of values, even of one
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -109,7 +107,7 @@ class Function:
 
     def _argument(self, parameter: str, sources: tuple[Source, ...], values: Arrays, widen: bool) -> Value:
         found = tuple(self._source(source, values, widen) for source in sources)
-        return found if len(found) > 1 or parameter in _LISTS else found[0]
+        return found if len(found) > 1 or parameter in LISTS else found[0]
 
     def _source(self, source: Source, values: Arrays, widen: bool) -> Value:
         if isinstance(source, Reference):

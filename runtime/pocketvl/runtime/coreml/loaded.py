@@ -46,20 +46,23 @@ class NativePackage:
             ) from None
         self._coremltools = coremltools
         self._path = path
-        self._models: dict[str, Any] = {}
+        self._models: dict[str, tuple[Any, bool]] = {}
         self._state: Any = None
 
     def call(self, function: str, inputs: Arrays) -> Arrays:
         try:
             if function not in self._models:
-                self._models[function] = self._coremltools.models.MLModel(
-                    str(self._path), function_name=function
-                )
-            model = self._models[function]
-            stateful = any(f.name == function and f.state for f in model.get_spec().description.functions)
+                self._models[function] = self._load(function)
+            model, stateful = self._models[function]
             if stateful and self._state is None:
                 self._state = model.make_state()
             outputs: Arrays = model.predict(dict(inputs), state=self._state if stateful else None)
         except Exception as error:  # whatever Core ML raises
             raise EngineError(f"{function} of {self._path} failed in Core ML: {error}.") from None
         return outputs
+
+    def _load(self, function: str) -> tuple[Any, bool]:
+        """The model of that function, and whether it has states."""
+        model = self._coremltools.models.MLModel(str(self._path), function_name=function)
+        described = model.get_spec().description.functions
+        return model, any(one.name == function and one.state for one in described)

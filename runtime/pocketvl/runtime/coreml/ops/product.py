@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvl.runtime.coreml.ops.reduction import softmax
+from pocketvl.runtime.coreml.ops.reduction import softmax_in_place
 
 Array = NDArray[Any]
 
@@ -65,5 +65,6 @@ def scaled_dot_product_attention(
     if attn_mask is not None:
         if attn_mask.dtype == np.bool_:
             attn_mask = np.where(attn_mask, np.float32(0), np.float32(-np.inf))
-        scores = scores + attn_mask
-    return np.asarray(np.matmul(softmax(scores), value))
+        scores += attn_mask
+    softmax_in_place(scores)
+    return np.asarray(np.matmul(scores, value))

@@ -27,10 +27,16 @@ def reduce_min(x: Array, axes: Array | None = None, keep_dims: Array | bool = Fa
 
 def softmax(x: Array, axis: Array | int = -1) -> Array:
     """exp(x) / sum(exp(x)), after taking the largest x away, which changes nothing but overflow."""
-    result = np.asarray(x - x.max(axis=int(axis), keepdims=True))
-    np.exp(result, out=result)
-    result /= result.sum(axis=int(axis), keepdims=True)
+    result = np.array(x)
+    softmax_in_place(result, int(axis))
     return result
+
+
+def softmax_in_place(x: Array, axis: int = -1) -> None:
+    """Attention's scores are by far the largest arrays of a picture: 1 GB for 4096 patches and 16 heads."""
+    x -= x.max(axis=axis, keepdims=True)
+    np.exp(x, out=x)
+    x /= x.sum(axis=axis, keepdims=True)
 
 
 def layer_norm(
