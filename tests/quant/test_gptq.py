@@ -97,6 +97,15 @@ def test_second_moments_weigh_tokens() -> None:
     assert torch.allclose(moments, torch.tensor([[28 / 4, 2 / 4], [2 / 4, 4 / 4]]))
 
 
+def test_second_moments_of_many_features_and_tokens() -> None:
+    x = torch.randn(5000, 1100, generator=torch.Generator().manual_seed(8))
+    weights = torch.rand(5000, generator=torch.Generator().manual_seed(9))
+    moments = second_moments(x, weights, "x")
+    right = (x.double() * weights[:, None]).T @ x.double() / weights.sum()
+    assert torch.allclose(moments.double(), right, atol=1e-5)
+    assert torch.equal(moments, moments.T)
+
+
 def test_unusable_inputs_name_the_layer() -> None:
     with pytest.raises(CalibrationError, match=r"layers\.3\.up_proj are NaN or infinite"):
         second_moments(torch.full((4, 8), torch.nan), torch.ones(4), "layers.3.up_proj")

@@ -7,6 +7,7 @@ import torch
 from pocketvl.runtime.errors import CalibrationError
 
 _ROWS = 4096  # inputs multiplied at a time
+_STRIP = 1024  # features multiplied at a time
 
 
 def second_moments(x: torch.Tensor, token_weights: torch.Tensor, layer: str) -> torch.Tensor:
@@ -24,7 +25,12 @@ def second_moments(x: torch.Tensor, token_weights: torch.Tensor, layer: str) -> 
     moments = torch.zeros(x.shape[1], x.shape[1])
     for first in range(0, len(x), _ROWS):
         rows = x[first : first + _ROWS] * (token_weights[first : first + _ROWS, None] / total).sqrt()
-        moments.addmm_(rows.T, rows)
+        # Only up to the diagonal: the other half is the same.
+        for start in range(0, x.shape[1], _STRIP):
+            end = start + _STRIP
+            moments[start:end, :end].addmm_(rows[:, start:end].T, rows[:, :end])
+    moments.tril_()
+    moments += moments.tril(-1).T
     if not torch.isfinite(moments.diagonal()).all():
         raise CalibrationError(
             f"the inputs of {layer} are NaN or infinite on the calibration data; check the checkpoint's"
