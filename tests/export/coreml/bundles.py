@@ -1,6 +1,7 @@
 """Core ML bundles of small checkpoints, and what transformers says to the same inputs."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,7 @@ def dequantize(checkpoint: Path, geometry: ModelGeometry, recipe: Recipe) -> Non
     write_weights(checkpoint, {name: value.float() for name, value in tensors.items()})
 
 
+@lru_cache(maxsize=1)
 def reference(checkpoint: Path) -> Qwen2VLForConditionalGeneration:
     model = Qwen2VLForConditionalGeneration.from_pretrained(
         checkpoint, dtype=torch.float32, attn_implementation="eager"

@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from pocketvl.export.coreml.census import census, expected, layer_groups
+from pocketvl.export.coreml.census import Expected, census, expected, layer_groups
 from pocketvl.export.coreml.function import Signature, build_function
 from pocketvl.export.coreml.package import Description, write_package
 from pocketvl.export.coreml.placeholders import Weights, prepare
 from pocketvl.export.graphs.leaf import Linear
+from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits
+from pocketvl.runtime.coreml.package import Package
 from pocketvl.runtime.errors import CensusError, ExportError
 from pocketvl.runtime.manifest import LayerGroup, TensorSpec
 from tests.support.checkpoints import SMALL_GEOMETRY
@@ -49,8 +51,37 @@ def written(first: Bits, second: Bits, folder: Path) -> Path:
     return path
 
 
-def planned(first: Bits, second: Bits, seed: int = 0):  # type: ignore[no-untyped-def]
+def planned(first: Bits, second: Bits, seed: int = 0) -> tuple[Expected, ...]:
     return expected(prepared(first, second, seed)[1].values())
+
+
+class DecidedSource(RandomSource):
+    """Calibrated, or of a packed checkpoint: the integers of one layer are there already."""
+
+    def quantized(self, layer: str) -> QuantizedLinear | None:  # type: ignore[override]
+        if not layer.endswith("fc1"):
+            return None
+        integers = np.arange(SIZE).reshape(128, 64) % 16 - 8
+        return QuantizedLinear(integers.astype(np.int8), np.full((128, 2), 0.25, np.float32), 4, 32)
+
+
+def test_integers_decided_beforehand_are_kept(tmp_path: Path) -> None:
+    graph, source = TwoLinears(INT4, INT8), DecidedSource(SMALL_GEOMETRY)
+    weights = prepare(graph, source, "rtn", lambda _: None)
+    decided = source.quantized("fc1")
+    assert decided is not None
+    np.testing.assert_array_equal(weights["first"].data, decided.integers)
+    path = tmp_path / "two.mlpackage"
+    write_package(path, {"run": build_function(graph, SIGNATURE, weights)}, Description("", "", {}, {}))
+    x = np.random.default_rng(0).standard_normal((2, 64)).astype(np.float16)
+    (y,) = Package.open(path).function("run").run({"x": x}).values()
+    bias = source.tensor("visual.blocks.0.mlp.fc1.bias").numpy()
+    inner = x.astype(np.float32) @ decided.dequantize().T + bias
+    second = weights["second"]
+    assert second.scales is not None
+    matrix = second.data.astype(np.float32) * second.scales.astype(np.float32)
+    wanted = (1 / (1 + np.exp(-inner))) @ matrix.T + source.tensor("visual.blocks.0.mlp.fc2.bias").numpy()
+    np.testing.assert_allclose(y, wanted, rtol=2e-3, atol=2e-3)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +137,7 @@ def test_one_weight_stored_twice_fails(tmp_path: Path) -> None:
     graph, weights = prepared(INT4, INT8)
     functions = {name: build_function(graph, SIGNATURE, weights) for name in ("run", "walk")}
     # Another id for the same integers is another copy of them.
-    (operation,) = functions["walk"].find_ops(op_type="constexpr_blockwise_shift_scale")[:1]
+    operation = functions["walk"].find_ops(op_type="constexpr_blockwise_shift_scale")[0]
     operation.data.op._weight_id = "a copy"
     path = tmp_path / "two.mlpackage"
     write_package(path, functions, Description("", "", {}, {}))
@@ -131,4 +162,3 @@ def test_values_beyond_float16_fail() -> None:
     source = RandomSource(SMALL_GEOMETRY, std=1e5)
     with pytest.raises(ExportError, match="ends at 65504"):
         prepare(graph, source, "rtn", lambda _: None)
-    assert np.isfinite(np.float16(65504))
