@@ -27,12 +27,12 @@ def bench(
             f"bench needs more packages ({failure}); install them with: pip install 'pocketvl[evaluate]'."
         ) from None
     from pocketvl.runtime.bundle import open_bundle
-    from pocketvl.runtime.executorch_engine import ExecuTorchEngine
+    from pocketvl.runtime.engines import open_engine
 
     opened = open_bundle(bundle)
     count = threads or len(os.sched_getaffinity(0))
     with progress_bar(f"bench {bundle}") as progress:
-        engine = ExecuTorchEngine(opened, count)
+        engine = open_engine(opened, count)
         result = run_bench(
             opened, engine, threads=count, decode_tokens=decode_tokens, repeats=repeats, progress=progress
         )

@@ -77,7 +77,7 @@ def evaluate(
             f"evaluate needs more packages ({failure}); install them with: pip install 'pocketvl[all]'."
         ) from None
     from pocketvl.runtime.bundle import open_bundle
-    from pocketvl.runtime.executorch_engine import ExecuTorchEngine
+    from pocketvl.runtime.engines import open_engine
 
     opened = _with_pixels(open_bundle(bundle), min_pixels, max_pixels)
     with progress_bar(f"evaluate {bundle}") as progress:
@@ -92,7 +92,7 @@ def evaluate(
             if model.source_sha256 != opened.manifest.provenance.source_sha256:
                 note(f"{against} has other weights than those from which {bundle} was exported.")
             reference = ReferenceCache(place, model, max_tokens)
-        engine = ExecuTorchEngine(opened, threads)
+        engine = open_engine(opened, threads)
         for file in files if overwrite else ():
             file.unlink(missing_ok=True)
         run = _Run(opened, engine, reference, max_tokens, progress)

@@ -63,12 +63,12 @@ def open_session(
 ) -> Iterator[tuple[ChatSession, Manifest]]:
     """A session over the bundle in `folder`, closed at the end."""
     from pocketvl.runtime.bundle import open_bundle
-    from pocketvl.runtime.executorch_engine import ExecuTorchEngine
+    from pocketvl.runtime.engines import open_engine
 
     bundle = open_bundle(folder)
     session = ChatSession(
         bundle,
-        ExecuTorchEngine(bundle, threads),
+        open_engine(bundle, threads),
         system=system,
         min_pixels=min_pixels,
         max_pixels=max_pixels,

@@ -33,13 +33,13 @@ def verify(
             f"verify needs more packages ({failure}); install them with: pip install 'pocketvl[evaluate]'."
         ) from None
     from pocketvl.runtime.bundle import open_bundle
-    from pocketvl.runtime.executorch_engine import ExecuTorchEngine
+    from pocketvl.runtime.engines import open_engine
 
     opened = open_bundle(bundle, check_hashes=True)
     checkpoint = open_checkpoint(against)
     if checkpoint.geometry != opened.manifest.geometry:
         raise PocketVLError(f"{bundle} was not exported from {against}: their geometries differ.")
-    engine = ExecuTorchEngine(opened, threads)
+    engine = open_engine(opened, threads)
     wanted = (20 if against == "tiny" else 0) if examples is None else examples
     with progress_bar(f"verify {bundle}") as progress:
         progress("loading the reference", 0.0)

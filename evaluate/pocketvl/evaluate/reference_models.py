@@ -14,8 +14,8 @@ from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle, open_bundle
 from pocketvl.runtime.engine import Engine
+from pocketvl.runtime.engines import open_engine
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.executorch_engine import ExecuTorchEngine
 from pocketvl.runtime.session import ChatSession
 
 
@@ -143,4 +143,4 @@ def _open_bundle(folder: Path, candidate: Bundle, threads: int | None) -> Bundle
             f" {theirs.buckets[-1]}; export both with the same --buckets."
         )
     same_pixels = replace(opened, manifest=replace(theirs, image=ours.image))
-    return BundleReference(same_pixels, ExecuTorchEngine(same_pixels, threads))
+    return BundleReference(same_pixels, open_engine(same_pixels, threads))

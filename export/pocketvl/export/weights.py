@@ -97,10 +97,8 @@ def to_torchao(quantized: QuantizedLinear) -> torch.Tensor:
 
 
 def _fill_linear(leaf: Linear, source: TensorSource, method: str) -> None:
-    if leaf.bits.bits == 32:
-        weight = float_weight(leaf, source)
-    else:
-        weight = to_torchao(decided(leaf, source, method))
+    is_float = leaf.bits.bits == 32
+    weight = float_weight(leaf, source) if is_float else to_torchao(decided(leaf, source, method))
     leaf.weight = nn.Parameter(weight, requires_grad=False)
     _fill_bias(leaf, source)
 

@@ -14,6 +14,7 @@ from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.coreml.loaded import EvaluatedPackage, LoadedPackage, NativePackage
 from pocketvl.runtime.engine import Float32
+from pocketvl.runtime.engine_inputs import check_decoder_inputs, check_hidden, check_image_inputs
 from pocketvl.runtime.errors import BundleError, EngineError
 from pocketvl.runtime.manifest import EntryPoint, TensorSpec
 
@@ -52,16 +53,8 @@ class CoreMLEngine:
         self._packages: dict[str, LoadedPackage] = {}
 
     def encode_image(self, patches: Float32, rope_cos: Float32, rope_sin: Float32) -> Float32:
-        vision, count = self._manifest.geometry.vision, len(patches)
-        largest = self._manifest.buckets[-1]
-        if count < 1 or count % vision.merge_area or count > largest:
-            raise EngineError(
-                f"A picture of {count} patches was given; this bundle takes multiples of"
-                f" {vision.merge_area} up to {largest}. Resize it first."
-            )
-        _expect("patches", patches, (count, vision.patch_dim))
-        _expect("rope_cos", rope_cos, (count, vision.head_dim))
-        _expect("rope_sin", rope_sin, (count, vision.head_dim))
+        check_image_inputs(self._manifest, patches, rope_cos, rope_sin)
+        count, area = len(patches), self._manifest.geometry.vision.merge_area
         entry = next(e for e in self._vision if e.patches is not None and e.patches >= count)
         given = {
             names.PATCHES: patches,
@@ -69,24 +62,13 @@ class CoreMLEngine:
             names.ROPE_SIN: rope_sin,
             names.KEY_MASK: np.arange(entry.patches)[None] < count,
         }
-        return self._call(entry, given)[: count // vision.merge_area]
+        return self._call(entry, given)[: count // area]
 
     def decode(
         self, embeddings: Float32, rope_cos: Float32, rope_sin: Float32, cache_position: int
     ) -> Float32:
-        text, manifest, count = self._manifest.geometry.text, self._manifest, len(embeddings)
-        if not 1 <= count <= manifest.prefill_chunk:
-            raise EngineError(
-                f"{count} tokens were given at once; this bundle takes 1..{manifest.prefill_chunk}."
-            )
-        if cache_position < 0 or cache_position + count > manifest.max_context:
-            raise EngineError(
-                f"KV slots {cache_position}..{cache_position + count - 1} lie outside the context of"
-                f" {manifest.max_context} tokens."
-            )
-        _expect("embeddings", embeddings, (count, text.hidden_size))
-        _expect("rope_cos", rope_cos, (count, text.head_dim))
-        _expect("rope_sin", rope_sin, (count, text.head_dim))
+        manifest, count = self._manifest, len(embeddings)
+        check_decoder_inputs(manifest, embeddings, rope_cos, rope_sin, cache_position)
         hidden = []
         done = 0
         while done < count:
@@ -100,8 +82,7 @@ class CoreMLEngine:
         return np.concatenate(hidden)
 
     def logits(self, hidden: Float32) -> Float32:
-        text = self._manifest.geometry.text
-        _expect("hidden", hidden, (max(len(hidden), 1), text.hidden_size))
+        check_hidden(self._manifest, hidden)
         rows = _shape(self._lm_head.inputs[0])[1]
         parts = [hidden[start : start + rows] for start in range(0, len(hidden), rows)]
         return np.concatenate(
@@ -190,8 +171,3 @@ def _shape(spec: TensorSpec) -> tuple[int, ...]:
     if len(sizes) != len(spec.shape):
         raise BundleError(f"The input {spec.name!r} has the dynamic shape {list(spec.shape)}; export again.")
     return sizes
-
-
-def _expect(name: str, array: Float32, shape: tuple[int, ...]) -> None:
-    if array.dtype != np.float32 or array.shape != shape:
-        raise EngineError(f"{name} must be float32 {shape}, not {array.dtype} {array.shape}.")

@@ -17,8 +17,8 @@ class EmbeddingMap:
         """Raises BundleError if the file is missing or ends before the table does."""
         if table.storage.endswith("int4") and table.columns % 2:
             raise BundleError(
-                f"{path} has an {table.storage} table of {table.columns} columns, but two columns share a byte;"
-                " export the bundle again."
+                f"{path} has an {table.storage} table of {table.columns} columns, but two columns share a"
+                " byte; export the bundle again."
             )
         try:
             size = path.stat().st_size

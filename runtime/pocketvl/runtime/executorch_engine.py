@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.engine import Float32
+from pocketvl.runtime.engine_inputs import check_decoder_inputs, check_hidden, check_image_inputs
 from pocketvl.runtime.errors import EngineError, MissingExtraError
 from pocketvl.runtime.manifest import EntryPoint
 from pocketvl.runtime.native_log import captured_stderr
@@ -29,7 +30,6 @@ class ExecuTorchEngine:
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         self._bundle = bundle
-        self._geometry = bundle.manifest.geometry
         self._vision = bundle.manifest.entries(names.VISION_ENCODER)
         self._decoder = bundle.manifest.entries(names.TEXT_DECODER)[0]
         self._lm_head = bundle.manifest.entries(names.LM_HEAD)[0]
@@ -39,49 +39,28 @@ class ExecuTorchEngine:
             set_threads(self._runtime, threads)
 
     def encode_image(self, patches: Float32, rope_cos: Float32, rope_sin: Float32) -> Float32:
-        vision = self._geometry.vision
-        count = len(patches)
-        largest = self._bundle.manifest.buckets[-1]
-        if count < 1 or count % vision.merge_area or count > largest:
-            raise EngineError(
-                f"A picture of {count} patches was given; this bundle takes multiples of"
-                f" {vision.merge_area} up to {largest}. Resize it first."
-            )
-        _expect("patches", patches, (count, vision.patch_dim))
-        _expect("rope_cos", rope_cos, (count, vision.head_dim))
-        _expect("rope_sin", rope_sin, (count, vision.head_dim))
+        check_image_inputs(self._bundle.manifest, patches, rope_cos, rope_sin)
+        count, area = len(patches), self._bundle.manifest.geometry.vision.merge_area
         entry = next(e for e in self._vision if e.patches is None or e.patches >= count)
         inputs: tuple[NDArray[Any], ...] = (patches, rope_cos, rope_sin)
         if entry.patches is not None:
             inputs = _padded(inputs, entry.patches)
-        embeddings: Float32 = self._call(entry, inputs)[: count // vision.merge_area]
+        embeddings: Float32 = self._call(entry, inputs)[: count // area]
         return embeddings
 
     def decode(
         self, embeddings: Float32, rope_cos: Float32, rope_sin: Float32, cache_position: int
     ) -> Float32:
-        text, manifest, count = self._geometry.text, self._bundle.manifest, len(embeddings)
-        if not 1 <= count <= manifest.prefill_chunk:
-            raise EngineError(
-                f"{count} tokens were given at once; this bundle takes 1..{manifest.prefill_chunk}."
-            )
-        if cache_position < 0 or cache_position + count > manifest.max_context:
-            raise EngineError(
-                f"KV slots {cache_position}..{cache_position + count - 1} lie outside the context of"
-                f" {manifest.max_context} tokens."
-            )
-        _expect("embeddings", embeddings, (count, text.hidden_size))
-        _expect("rope_cos", rope_cos, (count, text.head_dim))
-        _expect("rope_sin", rope_sin, (count, text.head_dim))
+        check_decoder_inputs(self._bundle.manifest, embeddings, rope_cos, rope_sin, cache_position)
         if self._decoder.file not in self._files:
             # Loading the decoder first and then the head peaks 0.4 GB higher than the other way round.
-            self.logits(np.zeros((1, text.hidden_size), np.float32))
+            self.logits(np.zeros((1, self._bundle.manifest.geometry.text.hidden_size), np.float32))
         position = np.array([cache_position], dtype=np.int64)
         hidden: Float32 = self._call(self._decoder, (embeddings[None], rope_cos, rope_sin, position))[0]
         return hidden
 
     def logits(self, hidden: Float32) -> Float32:
-        _expect("hidden", hidden, (max(len(hidden), 1), self._geometry.text.hidden_size))
+        check_hidden(self._bundle.manifest, hidden)
         rows = names.MAX_HEAD_ROWS
         parts = [hidden[start : start + rows] for start in range(0, len(hidden), rows)]
         logits = [self._call(self._lm_head, (part[None],))[0] for part in parts]
@@ -183,8 +162,3 @@ def _padded(arrays: tuple[NDArray[Any], ...], patches: int) -> tuple[NDArray[Any
     count = len(arrays[0])
     mask = (np.arange(patches) < count).astype(np.float32)
     return (*(np.pad(array, ((0, patches - count), (0, 0))) for array in arrays), mask)
-
-
-def _expect(name: str, array: Float32, shape: tuple[int, ...]) -> None:
-    if array.dtype != np.float32 or array.shape != shape:
-        raise EngineError(f"{name} must be float32 {shape}, not {array.dtype} {array.shape}.")

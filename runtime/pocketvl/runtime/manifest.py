@@ -41,7 +41,8 @@ class EmbeddingTable:
     """Where a token's embedding stands, to be gathered from a memory map.
 
     Row r of the table starts at data_offset + r * row bytes. int8: value * scale. int4: two values a
-    byte, low nibble first, stored as value + 8; signed_int4: in two's complement. Scales are row-major (rows, columns / group_size).
+    byte, low nibble first, stored as value + 8; signed_int4: in two's complement. Scales are row-major
+    (rows, columns / group_size).
     """
 
     file: str

@@ -12,8 +12,8 @@ from pocketvl.evaluate.sweep.shards import Shard, load_shard
 from pocketvl.evaluate.sweep.store import content_key
 from pocketvl.runtime.bundle import Bundle, open_bundle
 from pocketvl.runtime.engine import Engine
+from pocketvl.runtime.engines import open_engine
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.executorch_engine import ExecuTorchEngine
 from pocketvl.runtime.strict import to_json
 
 
@@ -32,7 +32,7 @@ class AnswerTask:
         """`partial` gets a line a question, so that an interrupted shard goes on where it was."""
         bundle = open_bundle(self.bundle)
         dataset = load_shard(self.shard)
-        engine = ExecuTorchEngine(bundle, threads)
+        engine = open_engine(bundle, threads)
         try:
             try:
                 return to_json(self._answer(bundle, engine, dataset, partial))

@@ -12,7 +12,7 @@ from pocketvl.evaluate.answers import bundle_sha256
 from pocketvl.evaluate.bench import run_bench
 from pocketvl.evaluate.sweep.store import content_key
 from pocketvl.runtime.bundle import Bundle, open_bundle
-from pocketvl.runtime.executorch_engine import ExecuTorchEngine
+from pocketvl.runtime.engines import open_engine
 from pocketvl.runtime.strict import to_json
 
 DECODE_TOKENS = 64
@@ -29,7 +29,7 @@ class BenchTask:
 
     def perform(self, threads: int, partial: Path) -> Any:
         bundle = open_bundle(self.bundle)
-        engine = ExecuTorchEngine(bundle, threads)
+        engine = open_engine(bundle, threads)
         try:
             bench = run_bench(
                 bundle,

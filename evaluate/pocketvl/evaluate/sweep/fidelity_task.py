@@ -15,7 +15,7 @@ from pocketvl.evaluate.reference_models import BundleReference
 from pocketvl.evaluate.sweep.shards import Shard, load_shard
 from pocketvl.evaluate.sweep.store import content_key
 from pocketvl.runtime.bundle import Bundle, open_bundle
-from pocketvl.runtime.executorch_engine import ExecuTorchEngine
+from pocketvl.runtime.engines import open_engine
 from pocketvl.runtime.strict import to_json
 
 
@@ -57,7 +57,7 @@ class FidelityTask:
         """The reference itself is loaded only if one of its outputs got lost."""
         bundle = open_bundle(self.bundle)
         cache = _open_cache(self.reference, self.outputs, self.max_tokens, threads)
-        engine = ExecuTorchEngine(bundle, threads)
+        engine = open_engine(bundle, threads)
         try:
             fidelity = measure_fidelity(bundle, engine, _merged(self.shards), cache, _silent)
         finally:
@@ -89,7 +89,7 @@ def _common(bundle: Bundle, max_tokens: int) -> dict[str, object]:
 
 def _open_cache(bundle: Path, outputs: Path, max_tokens: int, threads: int) -> ReferenceCache:
     opened = open_bundle(bundle)
-    return ReferenceCache(outputs, BundleReference(opened, ExecuTorchEngine(opened, threads)), max_tokens)
+    return ReferenceCache(outputs, BundleReference(opened, open_engine(opened, threads)), max_tokens)
 
 
 def _merged(shards: Sequence[Shard]) -> Dataset:

@@ -1,0 +1,49 @@
+"""What every engine refuses, before native code sees it."""
+
+import numpy as np
+
+from pocketvl.runtime.engine import Float32
+from pocketvl.runtime.errors import EngineError
+from pocketvl.runtime.manifest import Manifest
+
+
+def check_image_inputs(manifest: Manifest, patches: Float32, rope_cos: Float32, rope_sin: Float32) -> None:
+    """For Engine.encode_image. Raises EngineError."""
+    vision, count, largest = manifest.geometry.vision, len(patches), manifest.buckets[-1]
+    if count < 1 or count % vision.merge_area or count > largest:
+        raise EngineError(
+            f"A picture of {count} patches was given; this bundle takes multiples of"
+            f" {vision.merge_area} up to {largest}. Resize it first."
+        )
+    _expect("patches", patches, (count, vision.patch_dim))
+    _expect("rope_cos", rope_cos, (count, vision.head_dim))
+    _expect("rope_sin", rope_sin, (count, vision.head_dim))
+
+
+def check_decoder_inputs(
+    manifest: Manifest, embeddings: Float32, rope_cos: Float32, rope_sin: Float32, cache_position: int
+) -> None:
+    """For Engine.decode. Raises EngineError."""
+    text, count = manifest.geometry.text, len(embeddings)
+    if not 1 <= count <= manifest.prefill_chunk:
+        raise EngineError(
+            f"{count} tokens were given at once; this bundle takes 1..{manifest.prefill_chunk}."
+        )
+    if cache_position < 0 or cache_position + count > manifest.max_context:
+        raise EngineError(
+            f"KV slots {cache_position}..{cache_position + count - 1} lie outside the context of"
+            f" {manifest.max_context} tokens."
+        )
+    _expect("embeddings", embeddings, (count, text.hidden_size))
+    _expect("rope_cos", rope_cos, (count, text.head_dim))
+    _expect("rope_sin", rope_sin, (count, text.head_dim))
+
+
+def check_hidden(manifest: Manifest, hidden: Float32) -> None:
+    """For Engine.logits. Raises EngineError."""
+    _expect("hidden", hidden, (max(len(hidden), 1), manifest.geometry.text.hidden_size))
+
+
+def _expect(name: str, array: Float32, shape: tuple[int, ...]) -> None:
+    if array.dtype != np.float32 or array.shape != shape:
+        raise EngineError(f"{name} must be float32 {shape}, not {array.dtype} {array.shape}.")
