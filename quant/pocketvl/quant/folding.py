@@ -5,7 +5,7 @@ Lin et al., "AWQ" (2306.00978), section 3.2, with the error of 8-bit inputs take
 so that its weights keep more of their precision and the token's other inputs theirs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -18,12 +18,16 @@ _TOKENS = 512  # looked at; evenly spread over all
 
 
 def folding_scales(
-    x: torch.Tensor, token_weights: torch.Tensor, weights: Sequence[tuple[torch.Tensor, Bits]]
+    x: torch.Tensor,
+    token_weights: torch.Tensor,
+    weights: Sequence[tuple[torch.Tensor, Bits]],
+    allowed: Callable[[torch.Tensor], torch.Tensor] = lambda scales: scales,
 ) -> torch.Tensor | None:
     """s (features,), float32 and positive, for inputs x / s and weights W s; None if leaving them is best.
 
-    x (tokens, features); weights: W (out, features) with its bits, of every layer that reads x. What is
-    compared is the weighted squared error of their outputs, weights and inputs rounded to nearest.
+    x (tokens, features); weights: W (out, features) with its bits, of every layer that reads x. allowed:
+    the nearest scales that what is before can take up. What is compared is the weighted squared error of
+    the layers' outputs, weights and inputs rounded to nearest.
     """
     step = max(1, len(x) // _TOKENS)
     x, token_weights = x[::step], token_weights[::step]
@@ -33,7 +37,7 @@ def folding_scales(
     best, least = None, _damage(x, token_weights, weights, wanted, torch.ones(x.shape[1]))
     for exponent in _EXPONENTS:
         scales = size**exponent
-        scales = scales / scales.log().mean().exp()
+        scales = allowed(scales / scales.log().mean().exp())
         damage = _damage(x, token_weights, weights, wanted, scales)
         if damage < least:
             best, least = scales, damage

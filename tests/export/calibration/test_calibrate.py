@@ -7,19 +7,25 @@ import numpy as np
 import pytest
 import torch
 
+from pocketvl.export.calibration import stage
 from pocketvl.export.calibration.calibrate import calibrate
+from pocketvl.export.calibration.folds import RowsFold
 from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
 from pocketvl.export.calibration.samples import load_samples
-from pocketvl.export.calibration.store import CalibratedSource
+from pocketvl.export.calibration.store import CalibratedSource, Decisions
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
+from pocketvl.export.checkpoint.layers import layer_sources
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.estimate import linear_layers
+from pocketvl.export.graphs.leaf import Linear
 from pocketvl.export.graphs.text_decoder import TextDecoder
 from pocketvl.export.graphs.vision_encoder import VisionEncoder
 from pocketvl.export.weights import fill, fill_floats
 from pocketvl.export.xnnpack import load_custom_ops
+from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits, Calibration, Recipe, named_recipe
 from pocketvl.runtime.errors import CalibrationError
+from pocketvl.runtime.geometry import ModelGeometry
 from tests.support.checkpoints import random_tensors, write_checkpoint, write_weights
 
 SETTINGS = ExportSettings(buckets=(64,), max_context=320, prefill_chunk=32)
@@ -90,6 +96,74 @@ def test_what_was_decided_is_nearer_to_the_model_than_rounding(
     rounded = graph_outputs(checkpoint, named_recipe("int4-small"), checkpoint)
     for right, got, other in zip(floats, ours, rounded, strict=True):
         assert (got - right).norm() < (other - right).norm()
+
+
+def test_scales_fold_into_the_linear_layer_before_without_touching_its_integers() -> None:
+    leaf = Linear("v", "v", 4, 8, True, Bits(4, 32))
+    leaf.weight = torch.nn.Parameter(torch.randn(4, 8), requires_grad=False)
+    leaf.bias = torch.nn.Parameter(torch.randn(4), requires_grad=False)
+    before = leaf.weight.data.clone(), leaf.bias.data.clone()
+    integers = np.arange(32, dtype=np.int8).reshape(4, 8) % 16 - 8
+    decided = QuantizedLinear(integers, np.full((4, 1), 0.75, np.float32), 4, 8)
+    decisions = Decisions({"v": decided})
+    fold = RowsFold(leaf, torch.tensor([2, 3, 2, 3]))  # two heads that read the same two rows
+    assert fold.possible(decisions)
+    assert not fold.possible(Decisions())
+    scales = fold.allowed(torch.tensor([4.2, 1.0, 15.0, 0.26]))
+    assert scales.tolist() == [8.0, 0.5, 8.0, 0.5]
+    fold.divide(scales, decisions)
+    assert torch.equal(leaf.weight.data * torch.tensor([[1.0], [1], [8], [0.5]]), before[0])
+    assert torch.equal(decisions.tensors["v.bias"] * torch.tensor([1.0, 1, 8, 0.5]), before[1])
+    assert np.array_equal(decisions.quantized["v"].integers, integers)
+    assert decisions.quantized["v"].scales[:, 0].tolist() == [0.75, 0.75, 0.09375, 1.5]
+
+
+def test_values_and_up_projections_fold_to_the_same_function(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With scales forced on every fold and no rounding at all the graphs must compute what they did."""
+
+    def forced(x, token_weights, weights, allowed):
+        spread = torch.linspace(-2, 2, x.shape[1])
+        return allowed(torch.exp2(spread))
+
+    monkeypatch.setattr(stage, "folding_scales", forced)
+    monkeypatch.setattr(stage, "gptq", lambda weight, factor, bits: fine(weight))
+    monkeypatch.setattr(stage, "quantized_activations", lambda x: x)
+    source = run(checkpoint, tmp_path, named_recipe("int8", "gptq"))
+    assert source.quantized("text_decoder.layers.0.v_proj") is not None
+    floats = dataclasses.replace(RECIPE, name="float")
+    right = graph_outputs(checkpoint, floats, checkpoint)
+    got = graph_outputs(Dequantized(source), floats, checkpoint)
+    for ours, theirs in zip(got, right, strict=True):
+        assert (ours - theirs).norm() < 0.02 * theirs.norm()
+
+
+def fine(weight: torch.Tensor) -> QuantizedLinear:
+    """Eight bits a group of 8 inputs: about as good as no rounding."""
+    groups = weight.reshape(len(weight), -1, 8)
+    scales = groups.abs().amax(-1).clamp_min(1e-6) / 127
+    integers = torch.round(groups / scales[..., None]).to(torch.int8).view_as(weight)
+    return QuantizedLinear(integers.numpy(), scales.numpy(), 8, 8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dequantized:
+    """A calibrated source's rounded weights as if they were the checkpoint's floats."""
+
+    inner: CalibratedSource
+
+    @property
+    def geometry(self) -> ModelGeometry:
+        return self.inner.geometry
+
+    def tensor(self, name: str) -> torch.Tensor:
+        layers = {f"{source}.weight": layer for layer, source in layer_sources(self.geometry).items()}
+        decided = self.inner.quantized(layers[name]) if name in layers else None
+        return self.inner.tensor(name) if decided is None else torch.from_numpy(decided.dequantize())
+
+    def quantized(self, layer: str) -> None:
+        return None
 
 
 def test_folding_alone_changes_nothing(checkpoint: Checkpoint, calibrated: CalibratedSource) -> None:

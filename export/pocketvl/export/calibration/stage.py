@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from pocketvl.export.calibration.folds import Fold
 from pocketvl.export.calibration.store import Decisions
 from pocketvl.export.component import TensorSource
-from pocketvl.export.graphs.leaf import LayerNorm, Linear, RMSNorm
+from pocketvl.export.graphs.leaf import Linear
 from pocketvl.quant.activations import quantized_activations
 from pocketvl.quant.folding import folding_scales
 from pocketvl.quant.gptq import gptq
@@ -16,8 +17,6 @@ from pocketvl.quant.hessian import Factor, factorize, second_moments
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Calibration
 from pocketvl.runtime.errors import CheckpointError
-
-Norm = RMSNorm | LayerNorm
 
 
 @dataclass(frozen=True)
@@ -33,20 +32,21 @@ class Decider:
         leaves: Sequence[Linear],
         x: torch.Tensor,
         token_weights: torch.Tensor,
-        norm: Norm | None = None,
+        fold: Fold | None = None,
         damping: float | None = None,
     ) -> torch.Tensor:
         """Give the leaves, all of which read x (tokens, features) float32, their rounded weights.
 
-        norm: what x comes from, if scales can be folded into it. Returns x as the artifact's layers will
+        fold: what x comes from, if scales can be folded into it. Returns x as the artifact's layers will
         see it. Raises CalibrationError, CheckpointError.
         """
         given = [self.source.quantized(leaf.layer) for leaf in leaves]
         quantized = [leaf for leaf in leaves if leaf.bits.bits != 32]
         if not quantized:
             return x
-        if norm is not None and self.calibration.folding and not any(given):
-            x = self._fold(leaves, x, token_weights, norm)
+        foldable = fold is not None and self.calibration.folding and fold.possible(self.decisions)
+        if fold is not None and foldable and not any(given):
+            x = self._fold(leaves, x, token_weights, fold)
         seen = quantized_activations(x)
         moments: torch.Tensor | None = None
         factors: dict[int, Factor] = {}
@@ -67,15 +67,13 @@ class Decider:
         return seen
 
     def _fold(
-        self, leaves: Sequence[Linear], x: torch.Tensor, token_weights: torch.Tensor, norm: Norm
+        self, leaves: Sequence[Linear], x: torch.Tensor, token_weights: torch.Tensor, fold: Fold
     ) -> torch.Tensor:
         weights = [(leaf.weight.detach(), leaf.bits) for leaf in leaves if leaf.bits.bits != 32]
-        scales = folding_scales(x, token_weights, weights)
+        scales = folding_scales(x, token_weights, weights, fold.allowed)
         if scales is None:
             return x
-        for name, parameter in norm.named_parameters():
-            parameter.data = parameter.data / scales
-            self.decisions.tensors[f"{norm.source}.{name}"] = parameter.data
+        fold.divide(scales, self.decisions)
         for leaf in leaves:
             leaf.weight.data = leaf.weight.data * scales
             if leaf.bits.bits == 32:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from pocketvl.export.calibration.folds import NormFold, RowsFold
 from pocketvl.export.calibration.inputs import TextInputs
 from pocketvl.export.calibration.stage import Decider
 from pocketvl.export.graphs.lm_head import LMHead
@@ -31,6 +32,10 @@ class TextWalk:
         self._ids = torch.cat([sample.token_ids for sample in samples])
         self._is_image = torch.cat([sample.is_image for sample in samples])
         self._layers = geometry.num_layers
+        # Each query head reads the values of its group's key-value head.
+        heads = torch.arange(geometry.num_heads) // (geometry.num_heads // geometry.num_kv_heads)
+        rows = heads[:, None] * geometry.head_dim + torch.arange(geometry.head_dim)
+        self._value_rows = rows.reshape(-1)
         self.hidden = torch.empty(0)
 
     def units(self) -> Iterator[str]:
@@ -59,13 +64,16 @@ class TextWalk:
         weights = torch.where(self._is_image, decider.calibration.vision_weight, 1.0)
         attention = layer.attention
         leaves = [attention.q, attention.k, attention.v]
-        x = decider.decide(leaves, layer.input_norm(self.hidden), weights, layer.input_norm)
+        x = decider.decide(leaves, layer.input_norm(self.hidden), weights, NormFold(layer.input_norm))
         parts = zip(torch.split(x, self._lengths), self._ropes, strict=True)
         x = torch.cat([attention.attend(part[None], cos, sin, 0)[0] for part, (cos, sin) in parts])
-        self.hidden = self.hidden + attention.o(decider.decide([attention.o], x, weights))
+        values = RowsFold(attention.v, self._value_rows)
+        self.hidden = self.hidden + attention.o(decider.decide([attention.o], x, weights, values))
         leaves = [layer.gate, layer.up]
-        x = decider.decide(leaves, layer.post_norm(self.hidden), weights, layer.post_norm)
-        self.hidden = self.hidden + layer.down(decider.decide([layer.down], layer.activate(x), weights))
+        x = decider.decide(leaves, layer.post_norm(self.hidden), weights, NormFold(layer.post_norm))
+        x = layer.activate(x)
+        up = RowsFold(layer.up, torch.arange(x.shape[1]))
+        self.hidden = self.hidden + layer.down(decider.decide([layer.down], x, weights, up))
 
     def _finish(self, decider: Decider) -> None:
         """The head. Nothing is ever read off a picture's tokens, so only text counts."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from pocketvl.export.calibration.folds import NormFold, RowsFold
 from pocketvl.export.calibration.inputs import PictureInputs
 from pocketvl.export.calibration.stage import Decider
 from pocketvl.export.graphs.vision_encoder import Merger, VisionBlock, VisionEncoder
@@ -51,11 +52,14 @@ class VisionWalk:
     def _block(self, block: VisionBlock, decider: Decider) -> None:
         fill_floats(block, decider.source)
         weights = _ones(self.hidden)
-        x = decider.decide([block.qkv], block.norm1(self.hidden), weights, block.norm1)
+        x = decider.decide([block.qkv], block.norm1(self.hidden), weights, NormFold(block.norm1))
         parts = zip(torch.split(x, self._lengths), self._positions, strict=True)
         x = torch.cat([block.attend(part, positions) for part, positions in parts])
-        self.hidden = self.hidden + block.proj(decider.decide([block.proj], x, weights))
-        x = decider.decide([block.fc1], block.norm2(self.hidden), weights, block.norm2)
+        # The last third of qkv's rows are the values, which attention only averages.
+        width = x.shape[1]
+        values = RowsFold(block.qkv, torch.arange(2 * width, 3 * width))
+        self.hidden = self.hidden + block.proj(decider.decide([block.proj], x, weights, values))
+        x = decider.decide([block.fc1], block.norm2(self.hidden), weights, NormFold(block.norm2))
         self.hidden = self.hidden + block.fc2(decider.decide([block.fc2], block.activate(x), weights))
 
     def _merge(self, merger: Merger, decider: Decider) -> None:

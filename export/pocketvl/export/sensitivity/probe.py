@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from pocketvl.export.calibration.stage import Decider, Norm
+from pocketvl.export.calibration.folds import Fold, NormFold
+from pocketvl.export.calibration.stage import Decider
 from pocketvl.export.graphs.leaf import Linear
 from pocketvl.export.sensitivity.choices import Choices
 from pocketvl.quant.activations import quantized_activations
@@ -57,7 +58,7 @@ class Probe(Decider):
         leaves: Sequence[Linear],
         x: torch.Tensor,
         token_weights: torch.Tensor,
-        norm: Norm | None = None,
+        fold: Fold | None = None,
         damping: float | None = None,
     ) -> torch.Tensor:
         """Try every choice of each leaf; gives x back as it is. Raises CalibrationError, CheckpointError."""
@@ -66,7 +67,8 @@ class Probe(Decider):
             if leaf not in open_leaves:  # a packed checkpoint's own integers: nothing is rounded
                 self.trials.noise[leaf.layer] = dict.fromkeys(self.choices[leaf.layer], 0.0)
         if open_leaves:
-            foldable = norm is not None and self.calibrated and len(open_leaves) == len(leaves)
+            # Scales for a linear layer before depend on how that was decided, so only norms' are tried.
+            foldable = isinstance(fold, NormFold) and self.calibrated and len(open_leaves) == len(leaves)
             scales = self._folding(leaves, x, token_weights) if foldable else None
             stage = _Stage(self, open_leaves, x, token_weights, scales, damping or self.calibration.damping)
             for leaf in open_leaves:
