@@ -11,6 +11,7 @@ from pocketvl.evaluate.components import Components
 from pocketvl.evaluate.reference import Reference, Turn
 from pocketvl.evaluate.samples import Conversation, conversations, vision_samples
 from pocketvl.export.tiny import TASKS, make_example, score
+from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.sampling import Sampler
@@ -47,13 +48,17 @@ class Limits:
     same_tokens: float | None  # share of the reference's greedy tokens before the first difference
 
 
-# Measured on the tiny model and on random checkpoints, with room of about three times.
+# Measured on the tiny model and on random checkpoints, with room of about three times. A model that is
+# sure of itself, asked what it was not trained for, differs by whole nats where two answers are as good.
 LIMITS = {
     "fp32": Limits(1e-4, 1e-3, 1e-6, 1.0),
     "int8": Limits(0.1, None, 0.1, None),
-    "int4": Limits(0.1, None, 0.5, None),
-    "int4-small": Limits(0.6, None, 1.0, None),
+    "int4": Limits(0.1, None, 1.5, None),
+    "int4-small": Limits(0.6, None, 3.0, None),
 }
+
+
+HALF_PRECISION = Limits(1e-2, None, 1e-2, None)  # float weights on targets that store float16
 
 
 def verify(
@@ -88,7 +93,7 @@ def _limits(bundle: Bundle) -> Limits:
         bits[group.component] = min(bits[group.component], group.bits)
     vision, least = bits.get("vision_encoder", 32), min(bits.values())
     if least == 32:
-        return LIMITS["fp32"]
+        return LIMITS["fp32"] if bundle.manifest.target == names.EXECUTORCH else HALF_PRECISION
     if least == 8:
         return LIMITS["int8"]
     return LIMITS["int4" if vision >= 8 else "int4-small"]
