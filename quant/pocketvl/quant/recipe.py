@@ -56,7 +56,7 @@ class Calibration:
     by seed. vision_weight: what a picture's token counts against a text token's 1 in the decoder (VLMQ,
     arXiv 2508.03351, and MBQ, arXiv 2412.19509: pictures' tokens are many and alike, and less sensitive).
     damping: added to the Hessian's diagonal, as a share of its mean. folding: whether scales that make
-    large inputs count (AWQ, arXiv 2306.00978) are folded into the norms before.
+    large inputs count (AWQ, arXiv 2306.00978) are folded into the layer before.
     """
 
     data: str = "generated"
