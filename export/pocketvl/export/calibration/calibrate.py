@@ -15,7 +15,6 @@ from pocketvl.export.component import ExportSettings, Progress, TensorSource
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.errors import CalibrationError
 from pocketvl.runtime.geometry import ImageSettings
-from pocketvl.runtime.native_log import captured_stderr
 
 _HIDDEN = "hidden"
 
@@ -56,9 +55,7 @@ def calibrate(
             repr(image),
         ]
     )
-    # The attention operator reports a missing allocator at every call that torch makes of it.
-    with captured_stderr():
-        _Run(source, recipe, Store(folder, key), inputs, progress).run()
+    _Run(source, recipe, Store(folder, key), inputs, progress).run()
     return data
 
 

@@ -8,15 +8,32 @@ from pocketvl.export.calibration.folds import NormFold, RowsFold
 from pocketvl.export.calibration.inputs import TextInputs
 from pocketvl.export.calibration.stage import Decider
 from pocketvl.export.graphs.lm_head import LMHead
-from pocketvl.export.graphs.text_decoder import DecoderLayer, TextDecoder
+from pocketvl.export.graphs.text_decoder import Attention, DecoderLayer, TextDecoder
 from pocketvl.export.weights import fill_floats
 from pocketvl.export.xnnpack import load_custom_ops
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.geometry import TextGeometry
+from pocketvl.runtime.native_log import captured_stderr
 
 _EMBEDDING = "model.embed_tokens.weight"
 # The rows of a tied head are the token embeddings as well, so they must stay near what they were, too.
 _TIED_DAMPING = 1.0
+
+
+def attend_each(
+    attention: Attention,
+    x: torch.Tensor,
+    lengths: Sequence[int],
+    ropes: Sequence[tuple[torch.Tensor, torch.Tensor]],
+) -> torch.Tensor:
+    """What o reads, (tokens, heads * head_dim), for x (tokens, width) of samples of these lengths.
+
+    ropes: cos and sin (1, S, 1, head_dim) of each sample. Each begins with an empty cache.
+    """
+    parts = zip(torch.split(x, list(lengths)), ropes, strict=True)
+    # The operator reports a missing allocator at every call that torch makes of it.
+    with captured_stderr():
+        return torch.cat([attention.attend(part[None], cos, sin, 0)[0] for part, (cos, sin) in parts])
 
 
 class TextWalk:
@@ -65,8 +82,7 @@ class TextWalk:
         attention = layer.attention
         leaves = [attention.q, attention.k, attention.v]
         x = decider.decide(leaves, layer.input_norm(self.hidden), weights, NormFold(layer.input_norm))
-        parts = zip(torch.split(x, self._lengths), self._ropes, strict=True)
-        x = torch.cat([attention.attend(part[None], cos, sin, 0)[0] for part, (cos, sin) in parts])
+        x = attend_each(attention, x, self._lengths, self._ropes)
         values = RowsFold(attention.v, self._value_rows)
         self.hidden = self.hidden + attention.o(decider.decide([attention.o], x, weights, values))
         leaves = [layer.gate, layer.up]

@@ -60,7 +60,7 @@ class DecoderLayer(nn.Module):
         width, ffn = geometry.hidden_size, geometry.intermediate_size
         name, source = f"text_decoder.layers.{index}", f"model.layers.{index}"
         self.input_norm = RMSNorm(f"{source}.input_layernorm", width, geometry.rms_norm_eps)
-        self.attention = _Attention(geometry, recipe, max_context, index, rotation)
+        self.attention = Attention(geometry, recipe, max_context, index, rotation)
         self.post_norm = RMSNorm(f"{source}.post_attention_layernorm", width, geometry.rms_norm_eps)
         self.gate = linear(f"{name}.gate_proj", f"{source}.mlp.gate_proj", ffn, width, False, recipe)
         self.up = linear(f"{name}.up_proj", f"{source}.mlp.up_proj", ffn, width, False, recipe)
@@ -79,7 +79,9 @@ class DecoderLayer(nn.Module):
         return activated
 
 
-class _Attention(nn.Module):
+class Attention(nn.Module):
+    """Grouped-query attention over the cache; the output projection o is its caller's to apply."""
+
     def __init__(
         self, geometry: TextGeometry, recipe: Recipe, max_context: int, index: int, rotation: torch.Tensor
     ) -> None:

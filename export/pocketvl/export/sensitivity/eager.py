@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from pocketvl.export.calibration.text import attend_each
 from pocketvl.export.component import TensorSource
 from pocketvl.export.graphs.leaf import Linear, linears
 from pocketvl.export.graphs.lm_head import LMHead
@@ -112,7 +113,7 @@ class EagerModel:
         return hidden
 
     def _text_layer(self, layer: DecoderLayer, hidden: torch.Tensor) -> torch.Tensor:
-        parts = zip(torch.split(layer.input_norm(hidden), self._text_lengths), self._ropes, strict=True)
-        attended = [layer.attention.attend(part[None], cos, sin, 0)[0] for part, (cos, sin) in parts]
-        hidden = hidden + layer.attention.o(torch.cat(attended))
+        normed = layer.input_norm(hidden)
+        attended = attend_each(layer.attention, normed, self._text_lengths, self._ropes)
+        hidden = hidden + layer.attention.o(attended)
         return hidden + torch.as_tensor(layer.down(layer.activate(layer.post_norm(hidden))))

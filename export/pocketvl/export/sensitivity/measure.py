@@ -19,7 +19,6 @@ from pocketvl.export.sensitivity.walk import try_choices
 from pocketvl.quant.allocate import Option
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.geometry import ImageSettings, ModelGeometry
-from pocketvl.runtime.native_log import captured_stderr
 
 # Weights and their rounded copies in float32. Models beyond this are not held in memory as a whole.
 _MEASURED_BELOW = 2 * 10**9
@@ -65,24 +64,22 @@ def measure_sensitivity(
     maker = InputMaker(checkpoint, image, settings.buckets, settings.max_context)
     inputs = [maker.make(sample, number) for number, sample in enumerate(samples, 1)]
     choices = layer_choices(source.geometry, source.fixed_bits)
-    # The attention operator reports a missing allocator at every call that torch makes of it.
-    with captured_stderr():
-        trials = try_choices(
-            source, recipe, choices, inputs, measured, _part(progress, 0.0, _WALK_END if measured else 1.0)
+    trials = try_choices(
+        source, recipe, choices, inputs, measured, _part(progress, 0.0, _WALK_END if measured else 1.0)
+    )
+    if measured:
+        asked = [number for number, made in enumerate(inputs) if made.pictures][:_ASKED]
+        divergences = _divergences(
+            checkpoint,
+            source,
+            maker,
+            [samples[number] for number in asked],
+            [inputs[number] for number in asked],
+            trials,
+            _part(progress, _WALK_END, 1.0),
         )
-        if measured:
-            asked = [number for number, made in enumerate(inputs) if made.pictures][:_ASKED]
-            divergences = _divergences(
-                checkpoint,
-                source,
-                maker,
-                [samples[number] for number in asked],
-                [inputs[number] for number in asked],
-                trials,
-                _part(progress, _WALK_END, 1.0),
-            )
-        else:
-            divergences = {}
+    else:
+        divergences = {}
     return Sensitivity(_options(source.geometry, trials, divergences), measured)
 
 
