@@ -13,6 +13,7 @@ from pocketvl.export.estimate import estimate_export, linear_layers
 from pocketvl.quant.recipe_file import load_recipe
 from pocketvl.runtime.bundle import open_bundle
 from pocketvl.runtime.errors import UsageError
+from tests.support.adapters import write_adapter
 from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint
 
 
@@ -152,6 +153,22 @@ def test_a_recipe_that_stands_beside_the_output_is_kept(
     assert "bundle.recipe.toml" in " ".join(err.split())
     assert kept.read_text() == "mine"
     assert list(tmp_path.iterdir()) == [kept]
+
+
+def test_an_adapter_is_part_of_what_is_measured(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_adapter(tmp_path / "adapter")
+    words = ("recipe", checkpoint, "--max-kl", 1, "--method", "rtn", "--calibration-samples", 6, "--json")
+    predicted = []
+    for name, more in {"without": (), "with": ("--lora", tmp_path / "adapter")}.items():
+        status, out, _ = run(capsys, *words, "-o", tmp_path / f"{name}.toml", *more)
+        assert status == 0
+        predicted.append(json.loads(out)["predicted_kl"])
+    assert predicted[0] != predicted[1]
+    status, _, err = run(capsys, *words, "-o", tmp_path / "none.toml", "--lora", tmp_path / "gone")
+    assert status == 1
+    assert "gone" in err
 
 
 def test_a_folder_that_is_gone_is_named(

@@ -12,7 +12,10 @@ import typer
 from pocketvl.cli.console import megabytes, note, out, progress_bar
 from pocketvl.cli.recipe import (
     METHOD,
+    Lora,
     MaxKL,
+    MaxPixels,
+    MinPixels,
     SizeBudget,
     check_free,
     describe,
@@ -59,9 +62,7 @@ def export(
     calibration_samples: Annotated[
         int | None, typer.Option(help="How many of them.  [default: the recipe's]", min=1)
     ] = None,
-    lora: Annotated[
-        list[Path] | None, typer.Option(help="PEFT adapter folder to merge in; may be repeated.")
-    ] = None,
+    lora: Lora = None,
     buckets: Annotated[
         str | None,
         typer.Option(help="Numbers of patches, ascending.  [default: 256,576,1024,2304,4096]"),
@@ -78,12 +79,8 @@ def export(
     ] = None,
     max_context: Annotated[int, typer.Option(help="Tokens that a conversation can hold.", min=1)] = 2048,
     prefill_chunk: Annotated[int, typer.Option(help="Most tokens of one decoder call.", min=1)] = 256,
-    min_pixels: Annotated[
-        int | None, typer.Option(help="Scale smaller pictures up.  [default: the checkpoint's]", min=1)
-    ] = None,
-    max_pixels: Annotated[
-        int | None, typer.Option(help="Scale larger pictures down.  [default: the largest bucket]", min=1)
-    ] = None,
+    min_pixels: MinPixels = None,
+    max_pixels: MaxPixels = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
 ) -> None:
     """Export a Qwen2-VL checkpoint into a folder that an app ships."""

@@ -35,6 +35,13 @@ MaxKL = Annotated[
         help="The smallest recipe with at most this predicted KL divergence a token.",
     ),
 ]
+Lora = Annotated[list[Path] | None, typer.Option(help="PEFT adapter folder to merge in; may be repeated.")]
+MinPixels = Annotated[
+    int | None, typer.Option(help="Scale smaller pictures up.  [default: the checkpoint's]", min=1)
+]
+MaxPixels = Annotated[
+    int | None, typer.Option(help="Scale larger pictures down.  [default: the largest bucket]", min=1)
+]
 METHOD = "gptq"  # of a recipe of mixed bits, unless another is asked for
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|MB|GB)?", re.IGNORECASE)
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -55,6 +62,9 @@ def recipe(
     calibration_samples: Annotated[
         int | None, typer.Option(help="How many of them, and of what gptq looks at.  [default: 128]", min=1)
     ] = None,
+    lora: Lora = None,
+    min_pixels: MinPixels = None,
+    max_pixels: MaxPixels = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
     as_json: options.Json = False,
 ) -> None:
@@ -66,7 +76,16 @@ def recipe(
     goal = make_goal(size_budget, max_kl)
     if goal is None:
         raise UsageError("Say how large the weights may be with --size-budget, or how far off with --max-kl.")
-    plan = make_plan(model, goal, method, calibration, calibration_samples)
+    plan = make_plan(
+        model,
+        goal,
+        method,
+        calibration,
+        calibration_samples,
+        lora=lora or (),
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+    )
     write_recipe(plan, output)
     if as_json:
         print_json(_summary(plan, output))

@@ -1,5 +1,6 @@
 """What is kept, and what counts as the same."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from pocketvl.evaluate.sweep.export_task import export_key
 from pocketvl.evaluate.sweep.store import Store, content_key, write_atomically
 from pocketvl.export.component import ExportSettings
 from pocketvl.quant.recipe import named_recipe
-from pocketvl.runtime.errors import PocketVLError
+from pocketvl.runtime.errors import CalibrationError, PocketVLError
 
 SETTINGS = ExportSettings()
 INT4 = named_recipe("int4")
@@ -30,6 +31,19 @@ def test_whatever_changes_a_bundle_changes_its_key(change: str) -> None:
 
 def test_equal_exports_have_one_key() -> None:
     assert export_key("a", named_recipe("int4"), ExportSettings()) == export_key("a", INT4, SETTINGS)
+
+
+def test_calibration_counts_by_its_content(tmp_path: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    recipe = named_recipe("int4", "gptq").with_calibration(str(data), 1)
+    keys = []
+    for prompt in ("What is this?", "What is that?", "What is this?"):
+        data.write_text(json.dumps({"prompt": prompt}))
+        keys.append(export_key("a", recipe, SETTINGS))
+    assert keys[0] == keys[2] != keys[1]
+    data.unlink()
+    with pytest.raises(CalibrationError, match="check the path"):
+        export_key("a", recipe, SETTINGS)
 
 
 def test_keys_do_not_depend_on_the_order_of_parts() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pocketvl.evaluate.sweep.store import content_key
+from pocketvl.export.calibration.samples import load_samples, samples_fingerprint
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.pipeline import Exporters, export_bundle
 from pocketvl.quant.recipe import Recipe
@@ -50,10 +51,15 @@ class ExportTask:
 
 
 def export_key(model_fingerprint: str, recipe: Recipe, settings: ExportSettings) -> str:
-    """What decides a bundle's bytes: the checkpoint, the recipe, the shapes, and the tools' versions."""
+    """What decides a bundle's bytes: the checkpoint, the recipe, the shapes, and the tools' versions.
+
+    A recipe's calibration counts by its pictures and prompts, not by the path alone. Raises CalibrationError.
+    """
+    looked_at = samples_fingerprint(load_samples(recipe.calibration)) if recipe.calibrated else None
     return content_key(
         model=model_fingerprint,
         recipe=recipe.fingerprint(),
+        calibration=looked_at,
         name=recipe.name,
         settings=settings,
         tools=[version(tool) for tool in _TOOLS],
