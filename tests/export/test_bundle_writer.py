@@ -361,3 +361,42 @@ def test_other_handlers_and_other_threads(tmp_path: Path) -> None:
     thread.join()
     open_bundle(tmp_path / "b")
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+
+
+def test_the_model_card_stands_beside_the_manifest(tmp_path: Path) -> None:
+    destination = tmp_path / "out"
+    with partial_bundle(destination) as partial:
+        fill_folder(partial.folder)
+        (partial.folder / names.MODEL_CARD).write_text("# card")
+        partial.complete(small_manifest(partial.records()))
+    listed = {record.path for record in open_bundle(destination, check_hashes=True).manifest.files}
+    assert everything(destination) == listed | {names.MANIFEST_FILE, names.MODEL_CARD}
+    write(destination, overwrite=True)
+    assert names.MODEL_CARD not in children(destination)
+
+
+def test_a_card_alone_is_no_bundle(tmp_path: Path) -> None:
+    (tmp_path / names.MODEL_CARD).write_text("mine")
+    with pytest.raises(ExportError, match="no pocketvl bundle put there"):
+        write(tmp_path, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "unlisted"),
+    [
+        ("README.md", True),
+        ("config.json", True),
+        ("onnx/embed_tokens_int8.onnx", True),
+        ("onnx/embed_tokens_int8.onnx_data", True),
+        ("onnx/decoder_model_merged_q4.onnx", True),
+        ("onnx/decoder_model_merged_q4.onnx_data", False),
+        ("onnx/vision_encoder.onnx", True),
+        ("onnx/vision_encoder.onnx_data", False),
+        ("onnx/host_vision_encoder.onnx", False),
+        ("onnx/notes.txt", False),
+        ("tokenizer.json", False),
+    ],
+)
+def test_what_an_onnx_manifest_leaves_out(path: str, unlisted: bool) -> None:
+    assert names.is_unlisted(path, names.ONNX) == unlisted
+    assert names.is_unlisted(path, names.EXECUTORCH) == (path == names.MODEL_CARD)

@@ -40,16 +40,24 @@ class PartialBundle:
         self._destination = destination
         self._overwrite = overwrite
 
-    def records(self) -> tuple[FileRecord, ...]:
-        """Size and sha256 of every file so far, sorted by path; each is brought to the disk, too."""
-        paths = sorted(path for path in self.folder.rglob("*") if path.is_file())
-        return tuple(self._record(path) for path in paths)
+    def records(self, target: str = names.EXECUTORCH) -> tuple[FileRecord, ...]:
+        """Size and sha256 of every file so far that a manifest for this target lists, sorted by path; each
+        is brought to the disk, too."""
+        return tuple(
+            self._record(path)
+            for path in self._files()
+            if not names.is_unlisted(path.relative_to(self.folder).as_posix(), target)
+        )
 
     def complete(self, manifest: Manifest) -> None:
         """Write manifest.json, the last file, and move the bundle into place.
 
         Raises ExportError if the destination changed meanwhile; then nothing is replaced.
         """
+        listed = {record.path for record in manifest.files}
+        for path in self._files():
+            if path.relative_to(self.folder).as_posix() not in listed:
+                _sync(path)
         path = self.folder / names.MANIFEST_FILE
         write_manifest(manifest, path)
         _sync(path)
@@ -59,6 +67,9 @@ class PartialBundle:
             self._destination.rename(self._old)
         self.folder.rename(self._destination)
         _sync(self._destination.parent)
+
+    def _files(self) -> list[Path]:
+        return sorted(path for path in self.folder.rglob("*") if path.is_file())
 
     def _record(self, path: Path) -> FileRecord:
         with path.open("rb") as file:

@@ -1,6 +1,7 @@
 """What may stand where a bundle is to go: nothing, an empty folder, or a bundle to replace."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from pocketvl.runtime import names
@@ -37,19 +38,34 @@ def _foreign_file(folder: Path) -> str | None:
     present = sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if not _is_folder(path)
     )
-    listed = _listed_files(folder / names.MANIFEST_FILE)
-    return next((path for path in present if path not in listed and Path(path).name not in _LITTER), None)
+    bundle = _read_bundle(folder / names.MANIFEST_FILE)
+    return next(
+        (path for path in present if not bundle.holds(path) and Path(path).name not in _LITTER),
+        None,
+    )
 
 
-def _listed_files(manifest: Path) -> set[str]:
+@dataclass(frozen=True)
+class _Files:
+    """What a manifest says that its folder holds."""
+
+    listed: frozenset[str]
+    target: str
+
+    def holds(self, path: str) -> bool:
+        return path in self.listed or (bool(self.listed) and names.is_unlisted(path, self.target))
+
+
+def _read_bundle(manifest: Path) -> _Files:
     """The files of a manifest of any version, itself among them; none if it is no manifest of ours."""
     try:
         value = json.loads(manifest.read_text(encoding="utf-8"))
         if not {"schema_version", "target", "provenance"} <= value.keys():
-            return set()
-        return {names.MANIFEST_FILE, *(str(record["path"]) for record in value["files"])}
+            return _Files(frozenset(), "")
+        files = {names.MANIFEST_FILE, *(str(record["path"]) for record in value["files"])}
+        return _Files(frozenset(files), str(value["target"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return set()
+        return _Files(frozenset(), "")
 
 
 def _is_folder(path: Path) -> bool:

@@ -212,7 +212,7 @@ def _manifest(
         entry_points=written.entry_points,
         token_embedding=written.table,
         layers=written.layers,
-        files=partial.records(),
+        files=partial.records(exporters.target),
         provenance=Provenance(
             source=source.name,
             source_sha256=source.fingerprint(),

@@ -7,6 +7,7 @@ MANIFEST_FILE = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
 TOKEN_EMBEDDING_FILE = "token_embedding.bin"
+MODEL_CARD = "README.md"
 VISION_ENCODER_PTE = "vision_encoder.pte"
 TEXT_DECODER_PTE = "text_decoder.pte"
 VISION_ENCODER_PACKAGE = "vision_encoder.mlpackage"
@@ -49,7 +50,40 @@ MAX_HEAD_ROWS = 16
 # Targets.
 EXECUTORCH = "executorch"
 COREML = "coreml"
+ONNX = "onnx"
 TARGETS = (EXECUTORCH, COREML)
+
+# An ONNX bundle is a model folder of transformers.js, too, whose names these are.
+ONNX_FOLDER = "onnx"
+HOST_PREFIX = "host_"  # of the graphs in that folder that our own runtime runs
+EMBED_TOKENS = "embed_tokens"
+DECODER_MODEL = "decoder_model_merged"
+TRANSFORMERS_JS_SESSIONS = (EMBED_TOKENS, DECODER_MODEL, VISION_ENCODER)
+CONFIG_FILE = "config.json"
+GENERATION_CONFIG_FILE = "generation_config.json"
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+PREPROCESSOR_CONFIG_FILE = "preprocessor_config.json"
+TRANSFORMERS_JS_FILES = (
+    CONFIG_FILE,
+    GENERATION_CONFIG_FILE,
+    TOKENIZER_CONFIG_FILE,
+    PREPROCESSOR_CONFIG_FILE,
+)
+
+
+def is_unlisted(path: str, target: str) -> bool:
+    """Whether a bundle has this file beside those of its manifest: the model card, and what transformers.js
+    alone reads. An app that uses our runtime may leave it out."""
+    if path == MODEL_CARD:
+        return True
+    if target != ONNX:
+        return False
+    folder, _, file = path.rpartition("/")
+    if folder != ONNX_FOLDER:
+        return path in TRANSFORMERS_JS_FILES
+    # The other .onnx_data files hold the weights of the host's graphs, too.
+    graph = file.endswith(".onnx") and not file.startswith(HOST_PREFIX)
+    return file.startswith(TRANSFORMERS_JS_SESSIONS) and (graph or file.startswith(EMBED_TOKENS))
 
 
 def vision_bucket_method(patches: int) -> str:
