@@ -1,0 +1,149 @@
+"""The JSON files that make an ONNX bundle a model folder of transformers.js (and of transformers)."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pocketvl.export.checkpoint import Checkpoint
+from pocketvl.export.checkpoint.json_object import read_optional
+from pocketvl.export.component import ExportSettings
+from pocketvl.runtime import names
+from pocketvl.runtime.errors import ExportError
+from pocketvl.runtime.geometry import ImageSettings, ModelGeometry, SpecialTokens
+
+# What transformers.js calls a graph by the end of its file's name (its DEFAULT_DTYPE_SUFFIX_MAPPING).
+_DTYPES = {"": "fp32", "_fp16": "fp16", "_int8": "int8", "_q4": "q4"}
+
+
+def write_folder_files(
+    folder: Path, checkpoint: Checkpoint, image: ImageSettings, settings: ExportSettings
+) -> None:
+    """Write config.json, generation_config.json, tokenizer_config.json and preprocessor_config.json.
+
+    The graphs must stand in folder/onnx already: their names tell their dtypes. image: the limits of the
+    export; the largest bucket bounds them here as it does in the runtime. Raises ExportError if a graph is
+    missing, CheckpointError for a file of the checkpoint that cannot be read.
+    """
+    config = model_config(checkpoint.geometry, checkpoint.special_tokens)
+    config["transformers.js_config"] = _sessions(folder / names.ONNX_FOLDER)
+    _write(folder / names.CONFIG_FILE, config)
+    _write(folder / names.GENERATION_CONFIG_FILE, _generation_config(checkpoint))
+    _write(folder / names.TOKENIZER_CONFIG_FILE, _tokenizer_config(checkpoint))
+    _write(
+        folder / names.PREPROCESSOR_CONFIG_FILE,
+        _preprocessor_config(checkpoint.geometry, image, settings.buckets[-1]),
+    )
+
+
+def model_config(geometry: ModelGeometry, tokens: SpecialTokens) -> dict[str, Any]:
+    """config.json as Qwen publishes it: text sizes on top, where transformers.js looks for them."""
+    text = geometry.text
+    return {
+        "architectures": ["Qwen2VLForConditionalGeneration"],
+        "model_type": "qwen2_vl",
+        "hidden_size": text.hidden_size,
+        "intermediate_size": text.intermediate_size,
+        "num_hidden_layers": text.num_layers,
+        "num_attention_heads": text.num_heads,
+        "num_key_value_heads": text.num_kv_heads,
+        "head_dim": text.head_dim,
+        "hidden_act": "silu",
+        "vocab_size": text.vocab_size,
+        "max_position_embeddings": text.max_position_embeddings,
+        "rms_norm_eps": text.rms_norm_eps,
+        "rope_theta": text.rope_theta,
+        "rope_scaling": {"type": "mrope", "mrope_section": list(text.mrope_section)},
+        "use_sliding_window": False,
+        "tie_word_embeddings": text.tie_word_embeddings,
+        "eos_token_id": tokens.eos[0],
+        "image_token_id": tokens.image_pad,
+        "video_token_id": tokens.video_pad,
+        "vision_start_token_id": tokens.vision_start,
+        "vision_end_token_id": tokens.vision_end,
+        "vision_config": _vision_config(geometry),
+    }
+
+
+def _vision_config(geometry: ModelGeometry) -> dict[str, Any]:
+    vision = geometry.vision
+    whole, rest = divmod(vision.intermediate_size, vision.hidden_size)
+    return {
+        "model_type": "qwen2_vl",
+        "depth": vision.depth,
+        "embed_dim": vision.hidden_size,
+        "hidden_size": vision.output_size,
+        "mlp_ratio": whole if not rest else vision.intermediate_size / vision.hidden_size,
+        "intermediate_size": vision.intermediate_size,
+        "num_heads": vision.num_heads,
+        "hidden_act": "quick_gelu",
+        "in_channels": vision.in_channels,
+        "patch_size": vision.patch_size,
+        "spatial_merge_size": vision.spatial_merge_size,
+        "temporal_patch_size": vision.temporal_patch_size,
+    }
+
+
+def _sessions(folder: Path) -> dict[str, Any]:
+    """dtype and data files of each session; without them transformers.js loads graphs in float32."""
+    suffixes = {session: _suffix(folder, session) for session in names.TRANSFORMERS_JS_SESSIONS}
+    files = [f"{session}{suffix}.onnx" for session, suffix in suffixes.items()]
+    return {
+        "dtype": {session: _DTYPES[suffix] for session, suffix in suffixes.items()},
+        "use_external_data_format": {file: 1 for file in files if (folder / f"{file}_data").exists()},
+    }
+
+
+def _suffix(folder: Path, session: str) -> str:
+    found = [suffix for suffix in _DTYPES if (folder / f"{session}{suffix}.onnx").exists()]
+    if len(found) != 1:
+        raise ExportError(
+            f"{folder} holds {len(found)} graphs of {session} instead of one; export the bundle again."
+        )
+    return found[0]
+
+
+def _generation_config(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The checkpoint's own, with the stop tokens that the bundle uses."""
+    given = read_optional(checkpoint.folder / names.GENERATION_CONFIG_FILE).values
+    return {**given, "eos_token_id": list(checkpoint.special_tokens.eos)}
+
+
+def _tokenizer_config(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The checkpoint's own with the chat template inside, the only place where transformers.js looks."""
+    given = read_optional(checkpoint.folder / names.TOKENIZER_CONFIG_FILE).values
+    config = {"tokenizer_class": "Qwen2Tokenizer", **given}
+    config.pop("chat_template", None)
+    if checkpoint.chat_template is not None:
+        config["chat_template"] = checkpoint.chat_template
+    return config
+
+
+def _preprocessor_config(geometry: ModelGeometry, image: ImageSettings, largest: int) -> dict[str, Any]:
+    """Every step is named: transformers.js leaves out those that the file does not mention.
+
+    largest: patches of the largest bucket.
+    """
+    vision = geometry.vision
+    high = min(image.max_pixels, largest * vision.patch_size**2)
+    return {
+        "processor_class": "Qwen2VLProcessor",
+        "image_processor_type": "Qwen2VLImageProcessor",
+        "do_convert_rgb": True,
+        "do_resize": True,
+        "resample": 3,  # bicubic
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(image.mean),
+        "image_std": list(image.std),
+        "min_pixels": min(image.min_pixels, high),
+        "max_pixels": high,
+        "patch_size": vision.patch_size,
+        "temporal_patch_size": vision.temporal_patch_size,
+        "merge_size": vision.spatial_merge_size,
+    }
+
+
+def _write(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
