@@ -13,7 +13,7 @@ def test_the_stored_file_is_current(name: str) -> None:
     if name == "prompts" and not (CHECKPOINT / "tokenizer.json").is_file():
         pytest.skip("the tiny model is not trained yet")
     stored = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-    assert same(json.loads(json.dumps(GOLDENS[name]())), stored), "run tests/golden/make_goldens.py"
+    assert same(json.loads(json.dumps(GOLDENS[name]())), stored), "run python -m tests.golden.make_goldens"
 
 
 def test_every_file_has_a_maker() -> None:
