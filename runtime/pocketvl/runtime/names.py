@@ -12,6 +12,10 @@ VISION_ENCODER_PTE = "vision_encoder.pte"
 TEXT_DECODER_PTE = "text_decoder.pte"
 VISION_ENCODER_PACKAGE = "vision_encoder.mlpackage"
 HEAD_PACKAGE = "head.mlpackage"
+ONNX_FOLDER = "onnx"
+HOST_VISION_ENCODER = "onnx/host_vision_encoder.onnx"
+HOST_TEXT_DECODER = "onnx/host_text_decoder.onnx"
+HOST_LM_HEAD = "onnx/host_lm_head.onnx"
 
 # Entry points, with the names that ExecuTorch's own runners use.
 VISION_ENCODER = "vision_encoder"
@@ -31,6 +35,8 @@ ATTENTION_MASK = "attention_mask"
 TOKEN_IDS = "ids"
 HIDDEN = "hidden"
 LOGITS = "logits"
+SEQLENS_K = "seqlens_k"
+TOTAL_SEQUENCE_LENGTH = "total_sequence_length"
 
 # States of the Core ML decoder.
 K_CACHE = "k_cache"
@@ -51,7 +57,8 @@ MAX_HEAD_ROWS = 16
 EXECUTORCH = "executorch"
 COREML = "coreml"
 ONNX = "onnx"
-TARGETS = (EXECUTORCH, COREML)
+ONNX = "onnx"
+TARGETS = (EXECUTORCH, COREML, ONNX)
 
 # An ONNX bundle is a model folder of transformers.js, too, whose names these are.
 ONNX_FOLDER = "onnx"
@@ -104,3 +111,13 @@ def encode_function(patches: int) -> str:
 def decoder_function(tokens: int) -> str:
     """Function of the Core ML decoder for exactly `tokens` tokens."""
     return "decode" if tokens == 1 else f"prefill_{tokens}"
+
+
+def past_tensor(layer: int, part: str) -> str:
+    """Input of the ONNX decoder that holds a layer's cache so far; part: "key" or "value"."""
+    return f"past_key_values.{layer}.{part}"
+
+
+def present_tensor(layer: int, part: str) -> str:
+    """Output of the ONNX decoder that holds a layer's cache with the new tokens; part: "key" or "value"."""
+    return f"present.{layer}.{part}"

@@ -1,0 +1,1 @@
+"""The ONNX target: graphs for onnxruntime and transformers.js over weights that are stored once."""

@@ -1,0 +1,134 @@
+"""A placed graph becomes a small .onnx file that names its weights in data files."""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.export import Dim
+
+from pocketvl.export.onnx.data_file import Entry
+from pocketvl.export.onnx.leaf import Leaf
+from pocketvl.export.onnx.tools import import_onnx_ir, quiet
+from pocketvl.runtime.errors import ExportError
+from pocketvl.runtime.manifest import TensorSpec
+
+OPSET = 21
+_EXAMPLE = 8  # tokens, patches ..: 0 and 1 would be taken for constants
+_INLINE = 4096  # bytes of a constant that may stay in the graph
+
+
+def write_graph(
+    graph: nn.Module,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    path: Path,
+    examples: Mapping[str, int] | None = None,
+) -> None:
+    """Trace a placed graph and save it; its weights stay in data files in the folder of `path`.
+
+    inputs and outputs name the graph's tensors in the order of its forward. A dimension of the inputs that
+    is a name is dynamic, and equal names are equal sizes; examples: sizes to trace with, where 8, 9, 10 ..
+    will not do. Raises ExportError, MissingExtraError.
+    """
+    ir = import_onnx_ir()
+    model = _trace(graph, inputs, outputs, examples or {})
+    entries = {
+        f"{name}.{parameter}": entry
+        for name, leaf in graph.named_modules()
+        if isinstance(leaf, Leaf)
+        for parameter, entry in leaf.entries.items()
+    }
+    for name, value in model.graph.initializers.items():
+        if name in entries:
+            value.const_value = _external(ir, name, entries[name], path.parent)
+        elif value.const_value.nbytes > _INLINE:
+            raise ExportError(
+                f"{path.name} would hold {name} itself, beside its data file; please report this."
+            )
+    _tidy(ir, model, [*inputs, *outputs])
+    ir.save(model, path)
+
+
+def _trace(
+    graph: nn.Module,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    examples: Mapping[str, int],
+) -> Any:
+    names = dict.fromkeys(size for spec in inputs for size in spec.shape if isinstance(size, str))
+    sizes = {name: _EXAMPLE + index for index, name in enumerate(names)} | dict(examples)
+    example = tuple(
+        torch.zeros(
+            [sizes[size] if isinstance(size, str) else size for size in spec.shape],
+            dtype=getattr(torch, spec.dtype),
+        )
+        for spec in inputs
+    )
+    # Not named: torch would demand that 4 divides "patches" by its name; it finds that out by itself.
+    shapes = tuple(
+        {axis: Dim.DYNAMIC for axis, size in enumerate(spec.shape) if isinstance(size, str)}
+        for spec in inputs
+    )
+    try:
+        with quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                graph.eval(),
+                example,
+                dynamo=True,
+                input_names=[spec.name for spec in inputs],
+                output_names=[spec.name for spec in outputs],
+                dynamic_shapes=shapes,
+                opset_version=OPSET,
+                optimize=False,  # it takes equal weights for one, and here all of them are zeros
+                verbose=False,
+            )
+    except Exception as error:  # torch has no common class for what its exporter raises
+        raise ExportError(
+            f"torch could not make an ONNX graph of {type(graph).__name__} ({error}); install the versions"
+            " that pocketvl[export,onnx] names."
+        ) from error
+    assert program is not None  # it is only where torch writes the file itself
+    return program.model
+
+
+def _external(ir: Any, name: str, entry: Entry, folder: Path) -> Any:
+    return ir.ExternalTensor(
+        entry.file,
+        entry.offset,
+        entry.length,
+        ir.DataType.from_numpy(np.dtype(entry.dtype)),
+        shape=ir.Shape(entry.shape),
+        name=name,
+        base_dir=folder,
+    )
+
+
+def _tidy(ir: Any, model: Any, specs: Sequence[TensorSpec]) -> None:
+    """Fold what is there twice, name dynamic dimensions, and leave out torch's notes with their paths."""
+    from onnx_ir.passes import common
+
+    common.IdentityEliminationPass()(model)
+    common.CommonSubexpressionEliminationPass()(model)
+    common.RemoveUnusedNodesPass()(model)
+    common.RemoveUnusedOpsetsPass()(model)
+    shapes = {spec.name: spec.shape for spec in specs}
+    model.producer_name, model.producer_version = "pocketvl", version("pocketvl")
+    model.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    model.graph.name = "main"
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        value.shape = ir.Shape(shapes[value.name])
+        value.metadata_props.clear()
+    for value in model.graph.initializers.values():
+        value.metadata_props.clear()
+    for node in model.graph:
+        node.metadata_props.clear()
+        node.doc_string = None
+        for value in node.outputs:
+            value.metadata_props.clear()
+            if not value.is_graph_output():
+                value.shape = value.type = None  # onnxruntime infers them

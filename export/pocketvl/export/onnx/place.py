@@ -1,0 +1,125 @@
+"""The leaves of a graph go into a data file one layer at a time, and ONNX leaves take their places."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pocketvl.export.component import TensorSource
+from pocketvl.export.graphs.leaf import LayerNorm, Linear, RMSNorm
+from pocketvl.export.onnx import leaf as onnx_leaf
+from pocketvl.export.onnx.data_file import DataFile, Entry
+from pocketvl.export.onnx.expected import Expected, key_of
+from pocketvl.export.onnx.stored import Packed, pack
+from pocketvl.export.weights import Filled, decided, fill_small, float_weight
+
+
+class Stack(nn.Module):
+    """Linear layers that read the same input: x (..., in) to all of their outputs side by side.
+
+    place() makes one product of them where they have the same bits.
+    """
+
+    def __init__(self, *layers: Linear) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([layer(x) for layer in self.layers], dim=-1)
+
+
+def place(
+    graph: nn.Module, source: TensorSource, method: str, data: DataFile, filled: Filled = lambda _: None
+) -> None:
+    """Write the weights of a graph's leaves into `data`, and replace each leaf by one that names them.
+
+    graph: modules of pocketvl.export.graphs.leaf and Stacks of them, at any depth below it. One layer of
+    the checkpoint is held at a time. filled is called with the path of each leaf. Raises CheckpointError,
+    RecipeError as pocketvl.export.weights does, OSError where the file cannot be written.
+    """
+    fill_small(graph, source)
+    _place_children(graph, "", source, method, data, filled)
+
+
+def expected(graph: nn.Module) -> tuple[Expected, ...]:
+    """The layers that a placed graph holds."""
+    return tuple(
+        one for module in graph.modules() if isinstance(module, onnx_leaf.Weights) for one in module.holds
+    )
+
+
+def _place_children(
+    module: nn.Module, path: str, source: TensorSource, method: str, data: DataFile, filled: Filled
+) -> None:
+    for name, child in list(module.named_children()):
+        placed = _placed(child, source, method, data)
+        if placed is None:
+            _place_children(child, f"{path}{name}.", source, method, data, filled)
+        else:
+            setattr(module, name, placed)
+            filled(f"{path}{name}")
+
+
+def _placed(child: nn.Module, source: TensorSource, method: str, data: DataFile) -> nn.Module | None:
+    match child:
+        case Stack() if _alike(child):
+            return place_linear(
+                [part for part in child.layers if isinstance(part, Linear)], source, method, data
+            )
+        case Linear():
+            return place_linear([child], source, method, data)
+        case RMSNorm():
+            return onnx_leaf.RMSNorm({"weight": _write(data, child.weight)}, float(child.eps))
+        case LayerNorm():
+            entries = {"weight": _write(data, child.weight), "bias": _write(data, child.bias)}
+            return onnx_leaf.LayerNorm(entries, child.eps)
+        case _:
+            return None
+
+
+def place_linear(
+    layers: Sequence[Linear], source: TensorSource, method: str, data: DataFile
+) -> onnx_leaf.Weights:
+    """One product of layers that have the same bits and inputs. Raises as place does."""
+    if layers[0].bits.bits == 32:
+        weights = [float_weight(layer, source).numpy() for layer in layers]
+        entries = {"weight": data.write(*weights)}
+        holds = [float_expected(layer, weight) for layer, weight in zip(layers, weights, strict=True)]
+        return onnx_leaf.FloatMatMul(entries | _bias(layers, data), holds)
+    holds, packed = [], []
+    for layer in layers:
+        quantized = decided(layer, source, method)
+        packed.append(pack(quantized))
+        size = packed[-1].data.nbytes + packed[-1].scales.nbytes
+        keys = key_of(quantized.integers), key_of(quantized.scales)
+        holds.append(Expected(layer.layer, layer.bits, quantized.integers.shape, *keys, size))
+    entries = write_packed(packed, data)
+    return onnx_leaf.MatMulNBits(entries | _bias(layers, data), holds, packed[0].bits, packed[0].block)
+
+
+def write_packed(packed: Sequence[Packed], data: DataFile) -> dict[str, Entry]:
+    """Integers and scales, each as one tensor."""
+    return {
+        "weight": data.write(*(part.data for part in packed)),
+        "scales": data.write(*(part.scales for part in packed)),
+    }
+
+
+def float_expected(layer: Linear, weight: NDArray[np.float32]) -> Expected:
+    return Expected(layer.layer, layer.bits, weight.shape, key_of(weight), None, weight.nbytes)
+
+
+def _alike(stack: Stack) -> bool:
+    kinds = {(part.bits, part.bias is None) for part in stack.layers if isinstance(part, Linear)}
+    return len(kinds) == 1
+
+
+def _bias(layers: Sequence[Linear], data: DataFile) -> dict[str, Entry]:
+    biases = [layer.bias.detach().numpy() for layer in layers if layer.bias is not None]
+    return {"bias": data.write(*biases)} if biases else {}
+
+
+def _write(data: DataFile, parameter: nn.Parameter) -> Entry:
+    return data.write(parameter.detach().numpy())

@@ -1,0 +1,44 @@
+"""onnx and onnx_ir, imported when they are needed, and torch's exporter kept quiet."""
+
+import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any
+
+from pocketvl.runtime.errors import MissingExtraError
+
+
+def import_onnx() -> Any:
+    """The package that reads saved graphs. Raises MissingExtraError."""
+    try:
+        import onnx
+        import onnx_ir  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            f"Exporting to ONNX needs more packages ({error}); install them with:"
+            " pip install 'pocketvl[export,onnx]'."
+        ) from None
+    return onnx
+
+
+def import_onnx_ir() -> Any:
+    """The package that edits graphs. Raises MissingExtraError."""
+    import_onnx()
+    import onnx_ir
+
+    return onnx_ir
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep torch's notes about torchvision and its own deprecations to itself."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
