@@ -25,81 +25,16 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "export"))
 
 from tiny_batches import Batch, Batches  # noqa: E402
-from tiny_files import model_config, train_tokenizer, write_side_files  # noqa: E402
+from tiny_files import train_tokenizer, write_side_files  # noqa: E402
 from tiny_forward import answer_logits, compile_blocks, encode_pictures, patches  # noqa: E402
+from tiny_losses import order_loss, token_loss, word_loss  # noqa: E402
+from tiny_start import build_model, build_optimizers, whiten_patches  # noqa: E402
 from tokenizers import Tokenizer  # noqa: E402
-from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration  # noqa: E402
 
 from pocketvl.export.tiny.scoring import iou, parse_box  # noqa: E402
 from pocketvl.export.tiny.tasks import PART_NAMES, TASKS, make_drawn  # noqa: E402
 
 SHARES = {"read": 0.27, "count": 0.14, "colour": 0.11, "chart": 0.10, "point": 0.22, "pair": 0.16}
-
-
-def build_model(seed: int) -> Any:
-    """A new model, started wider than the family's 0.02: at this width that would be almost silence."""
-    torch.manual_seed(seed)
-    model = Qwen2VLForConditionalGeneration(Qwen2VLConfig(**model_config()))
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if weight.ndim == 1:
-                continue
-            fan = weight[0].numel()
-            torch.nn.init.normal_(weight, std=0.05 if "embed_tokens" in name else fan**-0.5)
-            if name.endswith(("o_proj.weight", "down_proj.weight", "attn.proj.weight", "fc2.weight")):
-                weight.mul_(0.3)
-    return model
-
-
-@torch.no_grad()
-def whiten_patches(model: Any, batches: Batches) -> None:
-    """Starts the patch embedding as the principal components of drawn patches, each about equally loud.
-
-    A random start hears little but the paper: edges, which tell a letter, are a small part of a patch.
-    """
-    rows = [
-        patches(torch.from_numpy(batches.training(number, SHARES).pixels)).reshape(-1, 588)
-        for number in range(10**9, 10**9 + 40)
-    ]
-    values = torch.cat(rows).double()
-    strength, directions = torch.linalg.eigh(values.T @ values / len(values))
-    weight = model.model.visual.patch_embed.proj.weight
-    count = weight.shape[0]
-    strength, directions = strength.flip(0)[:count], directions.flip(1)[:, :count]
-    print(f"patch strengths {[round(float(strength[place]), 3) for place in (0, 1, 5, 20, 60, 120, 191)]}")
-    filters = (directions / (strength + strength[count // 3]).sqrt()).T
-    # Both frames of a still picture are the same, so each gets half.
-    weight.copy_((filters / 2).view(count, 3, 1, 14, 14).expand_as(weight))
-
-
-def build_optimizers(model: Any, helpers: torch.nn.ModuleDict) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside blocks, AdamW for the rest; three that can step side by side.
-
-    Every group's ``factor`` times the rate is its own rate. The patch embedding's is small: neighbouring
-    pixels are alike, so its steps add up, and loud patches drown what the blocks after it have to say.
-    The merger's large square matrix would cost Muon as much as all the others together.
-    """
-    names = ("vision", "text", "patch", "merger", "rest")
-    groups: dict[str, list[torch.nn.Parameter]] = {name: [] for name in names}
-    for name, weight in model.named_parameters():
-        if "patch_embed" in name:
-            groups["patch"].append(weight)
-        elif "merger" in name:
-            groups["merger"].append(weight)
-        elif weight.ndim == 2 and "embed" not in name:
-            groups["vision" if "visual" in name else "text"].append(weight)
-        else:
-            groups["rest"].append(weight)
-    groups["rest"] += helpers.parameters()
-    muons = [
-        torch.optim.Muon(
-            [{"params": groups[name], "factor": factor}], weight_decay=0.02, adjust_lr_fn="match_rms_adamw"
-        )
-        for name, factor in (("vision", 1.0), ("text", 2.0))
-    ]
-    factors = {"patch": 0.01, "merger": 0.15, "rest": 0.33}
-    others = [{"params": groups[name], "factor": factor} for name, factor in factors.items()]
-    return [*muons, torch.optim.AdamW(others, betas=(0.9, 0.98), weight_decay=0.0, fused=True)]
 
 
 def rate_factor(step: int, steps: int, decay: float) -> float:
@@ -216,7 +151,7 @@ def main() -> None:
     state: dict[str, Any] = {"step": 0, "seconds": 0.0, "marks": dict.fromkeys(TASKS, 0.0)}
     saved = options.work / "state.pt"
     if not saved.exists():
-        whiten_patches(model, batches)
+        whiten_patches(model, batches, SHARES)
     else:
         loaded = torch.load(saved, weights_only=True)
         model.load_state_dict(loaded["model"])
@@ -255,54 +190,6 @@ def save(
     }
     torch.save(content, path.with_suffix(".new"))
     path.with_suffix(".new").replace(path)
-
-
-def token_loss(
-    helper: torch.nn.Module, pictures: torch.Tensor, parts: np.ndarray, places: np.ndarray
-) -> torch.Tensor:
-    """How badly ``helper`` tells from each picture token [pictures, tokens, hidden] what it shows and where.
-
-    An answer of one word says little to an encoder that still sees nothing; this reaches every token.
-    """
-    return _told_loss(helper(pictures.float()), torch.from_numpy(parts), torch.from_numpy(places))
-
-
-def word_loss(helper: torch.nn.Module, middle: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """How badly ``helper`` tells from the last word of a question, half way up the decoder, what it names.
-
-    Finding a part by its name and carrying it to the answer are two steps, each useless without the other;
-    this makes the first one useful by itself. middle: [size, length, hidden].
-    """
-    words = torch.from_numpy(batch.words)
-    if len(words) == 0:
-        return middle.sum() * 0
-    found = middle[words[:, 0], words[:, 1]].float()
-    told = helper(F.rms_norm(found, (found.shape[-1],)))
-    return _told_loss(told, torch.from_numpy(batch.word_parts), torch.from_numpy(batch.word_boxes))
-
-
-def order_loss(helper: torch.nn.Module, early: torch.Tensor, batch: Batch, token: int) -> torch.Tensor:
-    """How badly ``helper`` tells after one layer of the decoder which of two pictures a token belongs to.
-
-    The encoder sees each picture alone, so that only the decoder can know. early: [size, length, hidden].
-    """
-    inside = torch.from_numpy(batch.ids) == token
-    each = batch.parts.shape[1]
-    second = (inside.cumsum(1) > each)[inside]
-    several = (inside.sum(1, keepdim=True) > each).expand_as(inside)[inside]
-    if not several.any():
-        return early.sum() * 0
-    found = early[inside][several].float()
-    told = helper(F.rms_norm(found, (found.shape[-1],)))
-    return F.cross_entropy(told, second[several].long())
-
-
-def _told_loss(told: torch.Tensor, names: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    count = names.shape[-1]
-    named = F.binary_cross_entropy_with_logits(told[..., :count], names, pos_weight=torch.tensor(3.0))
-    known = ~places.isnan()
-    placed = (told[..., count:][known] - places[known]).abs().mean()
-    return 10 * named + 2 * placed
 
 
 def gradients(
