@@ -46,13 +46,15 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
 @pytest.mark.parametrize("shards", [1, 2])
 def test_only_what_is_needed_is_downloaded(hub: FakeHub, shards: int) -> None:
     write_checkpoint(hub.published, shards=shards)
-    for name in ("README.md", "pytorch_model.bin", "optimizer.safetensors"):
+    (hub.published / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    for name in ("notes.md", "pytorch_model.bin", "optimizer.safetensors"):
         (hub.published / name).write_text("large")
     checkpoint = open_checkpoint(HUB_ID)
     assert checkpoint.name == HUB_ID
     assert checkpoint.tensor("model.norm.weight").shape == (96,)
     found = {path.name for path in hub.cache.iterdir()}
-    assert not found & {"README.md", "pytorch_model.bin", "optimizer.safetensors"}
+    assert "README.md" in found  # it names the licence
+    assert not found & {"notes.md", "pytorch_model.bin", "optimizer.safetensors"}
     assert len([name for name in found if name.endswith(".safetensors")]) == shards
 
 

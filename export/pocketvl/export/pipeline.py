@@ -25,6 +25,7 @@ from pocketvl.export.destination import check_destination
 from pocketvl.export.estimate import check_space, estimate_export
 from pocketvl.export.fitting import fit_image, fit_settings
 from pocketvl.export.isolated import run_isolated
+from pocketvl.export.model_card import write_card
 from pocketvl.export.text import export_text_decoder
 from pocketvl.export.vision import export_vision_encoder
 from pocketvl.quant.packed.damage import Damage, describe_damage
@@ -85,6 +86,8 @@ class Exporters:
     tools: tuple[str, ...] = ("torch", "torchao", "executorch")  # whose versions the manifest records
     # Raises UsageError, before any work, for settings that the target cannot take.
     check: Callable[[ExportSettings, ModelGeometry], None] = _check_executorch
+    # Writes what the folder needs beside its components.
+    finish: Callable[[Path, Checkpoint, ImageSettings, ExportSettings], None] = _ignore
 
 
 def export_bundle(
@@ -144,10 +147,12 @@ def export_bundle(
         if written.damage:
             warn(describe_damage(written.damage))
         _write_text_files(checkpoint, partial.folder)
+        exporters.finish(partial.folder, checkpoint, image, settings)
         progress("hashing", _TEXT_END)
         manifest = _manifest(
             partial, checkpoint, source, recipe, data, settings, image, command, written, exporters
         )
+        write_card(partial.folder, manifest, checkpoint.folder)
         partial.complete(manifest)
     if decisions is None:
         rmtree(decided, ignore_errors=True)

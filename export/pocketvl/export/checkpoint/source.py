@@ -7,6 +7,7 @@ from pathlib import Path
 from pocketvl.export.checkpoint.config import CONFIG_FILE, check_model_type
 from pocketvl.export.checkpoint.settings import SETTINGS_FILES
 from pocketvl.export.checkpoint.weights import INDEX_FILE, SINGLE_FILE, shard_names
+from pocketvl.runtime import names
 from pocketvl.runtime.errors import CheckpointError
 
 TINY = "tiny"
@@ -61,7 +62,7 @@ def _folder_name(folder: Path) -> str:
 
 def _download(hub_id: str) -> Path:
     """The small files first, so that a model of another kind is refused before gigabytes travel."""
-    folder = _snapshot(hub_id, [CONFIG_FILE, INDEX_FILE, *SETTINGS_FILES])
+    folder = _snapshot(hub_id, [CONFIG_FILE, INDEX_FILE, *SETTINGS_FILES, names.MODEL_CARD])
     check_model_type(folder)
     return _snapshot(hub_id, list(shard_names(folder) or (SINGLE_FILE,)))
 
