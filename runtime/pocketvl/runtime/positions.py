@@ -28,10 +28,14 @@ def vision_positions(rows: int, columns: int, merge: int) -> Int64:
 
 def vision_rope(rows: int, columns: int, vision: VisionGeometry) -> tuple[Float32, Float32]:
     """cos and sin (rows*columns, head_dim) for one temporal slice; every slice of a video has the same."""
-    frequencies = _frequencies(_VISION_THETA, vision.head_dim // 2)
     positions = vision_positions(rows, columns, vision.spatial_merge_size).astype(np.float32)
-    angles = (positions[:, :, None] * frequencies).reshape(len(positions), -1)  # row's, then column's
-    return _cos_sin(angles)
+    angles = (positions[:, :, None] * vision_frequencies(vision)).reshape(len(positions), -1)
+    return _cos_sin(angles)  # row's, then column's
+
+
+def vision_frequencies(vision: VisionGeometry) -> Float32:
+    """(head_dim/4,): radians for each row, and for each column."""
+    return _frequencies(_VISION_THETA, vision.head_dim // 2)
 
 
 def mrope_positions(
@@ -78,8 +82,13 @@ def mrope_positions(
 def text_rope(ids: Int64, text: TextGeometry) -> tuple[Float32, Float32]:
     """cos and sin (S, head_dim) for M-RoPE ids (3, S)."""
     axis = np.repeat(np.arange(3), text.mrope_section)  # the axis that turns each frequency
-    angles = ids.astype(np.float32)[axis].T * _frequencies(text.rope_theta, text.head_dim)
+    angles = ids.astype(np.float32)[axis].T * text_frequencies(text)
     return _cos_sin(angles)
+
+
+def text_frequencies(text: TextGeometry) -> Float32:
+    """(head_dim/2,): radians for each step of the axis that mrope_section gives a frequency to."""
+    return _frequencies(text.rope_theta, text.head_dim)
 
 
 def _block(grid: Grid, merge: int) -> Int64:
