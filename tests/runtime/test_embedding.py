@@ -65,6 +65,18 @@ def test_int8_rows(tmp_path: Path, group: int, scales_dtype: str, scales_first: 
     assert np.array_equal(rows, expected[[10, 1]])
 
 
+def test_offset_int8_rows(tmp_path: Path) -> None:
+    values = RANDOM.integers(-128, 128, (ROWS, COLUMNS))
+    values[2, :2] = -128, 127
+    scales = RANDOM.uniform(0.01, 0.1, (ROWS, 2)).astype("<f4")
+    path = tmp_path / "decoder.onnx_data"
+    path.write_bytes((values + 128).astype(np.uint8).tobytes() + scales.tobytes())
+    spec = table("offset_int8", scales_offset=values.size, scales_dtype="float32", group_size=4)
+    rows = EmbeddingMap(path, spec).gather([2, 10])
+    expected = values.astype(np.float32) * np.repeat(scales, 4, axis=1)
+    assert np.array_equal(rows, expected[[2, 10]])
+
+
 def test_int4_rows_low_nibble_first(tmp_path: Path) -> None:
     values = RANDOM.integers(-8, 8, (ROWS, COLUMNS))
     values[2] = [-8, 7, 0, 1, -1, 2, -2, 5]

@@ -69,6 +69,8 @@ class EmbeddingMap:
                 return stored.view("<f2").astype(np.float32)
             case "int8":
                 return stored.view(np.int8).astype(np.float32)
+            case "offset_int8":
+                return stored.astype(np.float32) - np.float32(128)
             case storage:  # low nibble first; int4: value + 8, signed_int4: its sign bit flipped
                 flipped = stored ^ np.uint8(0x88) if storage == "signed_int4" else stored
                 nibbles = np.stack([flipped & 0xF, flipped >> 4], axis=-1)

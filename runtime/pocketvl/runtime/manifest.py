@@ -11,7 +11,7 @@ from pocketvl.runtime.strict import from_json, to_json
 
 Dimension = int | str  # a size, or the name of a dynamic one
 
-_EMBEDDING_STORAGE = ("float32", "float16", "int8", "int4", "signed_int4")
+_STORED_BITS = {"float32": 32, "float16": 16, "int8": 8, "offset_int8": 8, "int4": 4, "signed_int4": 4}
 _SCALE_DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -40,23 +40,23 @@ class EntryPoint:
 class EmbeddingTable:
     """Where a token's embedding stands, to be gathered from a memory map.
 
-    Row r of the table starts at data_offset + r * row bytes. int8: value * scale. int4: two values a
-    byte, low nibble first, stored as value + 8; signed_int4: in two's complement. Scales are row-major
-    (rows, columns / group_size).
+    Row r of the table starts at data_offset + r * row bytes. int8: value * scale; offset_int8: stored as
+    value + 128. int4: two values a byte, low nibble first, stored as value + 8; signed_int4: in two's
+    complement. Scales are row-major (rows, columns / group_size).
     """
 
     file: str
     rows: int
     columns: int
-    storage: str  # float32, float16, int8, int4, signed_int4
+    storage: str  # float32, float16, int8, offset_int8, int4, signed_int4
     data_offset: int  # bytes from the start of the file
     scales_offset: int | None  # None for float storage
     scales_dtype: str | None  # float32, bfloat16 or float16
     group_size: int | None  # columns that share a scale; = columns for one scale a row
 
     def __post_init__(self) -> None:
-        if self.storage not in _EMBEDDING_STORAGE:
-            raise ValueError(f"storage {self.storage!r} is none of {', '.join(_EMBEDDING_STORAGE)}")
+        if self.storage not in _STORED_BITS:
+            raise ValueError(f"storage {self.storage!r} is none of {', '.join(_STORED_BITS)}")
         scaled = (self.scales_offset, self.scales_dtype, self.group_size)
         if "int" in self.storage:
             if None in scaled:
@@ -72,8 +72,7 @@ class EmbeddingTable:
 
     @property
     def row_bytes(self) -> int:
-        bits = {"float32": 32, "float16": 16, "int8": 8, "int4": 4, "signed_int4": 4}[self.storage]
-        return self.columns * bits // 8
+        return self.columns * _STORED_BITS[self.storage] // 8
 
     @property
     def end(self) -> int:

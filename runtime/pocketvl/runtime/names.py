@@ -12,10 +12,6 @@ VISION_ENCODER_PTE = "vision_encoder.pte"
 TEXT_DECODER_PTE = "text_decoder.pte"
 VISION_ENCODER_PACKAGE = "vision_encoder.mlpackage"
 HEAD_PACKAGE = "head.mlpackage"
-ONNX_FOLDER = "onnx"
-HOST_VISION_ENCODER = "onnx/host_vision_encoder.onnx"
-HOST_TEXT_DECODER = "onnx/host_text_decoder.onnx"
-HOST_LM_HEAD = "onnx/host_lm_head.onnx"
 
 # Entry points, with the names that ExecuTorch's own runners use.
 VISION_ENCODER = "vision_encoder"
@@ -57,12 +53,14 @@ MAX_HEAD_ROWS = 16
 EXECUTORCH = "executorch"
 COREML = "coreml"
 ONNX = "onnx"
-ONNX = "onnx"
 TARGETS = (EXECUTORCH, COREML, ONNX)
 
 # An ONNX bundle is a model folder of transformers.js, too, whose names these are.
 ONNX_FOLDER = "onnx"
 HOST_PREFIX = "host_"  # of the graphs in that folder that our own runtime runs
+HOST_VISION_ENCODER = f"{ONNX_FOLDER}/{HOST_PREFIX}{VISION_ENCODER}.onnx"
+HOST_TEXT_DECODER = f"{ONNX_FOLDER}/{HOST_PREFIX}{TEXT_DECODER}.onnx"
+HOST_LM_HEAD = f"{ONNX_FOLDER}/{HOST_PREFIX}{LM_HEAD}.onnx"
 EMBED_TOKENS = "embed_tokens"
 DECODER_MODEL = "decoder_model_merged"
 TRANSFORMERS_JS_SESSIONS = (EMBED_TOKENS, DECODER_MODEL, VISION_ENCODER)
