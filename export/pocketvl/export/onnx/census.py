@@ -96,7 +96,7 @@ def _kernels(path: Path) -> Iterator[_Kernel]:
     """What a saved graph reads from its data files by products and look-ups."""
     graph = import_onnx().load(path, load_external_data=False).graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
+    for node in _nodes(graph):
         if node.op_type in _QUANTIZED:
             weight, scales = (node.input[index] for index in _QUANTIZED[node.op_type])
             bits = next(attribute.i for attribute in node.attribute if attribute.name == "bits")
@@ -105,6 +105,14 @@ def _kernels(path: Path) -> Iterator[_Kernel]:
             weight = node.input[_FLOAT[node.op_type]]
             if weight in tensors:  # a product may also be of two activations
                 yield _Kernel(weight, _entry(path, tensors[weight]), None, 32)
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    """Those in the bodies of loops, too."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            yield from _nodes(attribute.g)
 
 
 def _entry(path: Path, tensor: Any) -> Entry:
