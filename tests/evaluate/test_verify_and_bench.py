@@ -1,12 +1,16 @@
 """verify and bench on real bundles: what passes, what fails, what is printed."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from pocketvl.cli.main import main
+from pocketvl.evaluate.parity_table import parity_table
+from pocketvl.evaluate.verify import Check, TaskScore
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle import open_bundle
 from tests.support.bundles import export_for_test
 from tests.support.checkpoints import write_checkpoint
 
@@ -58,6 +62,45 @@ def test_another_geometry_is_refused(folder: Path, capsys: pytest.CaptureFixture
     status, _, err = run(capsys, "verify", folder / "fp32", "--against", folder / "untied")
     assert status == 1
     assert "geometries differ" in " ".join(err.split())
+
+
+def test_the_result_goes_into_the_model_card(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = shutil.copytree(folder / "int8", tmp_path / "int8")
+    status, _, err = run(
+        capsys, "verify", bundle, "--against", folder / "checkpoint", "--max-tokens", 2, "--update-card"
+    )
+    assert status == 0, err
+    card = (bundle / names.MODEL_CARD).read_text()
+    assert "Against checkpoint through transformers" in card
+    assert "| vision_encoder | relative error |" in card
+    open_bundle(bundle, check_hashes=True)
+
+
+def test_a_bundle_without_a_card_is_refused_before_the_work(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = shutil.copytree(folder / "int8", tmp_path / "int8")
+    (bundle / names.MODEL_CARD).unlink()
+    status, out, err = run(capsys, "verify", bundle, "--against", folder / "checkpoint", "--update-card")
+    assert (status, out) == (1, "")
+    assert "README.md cannot be read" in " ".join(err.split())
+
+
+def test_the_table_shows_the_worst_of_each_metric() -> None:
+    checks = [
+        Check("vision_encoder", "a", "relative error", 0.02, 0.1),
+        Check("vision_encoder", "b", "relative error", 0.2, 0.1),
+        Check("vision_encoder", "a", "PSNR dB", 40.0, None, at_least=True),
+        Check("vision_encoder", "b", "PSNR dB", 30.0, None, at_least=True),
+        Check("answers", "a", "same tokens", 1.0, 1.0, at_least=True),
+    ]
+    table = parity_table(checks, [TaskScore("read", 20, 0.95, 1.0)], "tiny").splitlines()
+    assert "| vision_encoder | relative error | 2 | 0.2 | <= 0.1 | missed |" in table
+    assert "| vision_encoder | PSNR dB | 2 | 30 |  |  |" in table
+    assert "| answers | same tokens | 1 | 1 | >= 1 | ok |" in table
+    assert "| read | 20 | 95.0% | 100.0% |" in table
 
 
 def test_bench_measures_every_stage(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,15 +19,20 @@ def verify(
         int | None,
         typer.Option(help="Held-out examples a task to score.  [default: 20 for tiny, else 0]", min=0),
     ] = None,
+    update_card: Annotated[
+        bool, typer.Option("--update-card", help="Write the result into the bundle's README.md.")
+    ] = False,
     as_json: options.Json = False,
     threads: options.Threads = None,
 ) -> None:
     """Compare components and whole answers with the fp32 checkpoint; status 1 if a limit is missed."""
     try:
+        from pocketvl.evaluate.parity_table import parity_table
         from pocketvl.evaluate.reference import Reference
         from pocketvl.evaluate.verify import accuracy
         from pocketvl.evaluate.verify import verify as run
         from pocketvl.export.checkpoint import open_checkpoint
+        from pocketvl.export.model_card import check_card, update_parity
     except ImportError as failure:
         raise MissingExtraError(
             f"verify needs more packages ({failure}); install them with: pip install 'pocketvl[evaluate]'."
@@ -36,6 +41,8 @@ def verify(
     from pocketvl.runtime.engines import open_engine
 
     opened = open_bundle(bundle, check_hashes=True)
+    if update_card:
+        check_card(bundle)
     checkpoint = open_checkpoint(against)
     if checkpoint.geometry != opened.manifest.geometry:
         raise PocketVLError(f"{bundle} was not exported from {against}: their geometries differ.")
@@ -52,6 +59,8 @@ def verify(
             list(accuracy(opened, engine, reference, examples=wanted, progress=progress)) if wanted else []
         )
     failed = [check for check in checks if not check.passed]
+    if update_card:
+        update_parity(bundle, parity_table(checks, scores, checkpoint.name))
     if as_json:
         print_json(
             {
