@@ -25,9 +25,9 @@ class OnnxVisionEncoder(VisionEncoder):
         self.merger = OnnxMerger(geometry, recipe)
 
     def positions(self, rope_cos: torch.Tensor, rope_sin: torch.Tensor) -> list[torch.Tensor]:
-        """Tables (N, head_dim / 2) of cosines and sines, as both halves of a head turn alike; the first row."""
+        """Cosines and sines (N, head_dim / 2), as both halves of a head turn alike; the row to begin at."""
         half = rope_cos.shape[-1] // 2
-        return [rope_cos[:, :half], rope_sin[:, :half], torch.zeros(1, dtype=torch.int64)]
+        return [rope_cos.narrow(1, 0, half), rope_sin.narrow(1, 0, half), torch.tensor([0])]
 
 
 class OnnxVisionBlock(VisionBlock):

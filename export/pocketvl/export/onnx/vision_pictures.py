@@ -16,8 +16,8 @@ PIXEL_VALUES = "pixel_values"
 GRID_THW = "grid_thw"
 IMAGE_FEATURES = "image_features"
 
-# Tower stands for all nodes of the host's graph. Rows of pixel_values come in the merger's order: (rows / merge,
-# columns / merge, merge, merge).
+# Tower stands for all nodes of the host's graph. Rows of pixel_values come in the merger's order:
+# (rows / merge, columns / merge, merge, merge).
 _PICTURES = """
 <ir_version: {ir_version}, opset_import: ["": {opset}]>
 main (float[patches, {patch_dim}] pixel_values, int64[pictures, 3] grid_thw)
