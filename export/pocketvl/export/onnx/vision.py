@@ -4,11 +4,12 @@ from pathlib import Path
 
 from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
 from pocketvl.export.coreml.steps import Steps
+from pocketvl.export.graphs.leaf import linears
 from pocketvl.export.onnx.census import census
 from pocketvl.export.onnx.convert import write_graph
 from pocketvl.export.onnx.data_file import DataFile
 from pocketvl.export.onnx.expected import layer_groups
-from pocketvl.export.onnx.files import data_name, graph_name, main_bits
+from pocketvl.export.onnx.files import data_name, graph_name
 from pocketvl.export.onnx.place import expected, place
 from pocketvl.export.onnx.tools import import_onnx
 from pocketvl.export.onnx.vision_graph import OnnxVisionEncoder
@@ -34,7 +35,7 @@ def export_vision_onnx(
     vision = source.geometry.vision
     encoder = OnnxVisionEncoder(vision, recipe)
     host = folder / names.HOST_VISION_ENCODER
-    pictures = host.parent / graph_name(names.VISION_ENCODER, main_bits(encoder))
+    pictures = host.parent / graph_name(names.VISION_ENCODER, linears(encoder))
     host.parent.mkdir(exist_ok=True)
     count = sum(1 for _ in encoder.parameters())
     steps = Steps(progress, "Quantizing the vision encoder", 0.0, _PLACED, count)
