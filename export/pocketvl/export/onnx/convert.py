@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,10 @@ def _trace(
         for spec in inputs
     )
     # Not named: torch would demand that 4 divides "patches" by its name; it finds that out by itself.
-    shapes = tuple(
+    shapes = [
         {axis: Dim.DYNAMIC for axis, size in enumerate(spec.shape) if isinstance(size, str)}
         for spec in inputs
-    )
+    ]
     try:
         with quiet(), torch.no_grad():
             program = torch.onnx.export(
@@ -81,7 +82,7 @@ def _trace(
                 dynamo=True,
                 input_names=[spec.name for spec in inputs],
                 output_names=[spec.name for spec in outputs],
-                dynamic_shapes=shapes,
+                dynamic_shapes=_by_parameter(graph, shapes),
                 opset_version=OPSET,
                 optimize=False,  # it takes equal weights for one, and here all of them are zeros
                 verbose=False,
@@ -93,6 +94,15 @@ def _trace(
         ) from error
     assert program is not None  # it is only where torch writes the file itself
     return program.model
+
+
+def _by_parameter(graph: nn.Module, shapes: list[Any]) -> tuple[Any, ...]:
+    """One a parameter of forward; those that *past or the like takes are one tuple."""
+    kinds = [parameter.kind for parameter in signature(graph.forward).parameters.values()]
+    if Parameter.VAR_POSITIONAL not in kinds:
+        return tuple(shapes)
+    named = kinds.index(Parameter.VAR_POSITIONAL)
+    return (*shapes[:named], tuple(shapes[named:]))
 
 
 def _external(ir: Any, name: str, entry: Entry, folder: Path) -> Any:

@@ -129,16 +129,27 @@ def emit(
     return torch.onnx.ops.symbolic(operator, inputs, attributes, dtype=dtype, shape=shape, version=version)
 
 
+def emit_several(
+    operator: str,
+    inputs: Sequence[torch.Tensor | None],
+    attributes: dict[str, Any],
+    shapes: Sequence[Sequence[int | torch.SymInt]],
+) -> Sequence[torch.Tensor]:
+    """One operator with several outputs, all float32."""
+    return torch.onnx.ops.symbolic_multi_out(
+        operator,
+        inputs,
+        attributes,
+        dtypes=[torch.float32] * len(shapes),
+        shapes=shapes,
+        version=1 if "::" in operator else None,
+    )
+
+
 def split(x: torch.Tensor, sizes: Sequence[int]) -> Sequence[torch.Tensor]:
     """Parts of the last axis. torch's own split becomes a sequence and look-ups in it."""
-    lengths = torch.tensor(list(sizes))
-    return torch.onnx.ops.symbolic_multi_out(
-        "Split",
-        [x, lengths],
-        {"axis": -1},
-        dtypes=[x.dtype] * len(sizes),
-        shapes=[(*x.shape[:-1], size) for size in sizes],
-    )
+    shapes = [(*x.shape[:-1], size) for size in sizes]
+    return emit_several("Split", [x, torch.tensor(list(sizes))], {"axis": -1}, shapes)
 
 
 def _zeros(entry: Entry) -> nn.Parameter:

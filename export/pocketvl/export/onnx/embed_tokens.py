@@ -1,0 +1,99 @@
+"""The table of embeddings as a graph of its own, which transformers.js needs and our own runtime does not."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pocketvl.export.onnx.census import census
+from pocketvl.export.onnx.convert import write_graph
+from pocketvl.export.onnx.data_file import DataFile, Entry
+from pocketvl.export.onnx.expected import Expected, key_of
+from pocketvl.export.onnx.files import data_name, name_by_bits
+from pocketvl.export.onnx.leaf import Weights, emit
+from pocketvl.export.onnx.stored import block_size
+from pocketvl.quant.recipe import Bits
+from pocketvl.runtime import names
+from pocketvl.runtime.manifest import EmbeddingTable, TensorSpec
+
+_ROWS = 4096  # copied at a time
+
+
+class Rows(Weights):
+    """ids int64 (1, S) to rows (1, S, columns) of one table: entries weight and, of integers, scales.
+
+    weight: uint8 (rows, columns * bits / 8), values as MatMulNBits stores them, or float32 (rows, columns).
+    """
+
+    weight: torch.nn.Parameter
+
+    def __init__(self, entries: Mapping[str, Entry], table: Expected, block: int | None) -> None:
+        super().__init__(entries, [table])
+        self.block = block
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        shape = (*ids.shape, self.in_features)
+        if self.block is None:
+            return emit("Gather", [self.weight, ids], {"axis": 0}, shape)
+        attributes = {
+            "bits": self.holds[0].bits.bits,
+            "block_size": self.block,
+            "gather_axis": 0,
+            "quantize_axis": 1,
+        }
+        inputs = [self.weight, ids, self.get_parameter("scales")]
+        return emit("com.microsoft::GatherBlockQuantized", inputs, attributes, shape)
+
+
+class EmbedTokens(torch.nn.Module):
+    def __init__(self, rows: Rows) -> None:
+        super().__init__()
+        self.rows = rows
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        embeddings: torch.Tensor = self.rows(ids)
+        return embeddings
+
+
+def write_embed_tokens(bundle: Path, table: EmbeddingTable, holds: Expected) -> None:
+    """Write embed_tokens and its data file: the rows that the manifest's table describes, copied.
+
+    transformers.js passes a session only the data file that is called as its graph, hence the copy. holds:
+    what the table is. Raises CensusError, ExportError, MissingExtraError.
+    """
+    folder = bundle / names.ONNX_FOLDER
+    file = name_by_bits(names.EMBED_TOKENS, holds.bits.bits)
+    with DataFile(folder / data_name(file)) as data:
+        entries, block = _copy(bundle / table.file, table, data)
+    graph = EmbedTokens(Rows(entries, holds, block))
+    path = folder / file
+    ids = TensorSpec("input_ids", "int64", (1, "tokens"))
+    write_graph(graph, [ids], [TensorSpec("inputs_embeds", "float32", (1, "tokens", table.columns))], path)
+    census({path: graph})
+
+
+def own_table(bundle: Path, table: EmbeddingTable) -> Expected:
+    """What token_embedding.bin holds: a table that is not the head's."""
+    shape = (table.rows, table.columns)
+    if table.scales_offset is None:
+        values = np.memmap(bundle / table.file, "<f4", "r", table.data_offset, shape)
+        return Expected(names.TOKEN_EMBEDDING, Bits(32), shape, key_of(values), None, values.nbytes)
+    integers = np.memmap(bundle / table.file, np.int8, "r", table.data_offset, shape)
+    scales = np.memmap(bundle / table.file, "<f4", "r", table.scales_offset, (table.rows, 1))
+    keys = key_of(integers), key_of(scales)
+    return Expected(names.TOKEN_EMBEDDING, Bits(8), shape, *keys, integers.nbytes + scales.nbytes)
+
+
+def _copy(path: Path, table: EmbeddingTable, data: DataFile) -> tuple[dict[str, Entry], int | None]:
+    stored = np.memmap(path, np.uint8, "r", table.data_offset, (table.rows, table.row_bytes))
+    if table.scales_offset is None or table.group_size is None:
+        return {"weight": data.write(stored.view("<f4"))}, None
+    flipped = np.uint8(0x80 if table.storage == "int8" else 0)  # two's complement to value + 128
+    weight = data.write(*(stored[first : first + _ROWS] ^ flipped for first in range(0, table.rows, _ROWS)))
+    groups = table.columns // table.group_size
+    scales: NDArray[np.float32] = np.memmap(path, "<f4", "r", table.scales_offset, (table.rows, groups))
+    block = block_size(table.columns, table.group_size)
+    repeated = np.repeat(scales, table.group_size // block, axis=1)
+    return {"weight": weight, "scales": data.write(repeated)}, block

@@ -1,0 +1,110 @@
+"""The decoder and its head become two sets of graphs over one data file, and the embeddings a third."""
+
+from pathlib import Path
+
+from torch import nn
+
+from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.coreml.steps import Steps
+from pocketvl.export.embedding_table import write_table
+from pocketvl.export.graphs.leaf import linears
+from pocketvl.export.graphs.lm_head import LMHead
+from pocketvl.export.onnx.census import census
+from pocketvl.export.onnx.convert import write_graph
+from pocketvl.export.onnx.data_file import DataFile
+from pocketvl.export.onnx.embed_tokens import own_table, write_embed_tokens
+from pocketvl.export.onnx.expected import layer_groups
+from pocketvl.export.onnx.files import data_name, graph_name, in_bundle
+from pocketvl.export.onnx.leaf import MatMulNBits, Weights
+from pocketvl.export.onnx.place import expected, place
+from pocketvl.export.onnx.text_graph import Decoder, HostDecoder, MergedDecoder
+from pocketvl.export.onnx.text_specs import Specs, head_specs, host_specs, merged_specs
+from pocketvl.quant.recipe import Recipe
+from pocketvl.runtime import names
+from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint
+
+_PLACED, _CONVERTED = 0.6, 0.9  # of the time
+_STORAGE = {32: "float32", 8: "offset_int8", 4: "int4"}
+
+
+def export_text_onnx(
+    source: TensorSource,
+    recipe: Recipe,
+    settings: ExportSettings,
+    eos: tuple[int, ...],
+    folder: Path,
+    progress: Progress,
+) -> tuple[Component, EmbeddingTable, tuple[str, ...]]:
+    """Write the graphs of decoder and head, their data file, embed_tokens for transformers.js and, where
+    embeddings are not tied, token_embedding.bin.
+
+    Returns the component, the table of token embeddings and the names of further files that our runtime
+    reads. One layer's weights are in memory at a time. Raises CheckpointError, RecipeError, CensusError,
+    ExportError, MissingExtraError.
+    """
+    text = source.geometry.text
+    (folder / names.ONNX_FOLDER).mkdir(exist_ok=True)
+    decoder, head = Decoder(text, recipe), LMHead(text, recipe)
+    merged = graph_name(names.DECODER_MODEL, linears(decoder))
+    data = in_bundle(data_name(merged))
+    _place(decoder, head, source, recipe, folder / data, progress)
+    progress("Converting the decoder", _PLACED)
+    graphs: dict[str, tuple[nn.Module, Specs]] = {
+        names.HOST_TEXT_DECODER: (HostDecoder(decoder), host_specs(text)),
+        names.HOST_LM_HEAD: (head, head_specs(text)),
+        in_bundle(merged): (MergedDecoder(decoder, head, text), merged_specs(text)),
+    }
+    for file, (graph, specs) in graphs.items():
+        write_graph(graph, *specs, folder / file)
+    progress("Checking the decoder", _CONVERTED)
+    census({folder / file: graph for file, (graph, _) in graphs.items()})
+    groups = (
+        *layer_groups(names.TEXT_DECODER, expected(decoder)),
+        *layer_groups(names.LM_HEAD, expected(head)),
+    )
+    extra: tuple[str, ...] = (names.HOST_LM_HEAD, data)
+    if text.tie_word_embeddings:
+        table, holds = _tied_table(head, data), expected(head)[0]
+    else:
+        table, group = write_table(source, text, expected(head)[0].bits, folder)
+        holds = own_table(folder, table)
+        groups, extra = (*groups, group), (*extra, table.file)
+    write_embed_tokens(folder, table, holds)
+    progress("Wrote the decoder", 1.0)
+    entries = (
+        entry_point(names.TEXT_DECODER, names.HOST_TEXT_DECODER, host_specs(text)),
+        entry_point(names.LM_HEAD, names.HOST_LM_HEAD, head_specs(text)),
+    )
+    return Component(names.HOST_TEXT_DECODER, entries, groups), table, extra
+
+
+def entry_point(name: str, file: str, specs: Specs) -> EntryPoint:
+    """As the manifest names a graph of our runtime."""
+    return EntryPoint(name, file, "main", None, *specs)
+
+
+def _place(
+    decoder: Decoder, head: LMHead, source: TensorSource, recipe: Recipe, path: Path, progress: Progress
+) -> None:
+    """Write the data file of decoder and head."""
+    leaves = sum(1 for graph in (decoder, head) for _ in graph.parameters())
+    steps = Steps(progress, "Quantizing the decoder", 0.0, _PLACED, leaves)
+    with DataFile(path) as data:
+        place(decoder, source, recipe.method, data, steps.next)
+        place(head, source, recipe.method, data, steps.next)
+
+
+def _tied_table(head: LMHead, file: str) -> EmbeddingTable:
+    """The head's own rows in the data file."""
+    leaf: Weights = head.head  # type: ignore[assignment]
+    scales = leaf.entries.get("scales")
+    return EmbeddingTable(
+        file=file,
+        rows=leaf.out_features,
+        columns=leaf.in_features,
+        storage=_STORAGE[leaf.holds[0].bits.bits],
+        data_offset=leaf.entries["weight"].offset,
+        scales_offset=None if scales is None else scales.offset,
+        scales_dtype=None if scales is None else "float32",
+        group_size=leaf.block if isinstance(leaf, MatMulNBits) else None,
+    )
