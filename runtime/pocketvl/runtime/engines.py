@@ -7,7 +7,8 @@ from pocketvl.runtime.errors import BundleError
 
 
 def open_engine(bundle: Bundle, threads: int | None = None) -> Engine:
-    """Nothing is loaded yet. `threads` sizes ExecuTorch's pool; Core ML and numpy choose for themselves.
+    """Nothing is loaded yet. `threads` sizes ExecuTorch's or onnxruntime's pool; Core ML and numpy choose for
+    themselves.
 
     Raises BundleError for a target that this pocketvl cannot run, MissingExtraError, EngineError.
     """
@@ -20,5 +21,9 @@ def open_engine(bundle: Bundle, threads: int | None = None) -> Engine:
             from pocketvl.runtime.coreml_engine import CoreMLEngine
 
             return CoreMLEngine(bundle)
+        case names.ONNX:
+            from pocketvl.runtime.onnx_engine import OnnxEngine
+
+            return OnnxEngine(bundle, threads)
         case other:
             raise BundleError(f"{bundle.folder} is a bundle for {other!r}, which this pocketvl cannot run.")

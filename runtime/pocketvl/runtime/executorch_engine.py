@@ -3,8 +3,6 @@
 That runtime takes torch tensors, so torch is imported here, and only when a file is loaded.
 """
 
-import ctypes
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from pocketvl.runtime.engine import Float32
 from pocketvl.runtime.engine_inputs import check_decoder_inputs, check_hidden, check_image_inputs
 from pocketvl.runtime.errors import EngineError, MissingExtraError
 from pocketvl.runtime.manifest import EntryPoint
+from pocketvl.runtime.memory import return_memory
 from pocketvl.runtime.native_log import captured_stderr
 
 _OPERATOR_LIBRARIES = (
@@ -69,11 +68,11 @@ class ExecuTorchEngine:
     def release_vision(self) -> None:
         for entry in self._vision:
             self._files.pop(entry.file, None)
-        _return_memory()
+        return_memory()
 
     def close(self) -> None:
         self._files.clear()
-        _return_memory()
+        return_memory()
 
     def _call(self, entry: EntryPoint, inputs: tuple[NDArray[Any], ...]) -> Float32:
         file = self._files.get(entry.file)
@@ -147,14 +146,6 @@ def _import_runtime() -> Any:
             raise EngineError(f"{root / library} is missing; reinstall executorch==1.4.1.")
         torch.ops.load_library(str(found[0]))  # type: ignore[no-untyped-call]
     return _portable_lib
-
-
-def _return_memory() -> None:
-    """Give freed memory back to the system; the C library would keep 0.7 GB after a second release."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl does not
-        if trim is not None:
-            trim(0)
 
 
 def _padded(arrays: tuple[NDArray[Any], ...], patches: int) -> tuple[NDArray[Any], ...]:
