@@ -37,9 +37,7 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the bundle.")],
     target: Annotated[
         list[str] | None,
-        typer.Option(
-            help="executorch or coreml; given twice, each gets a folder of its own.  [default: executorch]"
-        ),
+        typer.Option(help="executorch, coreml or onnx; several get a folder each.  [default: executorch]"),
     ] = None,
     recipe: Annotated[
         str | None,
@@ -188,9 +186,16 @@ def _targets(targets: list[str] | None, chunks: int | None) -> list[str]:
 
 def _exporters(target: str) -> "Exporters":
     from pocketvl.export.coreml.exporters import coreml_exporters
+    from pocketvl.export.onnx.exporters import onnx_exporters
     from pocketvl.export.pipeline import Exporters
 
-    return coreml_exporters() if target == names.COREML else Exporters()
+    match target:
+        case names.COREML:
+            return coreml_exporters()
+        case names.ONNX:
+            return onnx_exporters()
+        case _:
+            return Exporters()
 
 
 def _report(manifest: Manifest, output: Path) -> None:
