@@ -10,8 +10,10 @@ from PIL import Image
 from pocketvl.evaluate.components import Components
 from pocketvl.evaluate.metrics import relative_error
 from pocketvl.evaluate.reference import Reference, Turn
+from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.executorch_engine import ExecuTorchEngine
+from pocketvl.runtime.engine import Engine
+from pocketvl.runtime.engines import open_engine
 from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
 from tests.support.bundles import SETTINGS, export_for_test
@@ -25,16 +27,21 @@ MAX_PIXELS = SETTINGS.buckets[-1] * 14 * 14
 @dataclass(frozen=True)
 class Case:
     bundle: Bundle
-    engine: ExecuTorchEngine
+    engine: Engine
     reference: Reference
 
 
-@pytest.fixture(scope="module", params=list(GEOMETRIES))
+@pytest.fixture(
+    scope="module",
+    params=[(geometry, target) for geometry in GEOMETRIES for target in (names.EXECUTORCH, names.ONNX)],
+    ids=" | ".join,
+)
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
+    geometry, target = request.param
     folder = tmp_path_factory.mktemp("parity")
-    write_checkpoint(folder / "checkpoint", GEOMETRIES[request.param], layout=LAYOUTS[request.param])
-    bundle = export_for_test(folder / "checkpoint", folder / "bundle")
-    engine = ExecuTorchEngine(bundle)
+    write_checkpoint(folder / "checkpoint", GEOMETRIES[geometry], layout=LAYOUTS[geometry])
+    bundle = export_for_test(folder / "checkpoint", folder / "bundle", target=target)
+    engine = open_engine(bundle)
     yield Case(bundle, engine, Reference(folder / "checkpoint", 3136, MAX_PIXELS))
     engine.close()
 

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.pipeline import export_bundle
+from pocketvl.export.onnx.exporters import onnx_exporters
+from pocketvl.export.pipeline import Exporters, export_bundle
 from pocketvl.quant.recipe import named_recipe
+from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle, open_bundle
 
 # Small enough that prompts cross chunk borders and fill the context within a test.
@@ -12,7 +14,19 @@ SETTINGS = ExportSettings(buckets=(16, 64, 144), max_context=320, prefill_chunk=
 
 
 def export_for_test(
-    checkpoint: Path | str, output: Path, recipe: str = "fp32", settings: ExportSettings = SETTINGS
+    checkpoint: Path | str,
+    output: Path,
+    recipe: str = "fp32",
+    settings: ExportSettings = SETTINGS,
+    target: str = names.EXECUTORCH,
 ) -> Bundle:
-    export_bundle(str(checkpoint), output, recipe=named_recipe(recipe), settings=settings, command="pytest")
+    """For one of the targets that compute in float32."""
+    export_bundle(
+        str(checkpoint),
+        output,
+        recipe=named_recipe(recipe),
+        settings=settings,
+        command="pytest",
+        exporters=onnx_exporters() if target == names.ONNX else Exporters(),
+    )
     return open_bundle(output)
