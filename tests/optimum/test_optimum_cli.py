@@ -76,7 +76,20 @@ def words(*given: str) -> list[str]:
         (["out", "-m", "a/b", "--overwrite"], ["export", "a/b", "--output", "out", "--overwrite"]),
         (
             ["--lora", "one", "--model", "m", "--lora", "two", "o", "--target", "onnx", "--target", "coreml"],
-            "export m --output o --target onnx --target coreml --lora one --lora two".split(),
+            [
+                "export",
+                "m",
+                "--output",
+                "o",
+                "--target",
+                "onnx",
+                "--target",
+                "coreml",
+                "--lora",
+                "one",
+                "--lora",
+                "two",
+            ],
         ),
         (
             ["-m", "m", "o", "--max-kl=0.01", "--chunks", "no number"],
