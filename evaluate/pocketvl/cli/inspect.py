@@ -8,17 +8,23 @@ from rich.table import Table
 
 from pocketvl.cli.console import megabytes, out, print_json
 from pocketvl.runtime.bundle import open_bundle
+from pocketvl.runtime.engines import check_artifacts
 from pocketvl.runtime.manifest import Manifest
 from pocketvl.runtime.strict import to_json
 
 
 def inspect(
     bundle: Annotated[Path, typer.Argument(help="Folder that `pocketvl export` wrote.")],
-    check: Annotated[bool, typer.Option("--check", help="Compare the hash of every file, too.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare the hash of every file, too, and look into graphs.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """Show a bundle's sizes by component and bits, its buckets, entry points and origin."""
-    manifest = open_bundle(bundle, check_hashes=check).manifest
+    opened = open_bundle(bundle, check_hashes=check)
+    if check:
+        check_artifacts(opened)
+    manifest = opened.manifest
     if as_json:
         print_json({"checked_hashes": check, **to_json(manifest)})
         return

@@ -91,7 +91,7 @@ def _limits(bundle: Bundle) -> Limits:
         bits[group.component] = min(bits[group.component], group.bits)
     vision, least = bits.get("vision_encoder", 32), min(bits.values())
     if least == 32:
-        return LIMITS["fp32"] if bundle.manifest.target == names.EXECUTORCH else HALF_PRECISION
+        return HALF_PRECISION if bundle.manifest.target == names.COREML else LIMITS["fp32"]
     if least == 8:
         return LIMITS["int8"]
     return LIMITS["int4" if vision >= 8 else "int4-small"]

@@ -3,8 +3,20 @@
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.errors import BundleError
 from pocketvl.runtime.onnx.header import ExternalData, ModelHeader, read_header
+
+
+def check_graph(bundle: Bundle, file: str) -> ModelHeader:
+    """check_model for a file of the manifest, whose weights must stand in files of the manifest, too."""
+    return check_model(bundle.folder, file, {record.path: record.size for record in bundle.manifest.files})
+
+
+def check_graphs(bundle: Bundle) -> None:
+    """check_graph for all entry points."""
+    for entry in bundle.manifest.entry_points:
+        check_graph(bundle, entry.file)
 
 
 def check_model(folder: Path, file: str, sizes: Mapping[str, int]) -> ModelHeader:

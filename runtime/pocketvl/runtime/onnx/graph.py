@@ -11,7 +11,7 @@ from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.engine import Float32
 from pocketvl.runtime.errors import EngineError
 from pocketvl.runtime.manifest import EntryPoint
-from pocketvl.runtime.onnx.check import check_model
+from pocketvl.runtime.onnx.check import check_graph
 from pocketvl.runtime.onnx.ports import check_ports, ports_of
 from pocketvl.runtime.onnx.session import open_session, reason
 from pocketvl.runtime.onnx.versions import check_versions
@@ -24,9 +24,7 @@ class Graph:
         """Raises BundleError or EngineError for a file that this onnxruntime should not or cannot run."""
         self._runtime = runtime
         self._path = bundle.path(entry.file)
-        sizes = {record.path: record.size for record in bundle.manifest.files}
-        header = check_model(bundle.folder, entry.file, sizes)
-        check_versions(runtime, self._path, header)
+        check_versions(runtime, self._path, check_graph(bundle, entry.file))
         self._session = open_session(runtime, self._path, threads)
         check_ports(str(self._path), ports_of(entry.name, bundle.manifest.geometry), self._session)
         self._binding = self._session.io_binding()
