@@ -14,7 +14,7 @@ from transformers import Qwen2VLForConditionalGeneration
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.coreml.exporters import coreml_exporters
 from pocketvl.export.coreml.text_graph import DecoderChunk
-from pocketvl.export.coreml.vision_graph import FusedVisionEncoder
+from pocketvl.export.coreml.vision_graph import HalfVisionEncoder
 from pocketvl.export.graphs.leaf import Linear, linears
 from pocketvl.export.graphs.lm_head import LMHead
 from pocketvl.export.pipeline import export_bundle
@@ -49,7 +49,7 @@ def export(
 def leaves(geometry: ModelGeometry, recipe: Recipe) -> Iterator[Linear]:
     text = geometry.text
     graphs: tuple[nn.Module, ...] = (
-        FusedVisionEncoder(geometry.vision, recipe),
+        HalfVisionEncoder(geometry.vision, recipe),
         DecoderChunk(text, recipe, 32, range(text.num_layers)),
         LMHead(text, recipe),
     )

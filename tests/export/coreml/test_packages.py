@@ -90,13 +90,20 @@ def test_names_are_what_core_ml_takes(bundle: Bundle) -> None:
         assert [port.name for port in given if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", port.name)] == []
 
 
-def test_attention_stays_fused(bundle: Bundle) -> None:
+def test_no_product_is_scaled_after_it_was_made(bundle: Bundle) -> None:
     layers = {"vision_encoder": VISION.depth, "text_decoder": 1, "lm_head": 0, "token_embedding": 0}
     for entry in bundle.manifest.entry_points:
         path = bundle.path(entry.file) / MODEL_FILE
-        types = [op.type for op in parse_functions(read_model(path), path)[entry.method].operations]
-        assert types.count("scaled_dot_product_attention") == layers[entry.name]
-        assert "softmax" not in types
+        operations = parse_functions(read_model(path), path)[entry.method].operations
+        types = [op.type for op in operations]
+        assert "scaled_dot_product_attention" not in types
+        assert types.count("softmax") == layers[entry.name]
+        # q k^T goes to the mask, the sum to softmax, nothing in between.
+        producers = {port.name: op for op in operations for port in op.outputs}
+        for softmax in (op for op in operations if op.type == "softmax"):
+            added = producers[softmax.arguments["x"][0].name]  # type: ignore[union-attr]
+            assert added.type == "add"
+            assert producers[added.arguments["x"][0].name].type == "matmul"  # type: ignore[union-attr]
 
 
 def test_integers_and_scales_are_the_recipes(bundle: Bundle, checkpoint: Path) -> None:

@@ -4,22 +4,31 @@ The layers are those of pocketvl.export.graphs.text_decoder; only what happens b
 q, k, v and o is Core ML's own.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from pocketvl.export.coreml.attention import attend
 from pocketvl.export.coreml.leaf import rotate, signed
 from pocketvl.export.graphs.leaf import RMSNorm
 from pocketvl.export.graphs.text_decoder import DecoderLayer
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.geometry import TextGeometry
+from pocketvl.runtime.positions import text_rope
+
+Angles = tuple[torch.Tensor, torch.Tensor]  # cosines and signed sines, (T, head_dim) each
 
 
 @dataclass(frozen=True)
-class Slots:
-    """Where the tokens of one call go, and what they see."""
+class Call:
+    """What turns the tokens of one call, where they go, and what they see."""
+
+    queries: Angles  # with the scores' scale in them
+    biases: Angles  # of keys: what is left of the angles without their mean
 
     k_cache: torch.Tensor  # (layers, kv_heads, max_context, head_dim)
     v_cache: torch.Tensor
@@ -51,6 +60,10 @@ class DecoderChunk(nn.Module):
         # Core ML takes two states a model at most, hence all layers in one tensor.
         self.k_cache = nn.Buffer(torch.zeros(shape))
         self.v_cache = nn.Buffer(torch.zeros(shape))
+        self.scale = 1 / math.sqrt(geometry.head_dim)
+        cos, sin = (torch.from_numpy(mean) for mean in _mean_rope(geometry, max_context))
+        self.mean_cos = nn.Buffer(cos, persistent=False)
+        self.mean_sin = nn.Buffer(signed(sin), persistent=False)
 
     def forward(
         self,
@@ -60,40 +73,58 @@ class DecoderChunk(nn.Module):
         cache_position: torch.Tensor,
         attention_mask: torch.Tensor,
     ) -> torch.Tensor:
-        mask = attention_mask.repeat(1, 1, self.groups, 1)
-        slots = Slots(self.k_cache, self.v_cache, cache_position[0], mask)
-        hidden, sin = embeddings, signed(rope_sin)
+        cos, sin = rope_cos, signed(rope_sin)
+        call = Call(
+            (cos * self.scale, sin * self.scale),
+            (cos - self.mean_cos, sin - self.mean_sin),
+            self.k_cache,
+            self.v_cache,
+            cache_position[0],
+            attention_mask.repeat(1, 1, self.groups, 1),
+        )
+        hidden = embeddings
         for layer in self.layers:
-            hidden = layer(hidden, rope_cos, sin, slots)
+            hidden = layer(hidden, cos, sin, call)
         normed: torch.Tensor = self.norm(hidden)
         return normed
 
 
 class StateAttention(nn.Module):
-    """Grouped-query attention over one layer's share of the cache."""
+    """Grouped-query attention over one layer's share of the cache.
+
+    The cache holds keys without the mean c of their rotated bias over all positions of the context. Scores
+    of one query all change by the same q c, which softmax does not see. Qwen2's keys have biases of hundreds
+    where rotation is slow: with them, scores and keys would be too large for fp16 to tell them apart.
+    """
 
     def __init__(self, leaves: Any, geometry: TextGeometry, slot: int) -> None:
         super().__init__()
         self.q, self.k, self.v, self.o = leaves.q, leaves.k, leaves.v, leaves.o
         self.geometry, self.slot = geometry, slot
 
-    def attend(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, slots: Slots) -> torch.Tensor:
+    def attend(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, call: Call) -> torch.Tensor:
         """What o reads, (1, T, heads * head_dim), from what q, k and v read."""
         geometry, tokens, layer = self.geometry, x.shape[1], slice(self.slot, self.slot + 1)
-        q = rotate(self._heads(self.q(x), geometry.num_heads), cos, sin)
-        k = rotate(self._heads(self.k(x), geometry.num_kv_heads), cos, sin)
+        q = rotate(self._heads(self.q(x), geometry.num_heads), *call.queries)
+        k = rotate(self._heads(nn.functional.linear(x, self.k.weight), geometry.num_kv_heads), cos, sin)
+        bias = self.k.bias.view(1, geometry.num_kv_heads, 1, geometry.head_dim)
         v = self._heads(self.v(x), geometry.num_kv_heads)
-        filled = slice(slots.start, slots.start + tokens)
-        slots.k_cache[layer, :, filled] = k
-        slots.v_cache[layer, :, filled] = v
-        # Core ML's fused attention knows no groups: the queries that share a key stand below one another.
+        filled = slice(call.start, call.start + tokens)
+        call.k_cache[layer, :, filled] = k + rotate(bias, *call.biases)
+        call.v_cache[layer, :, filled] = v
+        # The queries that share a key stand below one another, so that no key is repeated.
         rows = q.reshape(1, geometry.num_kv_heads, -1, geometry.head_dim)
-        y = nn.functional.scaled_dot_product_attention(
-            rows, slots.k_cache[layer], slots.v_cache[layer], attn_mask=slots.mask
-        )
+        y = attend(rows, call.k_cache[layer], call.v_cache[layer], call.mask)
         heads = y.reshape(1, geometry.num_heads, tokens, geometry.head_dim)
         return heads.transpose(1, 2).reshape(1, tokens, geometry.num_heads * geometry.head_dim)
 
     def _heads(self, x: torch.Tensor, heads: int) -> torch.Tensor:
         """(1, T, heads * head_dim) to (1, heads, T, head_dim)."""
         return x.view(1, -1, heads, self.geometry.head_dim).transpose(1, 2)
+
+
+def _mean_rope(geometry: TextGeometry, max_context: int) -> tuple[np.ndarray, np.ndarray]:
+    """cos and sin (1, head_dim), on average over the positions of a text."""
+    positions = np.broadcast_to(np.arange(max_context), (3, max_context))
+    cos, sin = text_rope(positions, geometry)
+    return cos.mean(0, keepdims=True), sin.mean(0, keepdims=True)

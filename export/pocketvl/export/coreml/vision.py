@@ -9,7 +9,7 @@ from pocketvl.export.coreml.function import Signature, build_function
 from pocketvl.export.coreml.package import write_package
 from pocketvl.export.coreml.placeholders import prepare
 from pocketvl.export.coreml.steps import Steps
-from pocketvl.export.coreml.vision_graph import FusedVisionEncoder
+from pocketvl.export.coreml.vision_graph import HalfVisionEncoder
 from pocketvl.export.graphs.leaf import linears
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
@@ -28,7 +28,7 @@ def export_vision_package(
     Raises CheckpointError, RecipeError, CensusError, ExportError, MissingExtraError.
     """
     vision = source.geometry.vision
-    encoder = FusedVisionEncoder(vision, recipe)
+    encoder = HalfVisionEncoder(vision, recipe)
     steps = Steps(progress, "Quantizing the vision encoder", 0.0, _FILLED, sum(1 for _ in linears(encoder)))
     weights = prepare(encoder, source, recipe.method, steps.next)
     wanted = expected(weights.values())

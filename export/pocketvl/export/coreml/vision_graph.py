@@ -1,8 +1,9 @@
-"""The vision tower of pocketvl.export.graphs with fused attention, for a fixed number of patches."""
+"""The vision tower of pocketvl.export.graphs with attention in fp16, for a fixed number of patches."""
 
 import torch
 from torch import nn
 
+from pocketvl.export.coreml.attention import attend
 from pocketvl.export.coreml.leaf import rotate, signed
 from pocketvl.export.graphs.vision_encoder import VisionBlock, VisionEncoder
 from pocketvl.quant.recipe import Recipe
@@ -11,13 +12,13 @@ from pocketvl.runtime.geometry import VisionGeometry
 _HIDDEN = 3e4  # taken from a padded key's scores; fp16 ends at 65504
 
 
-class FusedVisionEncoder(VisionEncoder):
+class HalfVisionEncoder(VisionEncoder):
     """Inputs and output of VisionEncoder with its key_mask, in fp16."""
 
     def __init__(self, geometry: VisionGeometry, recipe: Recipe) -> None:
         # Its blocks are replaced below: attention differs, their layers do not.
         super().__init__(geometry, recipe, nn.Identity())
-        self.blocks = nn.ModuleList(FusedVisionBlock(geometry, recipe, i) for i in range(geometry.depth))
+        self.blocks = nn.ModuleList(HalfVisionBlock(geometry, recipe, i) for i in range(geometry.depth))
 
     def forward(
         self,
@@ -28,7 +29,7 @@ class FusedVisionEncoder(VisionEncoder):
     ) -> torch.Tensor:
         assert key_mask is not None
         mask = ((key_mask - 1) * _HIDDEN).view(1, 1, 1, -1)
-        positions = [rope_cos, signed(rope_sin), mask]
+        positions = [*self.positions(rope_cos, signed(rope_sin)), mask]
         hidden = self.patch_embed(patches)
         for block in self.blocks:
             hidden = block(hidden, positions)
@@ -36,18 +37,16 @@ class FusedVisionEncoder(VisionEncoder):
         return embeddings
 
 
-class FusedVisionBlock(VisionBlock):
-    """positions: rope_cos, the signed rope_sin, and what to add to each key's scores (1, 1, 1, N)."""
+class HalfVisionBlock(VisionBlock):
+    """positions: cosines and signed sines of queries, those of keys, what to add to scores (1, 1, 1, N)."""
 
     def __init__(self, geometry: VisionGeometry, recipe: Recipe, index: int) -> None:
         super().__init__(geometry, recipe, nn.Identity(), index)
 
     def attend(self, normed: torch.Tensor, positions: list[torch.Tensor]) -> torch.Tensor:
         """What proj reads, (N, width), from what qkv reads."""
-        cos, sin, mask = positions
+        q_cos, q_sin, cos, sin, mask = positions
         heads = self.qkv(normed).view(1, -1, 3 * self.heads, self.head_dim).transpose(1, 2)
         q, k, v = heads.split(self.heads, dim=1)
-        y = nn.functional.scaled_dot_product_attention(
-            rotate(q, cos, sin), rotate(k, cos, sin), v, attn_mask=mask
-        )
+        y = attend(rotate(q, q_cos, q_sin), rotate(k, cos, sin), v, mask)
         return y.transpose(1, 2).reshape(-1, self.heads * self.head_dim)
