@@ -90,7 +90,7 @@ def _trace(
     except Exception as error:  # torch has no common class for what its exporter raises
         raise ExportError(
             f"torch could not make an ONNX graph of {type(graph).__name__} ({error}); install the versions"
-            " that pocketvl[export,onnx] names."
+            " that pocketvl[export] names."
         ) from error
     assert program is not None  # it is only where torch writes the file itself
     return program.model

@@ -18,7 +18,7 @@ def import_onnx() -> Any:
     except ImportError as error:
         raise MissingExtraError(
             f"Exporting to ONNX needs more packages ({error}); install them with:"
-            " pip install 'pocketvl[export,onnx]'."
+            " pip install 'pocketvl[export]'."
         ) from None
     return onnx
 

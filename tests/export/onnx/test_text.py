@@ -1,0 +1,196 @@
+"""The exported decoder against transformers' own, run by onnxruntime from the written files."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pocketvl.export.graphs.leaf import Linear
+from pocketvl.export.onnx.files import graph_name
+from pocketvl.export.weights import decided
+from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
+from pocketvl.runtime import names
+from pocketvl.runtime.embedding import EmbeddingMap
+from tests.export.onnx import graphs
+from tests.export.test_text import reference, source_of
+
+CALLS = (24, 17, 1, 1, 9)
+TOKENS = sum(CALLS)
+
+
+def inputs(width: int) -> tuple[Any, Any]:
+    """Embeddings (S, D) and M-RoPE ids (3, S) in which the three axes differ."""
+    generator = np.random.default_rng(0)
+    ids = np.sort(generator.integers(0, 300, (3, TOKENS)), axis=1)
+    return generator.normal(size=(TOKENS, width)).astype(np.float32), ids
+
+
+def transformers_hidden(source: Any, embeddings: Any, ids: Any) -> Any:
+    with torch.no_grad():
+        model = reference(source)
+        positions = torch.from_numpy(ids)[:, None]
+        output = model(inputs_embeds=torch.from_numpy(embeddings)[None], position_ids=positions)
+    return output.last_hidden_state[0].numpy()
+
+
+@pytest.mark.parametrize(("heads", "kv_heads", "head_dim", "layers"), [(6, 2, 32, 2), (5, 5, 64, 1)])
+def test_float_graphs_compute_what_transformers_does(
+    tmp_path: Path, heads: int, kv_heads: int, head_dim: int, layers: int
+) -> None:
+    source = source_of(heads, kv_heads, head_dim, layers)
+    text = source.geometry.text
+    graphs.export(source, named_recipe("fp32"), tmp_path)
+    embeddings, ids = inputs(text.hidden_size)
+    hidden = graphs.hidden(tmp_path, text, embeddings, ids, CALLS)
+    wanted = transformers_hidden(source, embeddings, ids)
+    assert np.abs(hidden - wanted).max() < 1e-4
+    expected = wanted @ source.tensor("lm_head.weight").numpy().T
+    assert np.abs(graphs.logits(tmp_path, hidden) - expected).max() < 1e-4
+    merged = graphs.merged_logits(tmp_path, text, embeddings, ids, (TOKENS,), 0)
+    assert np.abs(merged - expected).max() < 1e-4
+    last = graphs.merged_logits(tmp_path, text, embeddings, ids, CALLS, 1)
+    assert np.abs(last - expected[np.cumsum(CALLS) - 1]).max() < 1e-4
+
+
+@pytest.fixture(scope="module", params=["int8", "int4-small"])
+def quantized(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp(request.param)
+    source, recipe = source_of(4, 2, 32, 2), named_recipe(request.param)
+    return source, recipe, folder, *graphs.export(source, recipe, folder)
+
+
+def test_quantized_graphs_are_near_transformers_with_the_same_integers(quantized: Any) -> None:
+    source, recipe, folder, *_ = quantized
+    text = source.geometry.text
+    embeddings, ids = inputs(text.hidden_size)
+    model = Dequantized(source, recipe)
+    wanted = transformers_hidden(model, embeddings, ids)
+    hidden = graphs.hidden(folder, text, embeddings, ids, CALLS)
+    assert graphs.relative(hidden, wanted) < 0.02
+    whole = graphs.hidden(folder, text, embeddings, ids, (TOKENS,))
+    assert graphs.relative(hidden, whole) < 0.01
+    logits = graphs.logits(folder, whole)
+    assert graphs.relative(logits, whole @ model.tensor("lm_head.weight").numpy().T) < 0.02
+    merged = graphs.merged_logits(folder, text, embeddings, ids, (TOKENS,), 0)
+    assert graphs.relative(merged, logits) < 0.01
+
+
+class Dequantized:
+    """A source whose quantized layers hold what their integers stand for."""
+
+    def __init__(self, source: Any, recipe: Recipe) -> None:
+        self.geometry, self._source, self._recipe = source.geometry, source, recipe
+
+    def names(self) -> tuple[str, ...]:
+        names_: tuple[str, ...] = self._source.names()
+        return names_
+
+    def tensor(self, name: str) -> torch.Tensor:
+        value: torch.Tensor = self._source.tensor(name)
+        path = name.removesuffix(".weight")
+        if path == "lm_head":
+            layer = path
+        elif path.endswith("_proj"):
+            layer = path.replace("model.", "text_decoder.").replace("self_attn.", "").replace("mlp.", "")
+        else:
+            return value
+        bits = self._recipe.bits(layer, value.shape[1])
+        if bits.bits == 32:
+            return value
+        leaf = Linear(layer, path, *value.shape, False, bits)
+        return torch.from_numpy(decided(leaf, self._source, self._recipe.method).dequantize())
+
+
+def test_the_table_is_the_heads_own_rows(quantized: Any) -> None:
+    source, recipe, folder, _, table, extra = quantized
+    assert table.storage == ("int4" if recipe.name == "int4-small" else "offset_int8")
+    assert table.file in extra
+    gathered = EmbeddingMap(folder / table.file, table).gather(range(300))
+    model = Dequantized(source, recipe)
+    assert np.array_equal(gathered, model.tensor("lm_head.weight").numpy())
+    assert np.array_equal(embed(folder, range(300)), gathered)
+
+
+@pytest.mark.parametrize("name", ["fp32", "int4"])
+def test_untied_embeddings_get_a_file(tmp_path: Path, name: str) -> None:
+    source = source_of(2, 1, 32, tied=False)
+    component, table, extra = graphs.export(source, named_recipe(name), tmp_path)
+    assert table.file == names.TOKEN_EMBEDDING_FILE
+    assert table.file in extra
+    gathered = EmbeddingMap(tmp_path / table.file, table).gather(range(300))
+    weight = source.tensor("model.embed_tokens.weight").numpy()
+    assert np.abs(gathered - weight).max() <= (0 if name == "fp32" else np.abs(weight).max() / 254 * 1.001)
+    assert np.array_equal(embed(tmp_path, range(300)), gathered)
+    assert component.layers[-1].component == names.TOKEN_EMBEDDING
+
+
+def embed(folder: Path, ids: range) -> Any:
+    """By transformers.js's graph."""
+    (path,) = (folder / names.ONNX_FOLDER).glob("embed_tokens*.onnx")
+    return graphs.session(path).run(None, {"input_ids": np.array([ids])})[0][0]
+
+
+def test_weights_are_stored_once(quantized: Any) -> None:
+    _, _, folder, component, _, extra = quantized
+    (data,) = (file for file in extra if file.endswith(".onnx_data"))
+    assert {path.name for path in (folder / names.ONNX_FOLDER).glob("*.onnx_data")} == {
+        Path(data).name,
+        next(path.name for path in (folder / names.ONNX_FOLDER).glob("embed_tokens*.onnx_data")),
+    }
+    stored = sum(group.bytes for group in component.layers)
+    small = (folder / data).stat().st_size - stored
+    assert 0 < small < 60_000  # norms, biases and what lies between pages
+    for graph in (folder / names.ONNX_FOLDER).glob("*.onnx"):
+        assert graph.stat().st_size < 20_000
+
+
+def test_graphs_name_no_folder_of_this_machine(quantized: Any) -> None:
+    _, _, folder, *_ = quantized
+    for graph in (folder / names.ONNX_FOLDER).glob("*.onnx"):
+        assert b".py" not in graph.read_bytes()
+
+
+def test_entry_points_name_the_graphs_tensors(quantized: Any) -> None:
+    _, _, folder, component, _, _ = quantized
+    for entry in component.entry_points:
+        found = graphs.session(folder / entry.file)
+        specs = ((entry.inputs, found.get_inputs()), (entry.outputs, found.get_outputs()))
+        for wanted, nodes in specs:
+            assert [(spec.name, list(spec.shape)) for spec in wanted] == [
+                (node.name, node.shape) for node in nodes
+            ]
+
+
+def test_each_layer_gets_its_own_bits(tmp_path: Path) -> None:
+    """Stacks of unlike layers fall apart and still give q, k, v in their order."""
+    rules = (
+        Rule("text_decoder.layers.0.k_proj", Bits(32)),
+        Rule("text_decoder.*.up_proj", Bits(8)),
+        Rule("text_decoder.*.down_proj", Bits(4, 32)),
+        Rule("text_decoder.layers.1.*", Bits(4, 64)),
+        Rule("text_decoder.*", Bits(4, 32)),
+        Rule("lm_head", Bits(8)),
+    )
+    source, recipe = source_of(2, 1, 64, layers=2), Recipe("mixed", "hqq", rules)
+    component, _, _ = graphs.export(source, recipe, tmp_path)
+    found = {(g.component, g.bits, g.group_size): g.layers for g in component.layers}
+    assert found == {
+        ("text_decoder", 32, None): 1,
+        ("text_decoder", 8, None): 2,
+        ("text_decoder", 4, 32): 6,
+        ("text_decoder", 4, 64): 5,
+        ("lm_head", 8, None): 1,
+    }
+    text = source.geometry.text
+    embeddings, ids = inputs(text.hidden_size)
+    wanted = transformers_hidden(Dequantized(source, recipe), embeddings, ids)
+    assert graphs.relative(graphs.hidden(tmp_path, text, embeddings, ids, CALLS), wanted) < 0.03
+
+
+def test_graphs_are_named_by_the_bits_of_most_weights() -> None:
+    layers = [Linear("", "", 8, 8, False, bits) for bits in (Bits(32), Bits(8), Bits(8))]
+    assert graph_name("model", layers) == "model_int8.onnx"
+    assert graph_name("model", [*layers, Linear("", "", 99, 8, False, Bits(4, 32))]) == "model_q4.onnx"
+    assert graph_name("model", layers[:1]) == "model.onnx"
