@@ -1,0 +1,137 @@
+"""Exported folders answer in transformers.js as they do in our own runtime."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pocketvl.export.component import ExportSettings
+from pocketvl.export.tiny import make_example
+
+pytest.importorskip("onnx", reason="exporting needs pip install 'pocketvl[export]'")
+pytest.importorskip("onnxruntime", reason="running needs pip install 'pocketvl[onnx]'")
+
+from pocketvl.export.onnx.exporters import onnx_exporters
+from pocketvl.export.pipeline import export_bundle
+from pocketvl.quant.recipe import named_recipe
+from pocketvl.runtime.bundle import Bundle, open_bundle
+from pocketvl.runtime.engines import open_engine
+from pocketvl.runtime.patches import patchify
+from pocketvl.runtime.sampling import Sampler
+from pocketvl.runtime.session import ChatSession
+
+HERE = Path(__file__).parent
+MAX_TOKENS = 24
+
+
+def javascript(script: str, *words: object, request: object = None) -> Any:
+    """What a script prints, parsed. Its packages come from NODE_PATH or from beside it."""
+    done = subprocess.run(
+        ["node", HERE / script, *map(str, words)],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _missing() -> str | None:
+    if shutil.which("node") is None:
+        return "node is not installed"
+    folders = [HERE / "node_modules", *map(Path, os.environ.get("NODE_PATH", "").split(os.pathsep))]
+    if not any((folder / "@huggingface" / "transformers").is_dir() for folder in folders):
+        return "transformers.js is not installed: npm install in tests/transformers_js, or set NODE_PATH"
+    return None
+
+
+pytestmark = pytest.mark.skipif(_missing() is not None, reason=_missing() or "")
+
+
+@dataclass(frozen=True)
+class Question:
+    text: str
+    images: tuple[Image.Image, ...]
+
+
+def questions() -> dict[str, Question]:
+    """Pictures whose sides are multiples of 28, so that neither side resizes: resizers differ in rounding."""
+    read, colour, pair = (make_example(task, 100_000) for task in ("read", "colour", "pair"))
+    wide = Image.new("RGB", (224, 84), (250, 250, 245))
+    wide.paste(read.images[0].convert("RGB"), (56, -8))
+    tall = Image.new("RGB", (84, 252), (230, 240, 250))
+    tall.paste(colour.images[0].convert("RGB"), (0, 84))
+    return {
+        "single": Question(read.question, read.images),
+        "two pictures": Question(pair.question, pair.images),
+        "two sizes": Question("Which picture is larger?", (wide, tall)),
+        "landscape": Question(read.question, (wide,)),
+        "portrait": Question(colour.question, (tall,)),
+        "no picture": Question("What is the colour of the sky?", ()),
+    }
+
+
+@pytest.fixture(scope="module", params=["fp32", "int8", "int4-small"])
+def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("transformers_js") / request.param
+    export_bundle(
+        "tiny",
+        folder,
+        recipe=named_recipe(request.param, "rtn"),
+        settings=ExportSettings(buckets=(64, 256), max_context=512),
+        command="pytest",
+        exporters=onnx_exporters(),
+    )
+    return open_bundle(folder, check_hashes=True)
+
+
+@pytest.fixture(scope="module")
+def answers(bundle: Bundle) -> dict[str, dict[str, Any]]:
+    """transformers.js's answers by the names of questions()."""
+    asked = []
+    for name, question in questions().items():
+        paths = [bundle.folder.parent / f"{name} {index}.png" for index in range(len(question.images))]
+        for path, image in zip(paths, question.images, strict=True):
+            image.convert("RGB").save(path)
+        asked.append({"text": question.text, "images": [str(path) for path in paths]})
+    request = {"folder": str(bundle.folder), "max_new_tokens": MAX_TOKENS, "questions": asked}
+    return dict(zip(questions(), javascript("ask.mjs", request=request), strict=True))
+
+
+@pytest.mark.parametrize("name", questions())
+def test_the_same_tokens(bundle: Bundle, answers: dict[str, dict[str, Any]], name: str) -> None:
+    question, theirs = questions()[name], answers[name]
+    session = ChatSession(bundle, open_engine(bundle, threads=1))
+    content = [{"type": "image", "image": image} for image in question.images]
+    ours = session.ask(
+        [*content, {"type": "text", "text": question.text}], max_tokens=MAX_TOKENS, sampler=Sampler()
+    )
+    assert theirs["prompt_token_ids"] == list(ours.prompt_token_ids)
+    assert theirs["token_ids"] == list(ours.token_ids)
+
+
+@pytest.mark.parametrize("name", [name for name, question in questions().items() if question.images])
+def test_the_same_pixels(bundle: Bundle, answers: dict[str, dict[str, Any]], name: str) -> None:
+    manifest = bundle.manifest
+    prepared = [
+        patchify(image.convert("RGB"), manifest.geometry.vision, manifest.image)
+        for image in questions()[name].images
+    ]
+    pixels = np.frombuffer(base64.b64decode(answers[name]["pixel_values"]), np.float32)
+    assert answers[name]["grids"] == [list(grid) for _, grid in prepared]
+    ours = np.concatenate([patches for patches, _ in prepared])
+    np.testing.assert_allclose(pixels.reshape(ours.shape), ours, atol=1e-6)
+
+
+def test_what_the_documentation_says_of_transformers_js(bundle: Bundle) -> None:
+    found = javascript("known_faults.mjs", bundle.folder)
+    assert found == {"text_delta": 6, "stacked_grid": [[1, 6, 6]], "stacked_patches": 36}
