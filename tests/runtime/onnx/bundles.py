@@ -1,0 +1,60 @@
+"""An ONNX bundle of a small random checkpoint, and copies of it with something wrong."""
+
+import json
+import shutil
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from pocketvl.runtime import names
+from pocketvl.runtime.bundle import Bundle, open_bundle
+from pocketvl.runtime.onnx_engine import OnnxEngine
+from pocketvl.runtime.positions import text_rope
+from tests.support.bundles import export_for_test
+from tests.support.checkpoints import write_checkpoint
+
+Float32 = NDArray[np.float32]
+
+
+def export(folder: Path) -> Bundle:
+    """In float32: products of quantized activations differ a little by the number of rows."""
+    write_checkpoint(folder / "checkpoint")
+    return export_for_test(folder / "checkpoint", folder / "bundle", target=names.ONNX)
+
+
+def with_file(bundle: Bundle, folder: Path, file: str, content: bytes) -> Bundle:
+    """A copy in which `file` is replaced and the manifest says so."""
+    shutil.copytree(bundle.folder, folder)
+    (folder / file).write_bytes(content)
+    path = folder / names.MANIFEST_FILE
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    for record in manifest["files"]:
+        if record["path"] == file:
+            record |= {"size": len(content), "sha256": sha256(content).hexdigest()}
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    return open_bundle(folder)
+
+
+def with_graph(
+    bundle: Bundle, folder: Path, file: str, change: Callable[[onnx.ModelProto], object]
+) -> Bundle:
+    """A copy in which the graph `file` is changed."""
+    model = onnx.load(str(bundle.folder / file), load_external_data=False)
+    change(model)
+    return with_file(bundle, folder, file, model.SerializeToString())
+
+
+def embeddings(bundle: Bundle, count: int, seed: int = 0) -> Float32:
+    width = bundle.manifest.geometry.text.hidden_size
+    return np.random.default_rng(seed).standard_normal((count, width), np.float32)
+
+
+def decode(bundle: Bundle, engine: OnnxEngine, rows: Float32, position: int) -> Float32:
+    """Hidden states of rows that stand in the KV slots and at the rope positions from `position` on."""
+    ids = np.broadcast_to(np.arange(position, position + len(rows)), (3, len(rows)))
+    cos, sin = text_rope(ids, bundle.manifest.geometry.text)
+    return engine.decode(rows, cos, sin, position)
