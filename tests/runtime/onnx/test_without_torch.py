@@ -1,0 +1,89 @@
+"""A base install with onnxruntime answers, with no torch anywhere."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pocketvl.runtime.bundle import Bundle
+from tests.runtime.onnx import bundles
+
+# Neither may be there, nor what only an export or an evaluation needs.
+ABSENT = (
+    "torch",
+    "executorch",
+    "torchao",
+    "transformers",
+    "safetensors",
+    "huggingface_hub",
+    "onnx",
+    "onnxscript",
+)
+
+PROGRAM = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in sys.argv[1].split(","):
+            raise ImportError("No module named " + repr(name))
+
+sys.meta_path.insert(0, Absent())
+from pocketvl.cli.main import main
+main(sys.argv[2:])
+"""
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return bundles.export(tmp_path_factory.mktemp("base"))
+
+
+def run(*arguments: object, absent: tuple[str, ...] = ABSENT) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-c", PROGRAM, ",".join(absent), *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_question_is_answered_without_torch(bundle: Bundle, tmp_path: Path) -> None:
+    Image.new("RGB", (60, 40), "red").save(tmp_path / "red.png")
+    asked = (
+        "ask",
+        bundle.folder,
+        "Which colour?",
+        "--image",
+        tmp_path / "red.png",
+        "--json",
+        "--max-tokens",
+        "3",
+    )
+    done = run(*asked)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(json.loads(done.stdout)["token_ids"]) >= 1
+    with_torch = run(*asked, absent=("no_such_package",))
+    assert json.loads(done.stdout)["token_ids"] == json.loads(with_torch.stdout)["token_ids"]
+
+
+def test_inspect_checks_without_torch_and_onnxruntime(bundle: Bundle) -> None:
+    done = run("inspect", bundle.folder, "--check", absent=(*ABSENT, "onnxruntime"))
+    assert done.returncode == 0, done.stderr
+    assert "hashes checked, all equal" in done.stdout
+
+
+def test_without_onnxruntime_the_command_is_named(bundle: Bundle) -> None:
+    done = run("ask", bundle.folder, "Which colour?", absent=(*ABSENT, "onnxruntime"))
+    assert done.returncode == 1
+    assert "pip install 'pocketvl[onnx]'" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_inspect_refuses_a_dtype_whose_file_is_missing(bundle: Bundle, tmp_path: Path) -> None:
+    copy = bundles.with_file(bundle, tmp_path / "copy", "chat_template.jinja", b"{{ messages }}")
+    config = copy.folder / "config.json"
+    config.write_text(config.read_text(encoding="utf-8").replace('"fp32"', '"q5"'), encoding="utf-8")
+    refused = run("inspect", copy.folder, "--check")
+    assert refused.returncode == 1
+    assert "names the dtype 'q5'" in " ".join(refused.stderr.split())
+    assert run("inspect", copy.folder).returncode == 0
