@@ -42,18 +42,19 @@ def export_vision_onnx(
     with DataFile(host.parent / data_name(pictures.name)) as data:
         place(encoder, source, recipe.method, data, steps.next)
     progress("Converting the vision encoder", _PLACED)
-    entry_point = _entry_point(vision)
+    entry = entry_point(vision)
     smallest = {"patches": 2 * vision.merge_area}  # one token would be taken for a constant
-    write_graph(encoder, entry_point.inputs, entry_point.outputs, host, smallest)
+    write_graph(encoder, entry.inputs, entry.outputs, host, smallest)
     write_pictures(host, vision, pictures)
     progress("Checking the vision encoder", _CONVERTED)
     census({host: encoder, pictures: encoder})
     progress("Wrote the vision encoder", 1.0)
     layers = layer_groups(names.VISION_ENCODER, expected(encoder))
-    return Component(names.HOST_VISION_ENCODER, (entry_point,), layers)
+    return Component(names.HOST_VISION_ENCODER, (entry,), layers)
 
 
-def _entry_point(vision: VisionGeometry) -> EntryPoint:
+def entry_point(vision: VisionGeometry) -> EntryPoint:
+    """Of the host's graph: any number of patches of one temporal slice."""
     rope = ("patches", vision.head_dim)
     return EntryPoint(
         name=names.VISION_ENCODER,
