@@ -13,7 +13,7 @@ from pocketvl.runtime.errors import SpaceError
 from pocketvl.runtime.geometry import ModelGeometry, TextGeometry, VisionGeometry
 
 # Graph, tokenizer, template, manifest: what a bundle holds besides weights.
-_DISK_EXTRA = 32 * 10**6
+DISK_EXTRA = 32 * 10**6
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def estimate_export(geometry: ModelGeometry, recipe: Recipe) -> Estimate:
         _peak(loaded[names.VISION_ENCODER], artifacts[names.VISION_ENCODER]),
         _peak(sum(loaded[name] for name in decoder), sum(artifacts[name] for name in decoder)),
     )
-    return Estimate(artifacts, sum(artifacts.values()) + _DISK_EXTRA, memory)
+    return Estimate(artifacts, sum(artifacts.values()) + DISK_EXTRA, memory)
 
 
 def check_space(estimate: Estimate, output: Path) -> str | None:

@@ -22,7 +22,7 @@ from pocketvl.export.checkpoint.kept import (
 from pocketvl.export.checkpoint.requantizer import with_damage
 from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
 from pocketvl.export.destination import check_destination
-from pocketvl.export.estimate import check_space, estimate_export
+from pocketvl.export.estimate import Estimate, check_space, estimate_export
 from pocketvl.export.fitting import fit_image, fit_settings
 from pocketvl.export.isolated import run_isolated
 from pocketvl.export.model_card import write_card
@@ -76,6 +76,10 @@ def _check_executorch(settings: ExportSettings, geometry: ModelGeometry) -> None
         raise UsageError("--chunks splits the decoder of Core ML; leave it out or add --target coreml.")
 
 
+def _estimate_executorch(geometry: ModelGeometry, recipe: Recipe, _: ExportSettings) -> Estimate:
+    return estimate_export(geometry, recipe)
+
+
 @dataclass(frozen=True)
 class Exporters:
     """What turns weights into artifacts. ExecuTorch's, unless told otherwise."""
@@ -86,6 +90,8 @@ class Exporters:
     tools: tuple[str, ...] = ("torch", "torchao", "executorch")  # whose versions the manifest records
     # Raises UsageError, before any work, for settings that the target cannot take.
     check: Callable[[ExportSettings, ModelGeometry], None] = _check_executorch
+    # Disk and memory, before any work. Raises RecipeError.
+    estimate: Callable[[ModelGeometry, Recipe, ExportSettings], Estimate] = _estimate_executorch
     # Writes what the folder needs beside its components.
     finish: Callable[[Path, Checkpoint, ImageSettings, ExportSettings], None] = _ignore
 
@@ -128,7 +134,7 @@ def export_bundle(
     recipe = with_checkpoint_bits(recipe, source)
     if kept := kept_layers(recipe, source):
         warn(describe_kept(kept, source))
-    estimate = estimate_export(source.geometry, recipe)
+    estimate = exporters.estimate(source.geometry, recipe, settings)
     warning = check_space(estimate, output)
     if warning is not None:
         warn(warning)

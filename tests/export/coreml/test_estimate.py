@@ -1,0 +1,102 @@
+"""What an export to Core ML will take, against what it took."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pocketvl.export.component import ExportSettings
+from pocketvl.export.coreml.estimate import estimate_packages, package_bytes
+from pocketvl.export.coreml.exporters import coreml_exporters
+from pocketvl.export.estimate import DISK_EXTRA, Layer
+from pocketvl.export.pipeline import export_bundle
+from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
+from pocketvl.runtime.errors import RecipeError, SpaceError
+from pocketvl.runtime.geometry import ModelGeometry
+from tests.export.coreml import bundles
+from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint
+from tests.support.geometries import GEOMETRIES
+from tests.support.random_source import FULL_TEXT, FULL_VISION
+
+FULL = ModelGeometry(FULL_VISION, FULL_TEXT)
+
+
+@pytest.mark.parametrize(
+    ("bits", "size"),
+    [(Bits(32), 64 * 96 * 2), (Bits(8), 64 * 96 + 64 * 2), (Bits(4, 32), 64 * 48 + 64 * 3 * 2)],
+)
+def test_package_bytes(bits: Bits, size: int) -> None:
+    assert package_bytes(Layer("x", 64, 96), bits) == size
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe"), [("tied, 6/2 heads of 16", "int4"), ("untied, 4/4 heads of 32", "int4-small")]
+)
+def test_the_weights_of_a_bundle_are_what_was_estimated(tmp_path: Path, name: str, recipe: str) -> None:
+    geometry = write_checkpoint(tmp_path / "checkpoint", GEOMETRIES[name])
+    settings = ExportSettings((16,), max_context=32, prefill_chunk=1)
+    bundle = bundles.export(tmp_path / "checkpoint", tmp_path / "bundle", recipe, settings)
+    estimate = estimate_packages(geometry, named_recipe(recipe), settings)
+    written = {group.component: 0 for group in bundle.manifest.layers}
+    for group in bundle.manifest.layers:
+        written[group.component] += group.bytes
+    assert estimate.artifacts == written
+    total = sum(record.size for record in bundle.manifest.files)
+    assert sum(written.values()) < total < estimate.disk == sum(written.values()) + DISK_EXTRA
+
+
+def test_memory_is_that_of_the_largest_package() -> None:
+    recipe, whole = named_recipe("fp32"), ExportSettings()
+    memory = estimate_packages(FULL, recipe, whole).memory
+    chunked = [estimate_packages(FULL, recipe, replace(whole, decoder_chunks=n)).memory for n in (2, 4, 28)]
+    # From two chunks on the vision tower is the largest.
+    assert memory > chunked[0] == chunked[1] == chunked[2]
+    integers = estimate_packages(FULL, named_recipe("int4"), whole)
+    assert integers.memory < memory
+    assert estimate_packages(FULL, recipe, whole).disk > 2 * 2_208_000_000  # fp16 for 2.2 G weights
+
+
+@pytest.mark.parametrize(
+    ("layers", "recipe", "measured"), [(1, "int4", 1.16e9), (3, "int4", 1.48e9), (2, "fp32", 1.42e9)]
+)
+def test_memory_of_measured_exports(layers: int, recipe: str, measured: float) -> None:
+    """Peaks of one process over the packages of the text side at full width, with a head of 4096 tokens."""
+    text = replace(FULL_TEXT, num_layers=layers, vocab_size=4096)
+    vision = SMALL_GEOMETRY.vision
+    memory = estimate_packages(ModelGeometry(vision, text), named_recipe(recipe), ExportSettings()).memory
+    assert measured < memory < 1.25 * measured
+
+
+@pytest.mark.parametrize(("depth", "measured"), [(1, 1.69e9), (3, 1.97e9)])
+def test_memory_of_measured_towers(depth: int, measured: float) -> None:
+    """The same of the tower for 256 and 1024 patches, in 8 bits."""
+    geometry = ModelGeometry(
+        replace(FULL_VISION, depth=depth), replace(FULL_TEXT, num_layers=1, vocab_size=64)
+    )
+    memory = estimate_packages(geometry, named_recipe("int8"), ExportSettings((256, 1024))).memory
+    assert 0.9 * measured < memory < 1.25 * measured
+
+
+def test_a_layer_without_a_rule_is_refused() -> None:
+    with pytest.raises(RecipeError, match="no rule for the layer"):
+        estimate_packages(
+            SMALL_GEOMETRY, Recipe("x", "rtn", (Rule("vision_encoder.*", Bits(8)),)), ExportSettings()
+        )
+
+
+def test_the_export_asks_for_it(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "checkpoint")
+
+    def huge(geometry: ModelGeometry, recipe: Recipe, settings: ExportSettings) -> object:
+        return replace(estimate_packages(geometry, recipe, settings), disk=1 << 60)
+
+    with pytest.raises(SpaceError, match="The bundle will take about"):
+        export_bundle(
+            str(tmp_path / "checkpoint"),
+            tmp_path / "bundle",
+            recipe=named_recipe("fp32"),
+            settings=ExportSettings((16,), max_context=32, prefill_chunk=1),
+            command="pytest",
+            exporters=replace(coreml_exporters(), estimate=huge),
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
