@@ -1,6 +1,7 @@
 """What the whole export calls for `--target onnx`."""
 
 from pocketvl.export.component import ExportSettings
+from pocketvl.export.onnx.estimate import estimate_onnx
 from pocketvl.export.onnx.folder import write_folder_files
 from pocketvl.export.onnx.text import export_text_onnx
 from pocketvl.export.onnx.tools import import_onnx
@@ -20,6 +21,7 @@ def onnx_exporters() -> Exporters:
         text=export_text_onnx,
         target=names.ONNX,
         tools=("torch", "onnx", "onnxscript"),
+        estimate=estimate_onnx,
         check=_check,
         finish=write_folder_files,
     )
