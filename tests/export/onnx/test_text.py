@@ -35,13 +35,15 @@ def transformers_hidden(source: Any, embeddings: Any, ids: Any) -> Any:
     return output.last_hidden_state[0].numpy()
 
 
-@pytest.mark.parametrize(("heads", "kv_heads", "head_dim", "layers"), [(6, 2, 32, 2), (5, 5, 64, 1)])
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "head_dim", "layers", "tied"), [(6, 2, 32, 2, True), (5, 5, 64, 1, False)]
+)
 def test_float_graphs_compute_what_transformers_does(
-    tmp_path: Path, heads: int, kv_heads: int, head_dim: int, layers: int
+    tmp_path: Path, heads: int, kv_heads: int, head_dim: int, layers: int, tied: bool
 ) -> None:
-    source = source_of(heads, kv_heads, head_dim, layers)
+    source = source_of(heads, kv_heads, head_dim, layers, tied)
     text = source.geometry.text
-    graphs.export(source, named_recipe("fp32"), tmp_path)
+    _, table, extra = graphs.export(source, named_recipe("fp32"), tmp_path)
     embeddings, ids = inputs(text.hidden_size)
     hidden = graphs.hidden(tmp_path, text, embeddings, ids, CALLS)
     wanted = transformers_hidden(source, embeddings, ids)
@@ -52,6 +54,11 @@ def test_float_graphs_compute_what_transformers_does(
     assert np.abs(merged - expected).max() < 1e-4
     last = graphs.merged_logits(tmp_path, text, embeddings, ids, CALLS, 1)
     assert np.abs(last - expected[np.cumsum(CALLS) - 1]).max() < 1e-4
+    assert (table.file == names.TOKEN_EMBEDDING_FILE) is not tied
+    assert table.file in extra
+    rows = source.tensor("model.embed_tokens.weight").numpy()
+    assert np.array_equal(EmbeddingMap(tmp_path / table.file, table).gather(range(300)), rows)
+    assert np.array_equal(embed(tmp_path, range(300)), rows)
 
 
 @pytest.fixture(scope="module", params=["int8", "int4-small"])
@@ -113,19 +120,6 @@ def test_the_table_is_the_heads_own_rows(quantized: Any) -> None:
     assert np.array_equal(embed(folder, range(300)), gathered)
 
 
-@pytest.mark.parametrize("name", ["fp32", "int4"])
-def test_untied_embeddings_get_a_file(tmp_path: Path, name: str) -> None:
-    source = source_of(2, 1, 32, tied=False)
-    component, table, extra = graphs.export(source, named_recipe(name), tmp_path)
-    assert table.file == names.TOKEN_EMBEDDING_FILE
-    assert table.file in extra
-    gathered = EmbeddingMap(tmp_path / table.file, table).gather(range(300))
-    weight = source.tensor("model.embed_tokens.weight").numpy()
-    assert np.abs(gathered - weight).max() <= (0 if name == "fp32" else np.abs(weight).max() / 254 * 1.001)
-    assert np.array_equal(embed(tmp_path, range(300)), gathered)
-    assert component.layers[-1].component == names.TOKEN_EMBEDDING
-
-
 def embed(folder: Path, ids: range) -> Any:
     """By transformers.js's graph."""
     (path,) = (folder / names.ONNX_FOLDER).glob("embed_tokens*.onnx")
@@ -164,29 +158,36 @@ def test_entry_points_name_the_graphs_tensors(quantized: Any) -> None:
 
 
 def test_each_layer_gets_its_own_bits(tmp_path: Path) -> None:
-    """Stacks of unlike layers fall apart and still give q, k, v in their order."""
+    """Stacks of unlike layers fall apart and still give q, k, v in their order; a table of its own has 8."""
     rules = (
         Rule("text_decoder.layers.0.k_proj", Bits(32)),
         Rule("text_decoder.*.up_proj", Bits(8)),
         Rule("text_decoder.*.down_proj", Bits(4, 32)),
         Rule("text_decoder.layers.1.*", Bits(4, 64)),
         Rule("text_decoder.*", Bits(4, 32)),
-        Rule("lm_head", Bits(8)),
+        Rule("lm_head", Bits(4, 32)),
     )
-    source, recipe = source_of(2, 1, 64, layers=2), Recipe("mixed", "hqq", rules)
-    component, _, _ = graphs.export(source, recipe, tmp_path)
+    source, recipe = source_of(2, 1, 64, layers=2, tied=False), Recipe("mixed", "hqq", rules)
+    component, table, extra = graphs.export(source, recipe, tmp_path)
     found = {(g.component, g.bits, g.group_size): g.layers for g in component.layers}
     assert found == {
         ("text_decoder", 32, None): 1,
         ("text_decoder", 8, None): 2,
         ("text_decoder", 4, 32): 6,
         ("text_decoder", 4, 64): 5,
-        ("lm_head", 8, None): 1,
+        ("lm_head", 4, 32): 1,
+        ("token_embedding", 8, None): 1,
     }
     text = source.geometry.text
     embeddings, ids = inputs(text.hidden_size)
     wanted = transformers_hidden(Dequantized(source, recipe), embeddings, ids)
     assert graphs.relative(graphs.hidden(tmp_path, text, embeddings, ids, CALLS), wanted) < 0.03
+    assert table.file == names.TOKEN_EMBEDDING_FILE
+    assert table.file in extra
+    gathered = EmbeddingMap(tmp_path / table.file, table).gather(range(300))
+    weight = source.tensor("model.embed_tokens.weight").numpy()
+    assert np.abs(gathered - weight).max() <= np.abs(weight).max() / 254 * 1.001
+    assert np.array_equal(embed(tmp_path, range(300)), gathered)
 
 
 def test_graphs_are_named_by_the_bits_of_most_weights() -> None:
