@@ -77,7 +77,7 @@ def test_figures_come_from_the_manifest() -> None:
     assert "| text_decoder | 4 | 32 | 14 | 98,765 | 0.1 MB |" in text
     assert "| `text_decoder.pte` | 2.0 MB |" in text
     assert "3.2 MB" in text  # the whole
-    assert "3,136 to 12,544 pixels" in text  # 64 patches of 14 x 14
+    assert "scaled to 3,136 to 12,544 pixels, sides in steps of 28" in text  # 64 patches of 14 x 14
 
 
 @pytest.mark.parametrize(
