@@ -62,7 +62,7 @@ def test_memory_is_that_of_the_largest_package() -> None:
 def test_memory_of_measured_exports(layers: int, recipe: str, measured: float) -> None:
     """Peaks of one process over the packages of the text side at full width, with a head of 4096 tokens."""
     text = replace(FULL_TEXT, num_layers=layers, vocab_size=4096)
-    vision = SMALL_GEOMETRY.vision
+    vision = replace(SMALL_GEOMETRY.vision, output_size=FULL_TEXT.hidden_size)
     memory = estimate_packages(ModelGeometry(vision, text), named_recipe(recipe), ExportSettings()).memory
     assert measured < memory < 1.25 * measured
 
