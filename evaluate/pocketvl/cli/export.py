@@ -142,7 +142,7 @@ def export(
                 command=_command(sys.argv[1:]),
                 progress=progress,
                 warn=note,
-                exporters=_exporters(name),
+                exporters=exporters_for(name),
             )
         _report(manifest, bundle)
     rmtree(decisions, ignore_errors=True)
@@ -184,7 +184,8 @@ def _targets(targets: list[str] | None, chunks: int | None) -> list[str]:
     return chosen
 
 
-def _exporters(target: str) -> "Exporters":
+def exporters_for(target: str) -> "Exporters":
+    """What writes bundles for a target. Raises UsageError for an unknown one."""
     from pocketvl.export.coreml.exporters import coreml_exporters
     from pocketvl.export.onnx.exporters import onnx_exporters
     from pocketvl.export.pipeline import Exporters
@@ -194,8 +195,10 @@ def _exporters(target: str) -> "Exporters":
             return coreml_exporters()
         case names.ONNX:
             return onnx_exporters()
-        case _:
+        case names.EXECUTORCH:
             return Exporters()
+        case _:
+            raise UsageError(f"{target!r} is no target; known are {', '.join(names.TARGETS)}.")
 
 
 def _report(manifest: Manifest, output: Path) -> None:

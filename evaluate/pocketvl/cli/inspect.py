@@ -1,5 +1,7 @@
 """`pocketvl inspect`: what is in a bundle."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +11,7 @@ from rich.table import Table
 from pocketvl.cli.console import megabytes, out, print_json
 from pocketvl.runtime.bundle import open_bundle
 from pocketvl.runtime.engines import check_artifacts
-from pocketvl.runtime.manifest import Manifest
+from pocketvl.runtime.manifest import Manifest, TensorSpec
 from pocketvl.runtime.strict import to_json
 
 
@@ -84,9 +86,17 @@ def _files(manifest: Manifest) -> Table:
 def _entry_points(manifest: Manifest) -> Table:
     table = Table("method", "file", "inputs", "outputs", title="entry points")
     for entry in manifest.entry_points:
-        inputs, outputs = (
-            "\n".join(f"{t.name} {t.dtype} ({', '.join(map(str, t.shape))})" for t in tensors)
-            for tensors in (entry.inputs, entry.outputs)
-        )
-        table.add_row(entry.method, entry.file, inputs, outputs)
+        table.add_row(entry.method, entry.file, _tensors(entry.inputs), _tensors(entry.outputs))
     return table
+
+
+def _tensors(specs: Sequence[TensorSpec]) -> str:
+    """A line each; those that differ by their number alone, as the layers' caches do, share one."""
+    alike: dict[tuple[object, ...], list[str]] = {}
+    for spec in specs:
+        shape = ", ".join(map(str, spec.shape))
+        alike.setdefault((re.sub(r"\d+", "*", spec.name), f"{spec.dtype} ({shape})"), []).append(spec.name)
+    return "\n".join(
+        f"{names[0] if len(names) == 1 else f'{pattern} ({len(names)} times)'} {kind}"
+        for (pattern, kind), names in alike.items()
+    )

@@ -8,7 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from pocketvl.cli.console import error, out, progress_bar
-from pocketvl.cli.export import parse_buckets
+from pocketvl.cli.export import exporters_for, parse_buckets
+from pocketvl.runtime import names
 from pocketvl.runtime.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ def sweep(
         typer.Option(help="generated:N, generated/TASK:N, a .tsv or .jsonl file, a `datasets` folder."),
     ],
     reference: Annotated[str, typer.Option(help="The recipe that others are compared with.")] = "fp32",
+    target: Annotated[
+        str, typer.Option(help="What all of them are exported for: executorch, coreml or onnx.")
+    ] = names.EXECUTORCH,
     limit: Annotated[
         int | None, typer.Option(help="Questions of each dataset.  [default: all]", min=1)
     ] = None,
@@ -79,6 +83,7 @@ def sweep(
             max_context=max_context,
             prefill_chunk=min(DEFAULT_PREFILL_CHUNK, max_context),
         ),
+        exporters=exporters_for(target),
         max_tokens=max_tokens,
         fidelity_questions=fidelity_questions,
         bench=bench,

@@ -14,8 +14,6 @@ from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.bundle import Bundle, open_bundle
 from pocketvl.runtime.errors import BundleError, CheckpointError
 
-_TOOLS = ("pocketvl", "torch", "torchao", "executorch")
-
 
 @dataclass(frozen=True)
 class ExportTask:
@@ -50,11 +48,14 @@ class ExportTask:
             raise CheckpointError(f"{self.model} has changed since the sweep began; run it again.")
 
 
-def export_key(model_fingerprint: str, recipe: Recipe, settings: ExportSettings) -> str:
-    """What decides a bundle's bytes: the checkpoint, the recipe, the shapes, and the tools' versions.
+def export_key(
+    model_fingerprint: str, recipe: Recipe, settings: ExportSettings, exporters: Exporters | None = None
+) -> str:
+    """What decides a bundle's bytes: checkpoint, recipe, shapes, target, and its tools' versions.
 
     A recipe's calibration counts by its pictures and prompts, not by the path alone. Raises CalibrationError.
     """
+    exporters = exporters or Exporters()
     looked_at = samples_fingerprint(load_samples(recipe.calibration)) if recipe.calibrated else None
     return content_key(
         model=model_fingerprint,
@@ -62,7 +63,8 @@ def export_key(model_fingerprint: str, recipe: Recipe, settings: ExportSettings)
         calibration=looked_at,
         name=recipe.name,
         settings=settings,
-        tools=[version(tool) for tool in _TOOLS],
+        target=exporters.target,
+        tools=[version(tool) for tool in ("pocketvl", *exporters.tools)],
     )
 
 

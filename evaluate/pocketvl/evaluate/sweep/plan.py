@@ -57,7 +57,7 @@ def plan_exports(settings: SweepSettings, model_fingerprint: str, store: Store) 
     """One export a recipe, done or not."""
     tasks = []
     for recipe in settings.recipes:
-        key = export_key(model_fingerprint, recipe, settings.export)
+        key = export_key(model_fingerprint, recipe, settings.export, settings.exporters)
         output = store.bundle(key)
         tasks.append(
             ExportTask(
