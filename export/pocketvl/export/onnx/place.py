@@ -14,6 +14,7 @@ from pocketvl.export.onnx.data_file import DataFile, Entry
 from pocketvl.export.onnx.expected import Expected, key_of
 from pocketvl.export.onnx.stored import Packed, pack
 from pocketvl.export.weights import Filled, decided, fill_small, float_weight
+from pocketvl.runtime.memory import return_memory
 
 
 class Stack(nn.Module):
@@ -59,6 +60,7 @@ def _place_children(
             _place_children(child, f"{path}{name}.", source, method, data, filled)
         else:
             setattr(module, name, placed)
+            return_memory()  # else the C library keeps some 80 MB of every layer of the 2B model
             filled(f"{path}{name}")
 
 
