@@ -84,7 +84,7 @@ class FloatMatMul(Weights):
 
 
 class RMSNorm(Leaf):
-    """x / sqrt(mean(x^2) + eps) * weight over the last axis; onnxruntime fuses the sum before it."""
+    """x / sqrt(mean(x^2) + eps) * weight over the last axis: onnxruntime's name for it before opset 23."""
 
     weight: nn.Parameter
 
