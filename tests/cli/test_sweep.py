@@ -46,12 +46,32 @@ def test_a_sweep_with_a_recipe_that_cannot_be(
     assert [(row["recipe"], row["count: questions"]) for row in rows] == [("int8", "2")]
 
 
+def test_a_sweep_of_another_target(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same columns, answered and compared by that target's engine."""
+    arguments = ("sweep", checkpoint, "-o", tmp_path / "out", "--data", "generated/count:2", *SHAPES)
+    recipes = ("--reference", "fp32", "--recipe", "int8", "--target", "onnx", "--no-bench")
+    status, _, err = run(
+        capsys, *arguments, *recipes, "--jobs", 1, "--max-tokens", 2, "--fidelity-questions", 2
+    )
+    assert (status, err) == (0, "")
+    (row, other) = csv.DictReader(io.StringIO((tmp_path / "out" / "results.csv").read_text()))
+    assert [row["recipe"], other["recipe"]] == ["fp32", "int8"]
+    assert list((tmp_path / "out").rglob("host_text_decoder.onnx"))
+
+
 MISTAKES = {
     "recipe": (["--recipe", "int3", "--data", "generated:1"], 2, "'int3' is no recipe"),
     "reference": (["--recipe", "int8", "--reference", "best", "--data", "generated:1"], 2, "'best' is no"),
     "data": (["--recipe", "int8", "--data", "nowhere.tsv"], 2, "nowhere.tsv does not exist"),
     "no data": (["--recipe", "int8"], 2, "Missing option"),
     "buckets": (["--recipe", "int8", "--data", "generated:1", "--buckets", "4,three"], 2, "--buckets"),
+    "target": (
+        ["--recipe", "int8", "--data", "generated:1", "--target", "tflite"],
+        2,
+        "'tflite' is no target",
+    ),
     "jobs and ray": (
         ["--recipe", "int8", "--data", "generated:1", "--jobs", "2", "--ray", "local"],
         2,

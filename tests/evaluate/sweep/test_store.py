@@ -9,7 +9,9 @@ import pytest
 from pocketvl.evaluate.sweep.export_task import export_key
 from pocketvl.evaluate.sweep.store import Store, content_key, write_atomically
 from pocketvl.export.component import ExportSettings
+from pocketvl.export.pipeline import Exporters
 from pocketvl.quant.recipe import named_recipe
+from pocketvl.runtime import names
 from pocketvl.runtime.errors import CalibrationError, PocketVLError
 
 SETTINGS = ExportSettings()
@@ -21,6 +23,8 @@ EXPORTS = {
     "name": ("a", replace(INT4, name="mine"), SETTINGS),
     "buckets": ("a", INT4, ExportSettings(buckets=(256,))),
     "context": ("a", INT4, ExportSettings(max_context=512)),
+    "target": ("a", INT4, SETTINGS, Exporters(target=names.ONNX)),
+    "tools": ("a", INT4, SETTINGS, Exporters(tools=("torch",))),
 }
 
 
