@@ -1,9 +1,8 @@
 """onnx and onnx_ir, imported when they are needed, and torch's exporter kept quiet."""
 
-import io
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from typing import Any
 
 from pocketvl.runtime.errors import MissingExtraError
@@ -33,12 +32,11 @@ def import_onnx_ir() -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep torch's notes about torchvision and its own deprecations to itself."""
+    """Keep torch's notes about torchvision to itself."""
     logger = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            yield
+        yield
     finally:
         logger.setLevel(level)
