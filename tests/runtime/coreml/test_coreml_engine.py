@@ -17,6 +17,7 @@ from pocketvl.runtime.coreml_engine import CoreMLEngine
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.errors import BundleError, EngineError
 from pocketvl.runtime.executorch_engine import ExecuTorchEngine
+from pocketvl.runtime.manifest import TensorSpec
 from pocketvl.runtime.session import ChatSession
 from tests.support.bundles import SETTINGS, export_for_test
 from tests.support.checkpoints import write_checkpoint
@@ -159,6 +160,34 @@ def test_what_does_not_fit_is_refused(engine: CoreMLEngine, bundle: Bundle, exec
         engine.logits(part[0][:, :-1])
     with pytest.raises(BundleError, match="for executorch, not for coreml"):
         CoreMLEngine(executorch, native=False)
+
+
+def with_head(bundle: Bundle, **changes: object) -> CoreMLEngine:
+    """An engine whose manifest says something else about the function lm_head."""
+    manifest = bundle.manifest
+    entries = tuple(
+        replace(entry, **changes) if entry.name == "lm_head" else entry  # type: ignore[arg-type]
+        for entry in manifest.entry_points
+    )
+    return CoreMLEngine(replace(bundle, manifest=replace(manifest, entry_points=entries)), native=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "tail"}, r"has no function 'tail'; its functions are: lm_head, token_embedding\."),
+        ({"file": "text_decoder_0.mlpackage"}, "has no function 'lm_head'"),
+        ({"inputs": (TensorSpec("ids", "float16", (1, 1, 96)),)}, "asks for 'ids', unknown to this pocketvl"),
+        ({"inputs": (TensorSpec("hidden", "float32", (1, 1, 96)),)}, "must be float16 .*, not float32"),
+        ({"inputs": (TensorSpec("hidden", "float16", (1, 2, 96)),)}, r"not float16 \[1, 2, 96\]"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_its_packages(
+    bundle: Bundle, changes: dict[str, object], message: str
+) -> None:
+    engine = with_head(bundle, **changes)
+    with pytest.raises(EngineError, match=message):
+        engine.logits(rows(1, bundle.manifest.geometry.text.hidden_size, 0))
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="Core ML runs here")

@@ -4,15 +4,18 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from coremltools.converters.mil import Builder
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from pocketvl.runtime.coreml.package import Package
-from pocketvl.runtime.errors import BundleError, MissingExtraError
+from pocketvl.runtime.errors import BundleError, EngineError, MissingExtraError
 from tests.runtime.coreml.packages import TARGET, changed, save_program
 
 WEIGHT = np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32)
@@ -99,6 +102,37 @@ def test_a_model_cut_off_is_refused(package: Path) -> None:
     model = package / "Data/com.apple.CoreML/model.mlmodel"
     model.write_bytes(model.read_bytes()[:-5])
     assert "is not a Core ML model" in refusal(package)
+
+
+@given(share=st.floats(0, 1, exclude_max=True))
+@example(share=0.5)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_model_cut_off_anywhere_is_refused(package: Path, share: float) -> None:
+    model = package / "Data/com.apple.CoreML/model.mlmodel"
+    whole = model.read_bytes()
+    model.write_bytes(whole[: int(share * len(whole))])
+    try:
+        assert "model.mlmodel" in refusal(package)
+    finally:
+        model.write_bytes(whole)
+
+
+@given(place=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_model_with_another_byte_runs_or_is_refused(package: Path, place: float, byte: int) -> None:
+    """Never another error than ours, whatever the byte means."""
+    model = package / "Data/com.apple.CoreML/model.mlmodel"
+    whole = model.read_bytes()
+    data = bytearray(whole)
+    data[int(place * len(data))] = byte
+    model.write_bytes(data)
+    try:
+        with suppress(BundleError, EngineError):
+            function = Package.open(package).function()
+            types = function.signature.inputs
+            function.run({name: np.zeros(kind.shape, kind.numpy) for name, kind in types.items()})
+    finally:
+        model.write_bytes(whole)
 
 
 def test_weights_cut_off_are_refused_before_anything_runs(package: Path) -> None:

@@ -134,6 +134,14 @@ def test_another_type_is_refused(int4: tuple[Path, int, TensorType], kind: Tenso
     assert text in refusal((path, offset, kind))
 
 
+def test_a_wrong_sentinel_is_refused(int4: tuple[Path, int, TensorType]) -> None:
+    path, offset, _ = int4
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 1
+    path.write_bytes(data)
+    assert f"has no record at byte {offset}" in refusal(int4)
+
+
 @pytest.mark.parametrize(("place", "value"), [(8, 1 << 62), (16, 1 << 62), (16, 1 << 20), (4, 99)])
 def test_a_record_that_lies_is_refused(int4: tuple[Path, int, TensorType], place: int, value: int) -> None:
     path, offset, _ = int4
