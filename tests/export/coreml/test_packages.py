@@ -155,13 +155,40 @@ def test_the_same_export_twice_is_the_same(tmp_path: Path) -> None:
     assert digests[0] == digests[1]
 
 
-def test_the_description(bundle: Bundle) -> None:
-    model = read_model(bundle.path("text_decoder_1.mlpackage") / MODEL_FILE)
+COMMON = {
+    "recipe": "int4",
+    "hidden_size": "96",
+    "num_layers": "2",
+    "vocab_size": "384",
+    "head_dim": "16",
+    "rope_theta": "1000000.0",
+    "mrope_section": "2,3,3",
+    "patch_size": "14",
+    "merge_area": "4",
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "own"),
+    [
+        ("vision_encoder.mlpackage", {"buckets": "16,64"}),
+        (
+            "text_decoder_1.mlpackage",
+            {"first_layer": "1", "layers": "1", "max_context": "96", "prefill_chunk": "32"},
+        ),
+        ("head.mlpackage", {}),
+    ],
+)
+def test_the_description(bundle: Bundle, file: str, own: dict[str, str]) -> None:
+    model = read_model(bundle.path(file) / MODEL_FILE)
     metadata = model.description.metadata
+    assert metadata.shortDescription
     assert (metadata.author, metadata.versionString) == ("pocketvl", bundle.manifest.provenance.pocketvl)
-    assert "checkpoint" in metadata.license
+    assert "the licence of the checkpoint" in metadata.license
     facts = dict(metadata.userDefined)
-    assert (facts["recipe"], facts["first_layer"], facts["layers"]) == ("int4", "1", "1")
+    assert facts.pop("pocketvl") == metadata.versionString
+    assert facts.pop("quantization_method") == bundle.manifest.quantization_method
+    assert facts == COMMON | own
     for function in model.description.functions:
         for feature in (*function.input, *function.output, *function.state):
             assert feature.shortDescription

@@ -7,7 +7,11 @@ from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.geometry import ModelGeometry
 
-LICENCE = "Weights: the licence of the checkpoint that was exported. Program: Apache-2.0."
+# A checkpoint's tensors and config do not say under what licence they are; its card may.
+LICENCE = (
+    "Weights: the licence of the checkpoint that was exported, which the bundle's README.md names where it is"
+    " known. Program: Apache-2.0."
+)
 
 _TENSORS = {
     names.PATCHES: "Flattened patches in the merger's order, padded with zeros",
@@ -26,13 +30,19 @@ _TENSORS = {
 }
 
 
-def describe(summary: str, geometry: ModelGeometry, recipe: Recipe, facts: dict[str, int]) -> Description:
+def describe(
+    summary: str, geometry: ModelGeometry, recipe: Recipe, facts: dict[str, int | str]
+) -> Description:
     """facts: what is true of this package alone."""
     text, vision = geometry.text, geometry.vision
-    common = {
+    common: dict[str, int | float | str] = {
         "hidden_size": text.hidden_size,
         "num_layers": text.num_layers,
         "vocab_size": text.vocab_size,
+        "head_dim": text.head_dim,
+        "rope_theta": text.rope_theta,
+        "mrope_section": ",".join(map(str, text.mrope_section)),
+        "patch_size": vision.patch_size,
         "merge_area": vision.merge_area,
     }
     return Description(

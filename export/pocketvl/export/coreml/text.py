@@ -114,7 +114,12 @@ def _export_chunk(
         functions[signature.name] = build_function(chunk, signature, weights)
         steps.next()
     progress("Writing the decoder", _CONVERTED)
-    facts = {"first_layer": span.start, "layers": len(span), "max_context": settings.max_context}
+    facts: dict[str, int | str] = {
+        "first_layer": span.start,
+        "layers": len(span),
+        "max_context": settings.max_context,
+        "prefill_chunk": settings.prefill_chunk,
+    }
     write_package(path, functions, describe("Decoder layers over a cache", source.geometry, recipe, facts))
     census(path, dict.fromkeys(functions, wanted))
     progress("Wrote the decoder", 1.0)

@@ -40,7 +40,7 @@ def export_vision_package(
         steps.next()
     progress("Writing the vision encoder", _CONVERTED)
     path = folder / names.VISION_ENCODER_PACKAGE
-    facts = {"largest_bucket": settings.buckets[-1]}
+    facts: dict[str, int | str] = {"buckets": ",".join(map(str, settings.buckets))}
     write_package(path, functions, describe("Pictures to embeddings", source.geometry, recipe, facts))
     census(path, dict.fromkeys(functions, wanted))
     progress("Wrote the vision encoder", 1.0)
