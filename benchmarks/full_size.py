@@ -2,6 +2,7 @@
 
     python benchmarks/full_size.py             random weights of the real geometry, in work/full-size
     python benchmarks/full_size.py --model Qwen/Qwen2-VL-2B-Instruct --recipe int4
+    python benchmarks/full_size.py --target onnx
 
 Speed, size and memory do not depend on what the weights are. The random checkpoint needs a folder with the
 family's tokenizer.json (see make_checkpoint.py); without one the run is skipped, with a sentence.
@@ -21,6 +22,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_WORK = ROOT / "work" / "full-size"
 RECIPES = ("int4", "int4-small")
+TARGETS = ("executorch", "onnx")  # whose runtimes run here at their own speed
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ def main() -> None:
     parser.add_argument("--model", help="hub id or folder; a random checkpoint is made if not given")
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
     parser.add_argument("--recipe", action="append", choices=("fp32", "int8", "int4", "int4-small"))
+    parser.add_argument("--target", choices=TARGETS, default=TARGETS[0])
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--keep", action="store_true", help="use bundles of an earlier run")
     options = parser.parse_args()
@@ -43,11 +46,11 @@ def main() -> None:
     model = options.model or random_checkpoint(options.work)
     results = {}
     for recipe in options.recipe or RECIPES:
-        bundle = options.work / recipe
-        cost = None if options.keep and bundle.exists() else export(model, bundle, recipe)
+        bundle = options.work / (recipe if options.target == TARGETS[0] else f"{options.target}-{recipe}")
+        cost = None if options.keep and bundle.exists() else export(model, bundle, recipe, options.target)
         bench = json.loads(pocketvl("bench", bundle, "--json", "--threads", options.threads))
         results[recipe] = {"export": cost and dataclasses.asdict(cost), "bench": bench}
-    (options.work / "results.json").write_text(json.dumps(results, indent=1))
+    (options.work / f"results-{options.target}.json").write_text(json.dumps(results, indent=1))
     print(table(results))
 
 
@@ -62,10 +65,11 @@ def random_checkpoint(work: Path) -> str:
     return str(folder)
 
 
-def export(model: str, bundle: Path, recipe: str) -> ExportCost:
+def export(model: str, bundle: Path, recipe: str, target: str) -> ExportCost:
     """Export in a process of its own and measure it. Calibrated integers would run just as fast."""
     began = time.perf_counter()
-    arguments = ["export", model, "-o", str(bundle), "--recipe", recipe, "--method", "rtn", "--overwrite"]
+    arguments = ["export", model, "-o", str(bundle), "--target", target, "--recipe", recipe]
+    arguments += ["--method", "rtn", "--overwrite"]
     child = subprocess.Popen([sys.executable, "-m", "pocketvl.cli", *arguments], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     if os.waitstatus_to_exitcode(status) != 0:
