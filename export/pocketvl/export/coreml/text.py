@@ -9,9 +9,9 @@ from pocketvl.export.coreml.function import Signature, build_function
 from pocketvl.export.coreml.head import export_head
 from pocketvl.export.coreml.package import write_package
 from pocketvl.export.coreml.placeholders import prepare
-from pocketvl.export.coreml.steps import Steps
 from pocketvl.export.coreml.text_graph import DecoderChunk
 from pocketvl.export.graphs.leaf import linears
+from pocketvl.export.steps import Steps
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import UsageError

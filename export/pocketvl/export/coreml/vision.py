@@ -8,9 +8,9 @@ from pocketvl.export.coreml.describe import describe
 from pocketvl.export.coreml.function import Signature, build_function
 from pocketvl.export.coreml.package import write_package
 from pocketvl.export.coreml.placeholders import prepare
-from pocketvl.export.coreml.steps import Steps
 from pocketvl.export.coreml.vision_graph import HalfVisionEncoder
 from pocketvl.export.graphs.leaf import linears
+from pocketvl.export.steps import Steps
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.geometry import VisionGeometry

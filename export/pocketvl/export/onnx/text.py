@@ -5,7 +5,6 @@ from pathlib import Path
 from torch import nn
 
 from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
-from pocketvl.export.coreml.steps import Steps
 from pocketvl.export.embedding_table import write_table
 from pocketvl.export.graphs.leaf import linears
 from pocketvl.export.graphs.lm_head import LMHead
@@ -19,6 +18,7 @@ from pocketvl.export.onnx.leaf import MatMulNBits, Weights
 from pocketvl.export.onnx.place import expected, place
 from pocketvl.export.onnx.text_graph import Decoder, HostDecoder, MergedDecoder
 from pocketvl.export.onnx.text_specs import Specs, head_specs, host_specs, merged_specs
+from pocketvl.export.steps import Steps
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
-from pocketvl.export.coreml.steps import Steps
 from pocketvl.export.graphs.leaf import linears
 from pocketvl.export.onnx.census import census
 from pocketvl.export.onnx.convert import write_graph
@@ -14,6 +13,7 @@ from pocketvl.export.onnx.place import expected, place
 from pocketvl.export.onnx.tools import import_onnx
 from pocketvl.export.onnx.vision_graph import OnnxVisionEncoder
 from pocketvl.export.onnx.vision_pictures import write_pictures
+from pocketvl.export.steps import Steps
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.geometry import VisionGeometry
