@@ -44,7 +44,12 @@ def torch_size(shape: tuple[int, ...]) -> int:
 
 @pytest.mark.parametrize(
     ("bits", "size"),
-    [(Bits(32), 64 * 96 * 4), (Bits(8), 64 * 96 + 64 * 4), (Bits(4, 32), 64 * 48 + 64 * 3 * 2)],
+    [
+        (Bits(32), 64 * 96 * 4),
+        (Bits(16), 64 * 96 * 2),
+        (Bits(8), 64 * 96 + 64 * 4),
+        (Bits(4, 32), 64 * 48 + 64 * 3 * 2),
+    ],
 )
 def test_stored_bytes(bits: Bits, size: int) -> None:
     assert stored_bytes(Layer("x", 64, 96), bits) == size
@@ -57,7 +62,10 @@ def test_smaller_recipes_are_smaller() -> None:
     assert all(size.disk >= sum(size.artifacts.values()) for size in sizes)
 
 
-@pytest.mark.parametrize(("recipe", "table"), [("fp32", 4 * 384 * 96), ("int4-small", 384 * 96 + 4 * 384)])
+@pytest.mark.parametrize(
+    ("recipe", "table"),
+    [("fp32", 4 * 384 * 96), ("fp16", 2 * 384 * 96), ("int4-small", 384 * 96 + 4 * 384)],
+)
 def test_an_untied_table_is_counted(recipe: str, table: int) -> None:
     untied = replace(SMALL_GEOMETRY, text=replace(SMALL_GEOMETRY.text, tie_word_embeddings=False))
     chosen = named_recipe(recipe)

@@ -121,6 +121,7 @@ def never(*_: object) -> Any:
         ({"settings": ExportSettings(buckets=(8000,))}, UsageError),
         ({"max_pixels": 5}, UsageError),
         ({"recipe": Recipe("x", "rtn", (Rule("*", Bits(4, 32)),))}, RecipeError),
+        ({"recipe": named_recipe("fp16")}, UsageError),
     ],
 )
 def test_what_cannot_succeed_is_refused_before_any_work(

@@ -21,7 +21,7 @@ from pocketvl.quant.recipe_file import load_recipe, recipe_toml
 from pocketvl.runtime.errors import RecipeError
 
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
-BITS = st.sampled_from([Bits(32), Bits(8), Bits(4, 32), Bits(4, 128)])
+BITS = st.sampled_from([Bits(32), Bits(16), Bits(8), Bits(4, 32), Bits(4, 128)])
 RECIPES = st.builds(
     Recipe,
     TEXTS,
@@ -55,7 +55,7 @@ def test_names_and_methods() -> None:
     assert load_recipe("int4-small-rtn") == dataclasses.replace(
         named_recipe("int4-small"), name="int4-small-rtn"
     )
-    assert load_recipe("int8").method == "rtn"
+    assert load_recipe("int8").method == load_recipe("fp16").method == "rtn"
     assert load_recipe("int4").method == load_recipe("int4-small").method == "gptq"
     assert load_recipe("int4", "hqq").method == "hqq"
     assert load_recipe("int4", "gptq").calibrated

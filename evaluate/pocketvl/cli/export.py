@@ -41,7 +41,9 @@ def export(
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="fp32, int8, int4, int4-small, or a .toml file of your own.  [default: int4]"),
+        typer.Option(
+            help="fp32, fp16 (onnx, coreml), int8, int4, int4-small, or a .toml file.  [default: int4]"
+        ),
     ] = None,
     size_budget: SizeBudget = None,
     max_kl: MaxKL = None,

@@ -55,7 +55,7 @@ LIMITS = {
     "int4": Limits(0.1, None, 0.5, None),
     "int4-small": Limits(0.6, None, 1.0, None),
 }
-# Float weights on targets that store float16.
+# Weights in float16: what fp16 asks for, and Core ML's fp32.
 HALF_PRECISION = Limits(1e-2, None, 1e-2, None)
 
 
@@ -90,8 +90,10 @@ def _limits(bundle: Bundle) -> Limits:
     for group in bundle.manifest.layers:
         bits[group.component] = min(bits[group.component], group.bits)
     vision, least = bits.get("vision_encoder", 32), min(bits.values())
+    if least == 16 or (least == 32 and bundle.manifest.target == names.COREML):
+        return HALF_PRECISION
     if least == 32:
-        return HALF_PRECISION if bundle.manifest.target == names.COREML else LIMITS["fp32"]
+        return LIMITS["fp32"]
     if least == 8:
         return LIMITS["int8"]
     return LIMITS["int4" if vision >= 8 else "int4-small"]

@@ -76,7 +76,7 @@ def stored_scales(scales: NDArray[np.float32], bits: int) -> NDArray[Any]:
 
 def _expected_linear(leaf: Linear) -> Expected:
     shape = (leaf.out_features, leaf.in_features)
-    if leaf.bits.bits == 32:
+    if leaf.bits.is_float:
         return Expected(leaf.layer, shape, leaf.bits, _hash(leaf.weight.detach().numpy()), None)
     integers, scales = leaf.weight.qdata.numpy(), leaf.weight.scale.numpy()  # type: ignore[attr-defined]
     return Expected(
@@ -113,7 +113,7 @@ def _check_method(path: Path, method: Method, wanted: tuple[Expected, ...]) -> N
             " in float and slowly. Please report this with the recipe."
         )
     quantized = sum(kernel.filter_type != _FILTER_TYPES[32] for kernel in kernels)
-    planned = sum(layer.bits.bits != 32 for layer in wanted)
+    planned = sum(not layer.bits.is_float for layer in wanted)
     if quantized != planned:
         raise CensusError(
             f"{method.name} of {path.name} has {quantized} quantized linear kernels where the recipe makes"

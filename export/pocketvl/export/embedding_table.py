@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from pocketvl.export.census import Expected
 from pocketvl.export.component import TensorSource
 from pocketvl.export.graphs.leaf import Linear
+from pocketvl.export.half import as_float16
 from pocketvl.export.pte import Range, read_pte
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.recipe import Bits
@@ -21,8 +23,8 @@ from pocketvl.runtime.geometry import TextGeometry
 from pocketvl.runtime.manifest import EmbeddingTable, LayerGroup
 
 _SOURCE = "model.embed_tokens.weight"
-_STORAGE = {32: "float32", 8: "int8", 4: "int4"}
-_SCALES = {32: None, 8: "float32", 4: "bfloat16"}
+_STORAGE = {32: "float32", 16: "float16", 8: "int8", 4: "int4"}
+_SCALES = {32: None, 16: None, 8: "float32", 4: "bfloat16"}
 _ROWS_PROBED = 16
 _FLOAT_ROWS = 4096  # written at a time
 
@@ -38,7 +40,7 @@ class Probe:
     def of(cls, head: Linear) -> "Probe":
         """Rows spread over the whole of a filled head, first and last among them."""
         rows = np.linspace(0, head.out_features - 1, min(_ROWS_PROBED, head.out_features)).astype(np.int64)
-        if head.bits.bits == 32:
+        if head.bits.is_float:
             values = head.weight.detach()[rows]
         else:
             integers, scales = head.weight.qdata[rows], head.weight.scale[rows]  # type: ignore[attr-defined]
@@ -67,7 +69,7 @@ def tied_table(path: Path, head: Expected, probe: Probe) -> EmbeddingTable:
         data_offset=weights.offset,
         scales_offset=None if scales is None else scales.offset,
         scales_dtype=_SCALES[bits],
-        group_size=None if bits == 32 else head.bits.group_size or columns,
+        group_size=None if head.bits.is_float else head.bits.group_size or columns,
     )
     if not np.array_equal(EmbeddingMap(path, table).gather(probe.rows), probe.values):
         raise ExportError(
@@ -82,9 +84,10 @@ def write_table(
 ) -> tuple[EmbeddingTable, LayerGroup]:
     """Write token_embedding.bin for a checkpoint whose embeddings are its own.
 
-    float32 beside a float head, else int8 with a float32 scale per row: rows are looked up and never
+    The float of a float head, else int8 with a float32 scale per row: rows are looked up and never
     multiplied, so 8 bits cost no speed, and below 8 bits an error goes into every layer. Rows first, the
-    scales behind them. Raises CheckpointError for a tensor of another shape or values that are not finite.
+    scales behind them. Raises CheckpointError for a tensor of another shape or values that are not finite,
+    ExportError for values that float16 does not hold.
     """
     rows, columns = geometry.vocab_size, geometry.hidden_size
     weight = source.tensor(_SOURCE)
@@ -94,13 +97,13 @@ def write_table(
             " are both of one model?"
         )
     path = folder / names.TOKEN_EMBEDDING_FILE
-    bits = 32 if head_bits.bits == 32 else 8
+    bits = head_bits if head_bits.is_float else Bits(8)
     with path.open("wb") as file:
-        if bits == 32:
+        if bits.is_float:
             for first in range(0, rows, _FLOAT_ROWS):
-                file.write(_finite(weight[first : first + _FLOAT_ROWS]).data)
+                file.write(_float_rows(weight[first : first + _FLOAT_ROWS], bits).data)
         else:
-            quantized = quantize_linear(weight, Bits(8), "rtn", "token_embedding")
+            quantized = quantize_linear(weight, bits, "rtn", "token_embedding")
             file.write(quantized.integers.data)
             file.write(bytes(-rows * columns % 4))  # aligned for whoever maps the scales as floats
             file.write(quantized.scales.data)
@@ -109,13 +112,13 @@ def write_table(
         file=path.name,
         rows=rows,
         columns=columns,
-        storage=_STORAGE[bits],
+        storage=_STORAGE[bits.bits],
         data_offset=0,
-        scales_offset=None if bits == 32 else size - rows * 4,
-        scales_dtype=_SCALES[bits],
-        group_size=None if bits == 32 else columns,
+        scales_offset=None if bits.is_float else size - rows * 4,
+        scales_dtype=_SCALES[bits.bits],
+        group_size=None if bits.is_float else columns,
     )
-    return table, LayerGroup(names.TOKEN_EMBEDDING, bits, None, 1, rows * columns, size)
+    return table, LayerGroup(names.TOKEN_EMBEDDING, bits.bits, None, 1, rows * columns, size)
 
 
 def _verified(path: Path, place: Range | None, key: str) -> Range:
@@ -130,8 +133,10 @@ def _verified(path: Path, place: Range | None, key: str) -> Range:
     )
 
 
-def _finite(rows: torch.Tensor) -> NDArray[np.float32]:
+def _float_rows(rows: torch.Tensor, bits: Bits) -> NDArray[Any]:
     if not torch.isfinite(rows).all():
         raise CheckpointError(f"{_SOURCE} holds NaN or infinite values; was the checkpoint saved completely?")
     values: NDArray[np.float32] = rows.float().contiguous().numpy()
-    return values
+    if bits.bits == 32:
+        return values
+    return as_float16(values, _SOURCE, "give lm_head, which it follows, 32 or 8 bits by a rule of the recipe")

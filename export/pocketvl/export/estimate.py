@@ -53,8 +53,8 @@ def estimate_export(geometry: ModelGeometry, recipe: Recipe) -> Estimate:
         loaded[component] += _loaded_bytes(layer, bits)
     if not geometry.text.tie_word_embeddings:
         # A table of its own stays at 8 bits where the head has fewer.
-        floats = recipe.bits(head.name, head.in_features).bits == 32
-        artifacts[names.TOKEN_EMBEDDING] = stored_bytes(head, Bits(32 if floats else 8))
+        bits = recipe.bits(head.name, head.in_features)
+        artifacts[names.TOKEN_EMBEDDING] = stored_bytes(head, bits if bits.is_float else Bits(8))
     decoder = (names.TEXT_DECODER, names.LM_HEAD)  # one file, lowered together
     memory = max(
         _peak(loaded[names.VISION_ENCODER], artifacts[names.VISION_ENCODER]),
@@ -101,7 +101,7 @@ def stored_bytes(layer: Layer, bits: Bits) -> int:
 
 def _loaded_bytes(layer: Layer, bits: Bits) -> int:
     """A layer's weight while it is lowered: int4 is held as one byte a value, float as float32."""
-    return layer.out_features * layer.in_features * (4 if bits.bits == 32 else 1)
+    return layer.out_features * layer.in_features * (4 if bits.is_float else 1)
 
 
 def _peak(loaded: int, artifact: int) -> int:

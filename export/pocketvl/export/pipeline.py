@@ -22,7 +22,7 @@ from pocketvl.export.checkpoint.kept import (
 from pocketvl.export.checkpoint.requantizer import with_damage
 from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
 from pocketvl.export.destination import check_destination
-from pocketvl.export.estimate import Estimate, check_space, estimate_export
+from pocketvl.export.estimate import Estimate, check_space, estimate_export, linear_layers
 from pocketvl.export.fitting import fit_image, fit_settings
 from pocketvl.export.isolated import run_isolated
 from pocketvl.export.model_card import write_card
@@ -71,9 +71,15 @@ def _ignore(*_: object) -> None:
     pass
 
 
-def _check_executorch(settings: ExportSettings, geometry: ModelGeometry) -> None:
+def _check_executorch(settings: ExportSettings, geometry: ModelGeometry, recipe: Recipe) -> None:
     if settings.decoder_chunks != 1:
         raise UsageError("--chunks splits the decoder of Core ML; leave it out or add --target coreml.")
+    for layer in linear_layers(geometry):
+        if recipe.bits(layer.name, layer.in_features).bits == 16:
+            raise UsageError(
+                f"The recipe {recipe.name!r} stores {layer.name} in float16, which ExecuTorch's kernels do"
+                " not take; use --target onnx or --target coreml, or give it 32 or 8 bits."
+            )
 
 
 def _estimate_executorch(geometry: ModelGeometry, recipe: Recipe, _: ExportSettings) -> Estimate:
@@ -88,8 +94,8 @@ class Exporters:
     text: TextExporter = export_text_decoder
     target: str = names.EXECUTORCH
     tools: tuple[str, ...] = ("torch", "torchao", "executorch")  # whose versions the manifest records
-    # Raises UsageError, before any work, for settings that the target cannot take.
-    check: Callable[[ExportSettings, ModelGeometry], None] = _check_executorch
+    # Raises UsageError, before any work, for settings or a recipe that the target cannot take.
+    check: Callable[[ExportSettings, ModelGeometry, Recipe], None] = _check_executorch
     # Disk and memory, before any work. Raises RecipeError.
     estimate: Callable[[ModelGeometry, Recipe, ExportSettings], Estimate] = _estimate_executorch
     # Writes what the folder needs beside its components.
@@ -130,7 +136,7 @@ def export_bundle(
     source = merge_lora(checkpoint, lora)
     image = fit_image(checkpoint.image, source.geometry.vision, min_pixels, max_pixels)
     settings = fit_settings(settings, image, source.geometry)
-    exporters.check(settings, source.geometry)
+    exporters.check(settings, source.geometry, recipe)
     recipe = with_checkpoint_bits(recipe, source)
     if kept := kept_layers(recipe, source):
         warn(describe_kept(kept, source))

@@ -97,8 +97,7 @@ def to_torchao(quantized: QuantizedLinear) -> torch.Tensor:
 
 
 def _fill_linear(leaf: Linear, source: TensorSource, method: str) -> None:
-    is_float = leaf.bits.bits == 32
-    weight = float_weight(leaf, source) if is_float else to_torchao(decided(leaf, source, method))
+    weight = float_weight(leaf, source) if leaf.bits.is_float else to_torchao(decided(leaf, source, method))
     leaf.weight = nn.Parameter(weight, requires_grad=False)
     _fill_bias(leaf, source)
 

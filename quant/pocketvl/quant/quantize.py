@@ -27,7 +27,7 @@ def quantize_linear(weight: torch.Tensor, bits: Bits, method: str, layer: str) -
     """
     if weight.ndim != 2:
         raise ValueError(f"the weight of {layer} must be (out, in), not {tuple(weight.shape)}")
-    if bits.bits == 32:
+    if bits.is_float:
         raise ValueError(f"{layer} is to stay in float: there is nothing to quantize")
     if method not in WEIGHT_METHODS:
         raise RecipeError(

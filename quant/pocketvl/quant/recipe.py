@@ -14,18 +14,23 @@ METHODS = (*WEIGHT_METHODS, *CALIBRATED_METHODS)
 
 @dataclass(frozen=True)
 class Bits:
-    """bits 32 (float, not quantized), 8 (one scale an output channel) or 4 (one scale a group of inputs)."""
+    """32 or 16 (float), 8 (one scale an output channel) or 4 (one scale a group of inputs)."""
 
     bits: int
     group_size: int | None = None  # only for 4 bits
 
     def __post_init__(self) -> None:
-        if self.bits not in (4, 8, 32):
-            raise RecipeError(f"bits must be 4, 8 or 32, not {self.bits}.")
+        if self.bits not in (4, 8, 16, 32):
+            raise RecipeError(f"bits must be 4, 8, 16 or 32, not {self.bits}.")
         if self.bits == 4 and (self.group_size is None or self.group_size < 32 or self.group_size % 32):
             raise RecipeError(f"4 bits need a group size that is a multiple of 32, not {self.group_size}.")
         if self.bits != 4 and self.group_size is not None:
             raise RecipeError(f"{self.bits} bits take no group size: XNNPACK groups 4-bit weights only.")
+
+    @property
+    def is_float(self) -> bool:
+        """Not quantized: float32, or IEEE's half precision where weights are stored."""
+        return self.bits >= 16
 
     def fits(self, in_features: int) -> bool:
         """Whether a layer with that many inputs can take these bits."""
@@ -104,7 +109,7 @@ class Recipe:
     @property
     def calibrated(self) -> bool:
         """Whether its integers depend on calibration data."""
-        return self.method in CALIBRATED_METHODS and any(rule.bits.bits != 32 for rule in self.rules)
+        return self.method in CALIBRATED_METHODS and any(not rule.bits.is_float for rule in self.rules)
 
     def with_layers(self, layers: Mapping[str, Bits], name: str | None = None) -> "Recipe":
         """The same recipe with other bits for single layers, by their full names."""
@@ -130,19 +135,21 @@ class Recipe:
 
 
 _FLOAT = Bits(32)
+_HALF = Bits(16)
 _INT8 = Bits(8)
 _INT4 = Bits(4, 32)
 
 # 1176 inputs of a patch do not divide by 32, so the patch embedding stays at 8 bits in every recipe.
 _RULES: dict[str, tuple[Rule, ...]] = {
     "fp32": (Rule("*", _FLOAT),),
+    "fp16": (Rule("*", _HALF),),
     "int8": (Rule("*", _INT8),),
     "int4": (Rule("text_decoder.*", _INT4), Rule("*", _INT8)),
     "int4-small": (Rule("vision_encoder.patch_embed", _INT8), Rule("*", _INT4)),
 }
 NAMED_RECIPES = tuple(_RULES)
 # Where 4 bits are involved calibration keeps four fifths of what rounding loses; 8 bits lose next to nothing.
-BEST_METHODS = {"fp32": "rtn", "int8": "rtn", "int4": "gptq", "int4-small": "gptq"}
+BEST_METHODS = {"fp32": "rtn", "fp16": "rtn", "int8": "rtn", "int4": "gptq", "int4-small": "gptq"}
 
 
 def named_recipe(name: str, method: str = "rtn") -> Recipe:

@@ -89,7 +89,7 @@ class LayerGroup:
     """Layers of one component that share bits: what `inspect` sums up."""
 
     component: str  # vision_encoder, text_decoder, lm_head, token_embedding
-    bits: int  # 4, 8 or 32
+    bits: int  # 4, 8, 16 or 32
     group_size: int | None  # inputs that share a scale; None: one scale an output channel, or no scale
     layers: int
     parameters: int

@@ -23,7 +23,12 @@ FULL = ModelGeometry(FULL_VISION, FULL_TEXT)
 
 @pytest.mark.parametrize(
     ("bits", "size"),
-    [(Bits(32), 64 * 96 * 2), (Bits(8), 64 * 96 + 64 * 2), (Bits(4, 32), 64 * 48 + 64 * 3 * 2)],
+    [
+        (Bits(32), 64 * 96 * 2),
+        (Bits(16), 64 * 96 * 2),
+        (Bits(8), 64 * 96 + 64 * 2),
+        (Bits(4, 32), 64 * 48 + 64 * 3 * 2),
+    ],
 )
 def test_package_bytes(bits: Bits, size: int) -> None:
     assert package_bytes(Layer("x", 64, 96), bits) == size

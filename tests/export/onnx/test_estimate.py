@@ -33,6 +33,11 @@ def test_stored_bytes_are_those_of_packed_integers(columns: int, bits: Bits) -> 
     assert stored_bytes(Layer("x", 3, columns), bits) == packed.data.nbytes + packed.scales.nbytes
 
 
+def test_stored_bytes_of_floats() -> None:
+    layer = Layer("x", 64, 96)
+    assert [stored_bytes(layer, Bits(bits)) for bits in (32, 16)] == [64 * 96 * 4, 64 * 96 * 2]
+
+
 def test_smaller_recipes_are_smaller() -> None:
     sizes = [estimate_onnx(SMALL_GEOMETRY, named_recipe(name), ExportSettings()) for name in NAMED_RECIPES]
     assert [size.disk for size in sizes] == sorted((size.disk for size in sizes), reverse=True)

@@ -16,6 +16,7 @@ from pocketvl.runtime.errors import MissingExtraError, UsageError
 from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint
 
 SETTINGS = ExportSettings(buckets=(16, 64), max_context=96, prefill_chunk=32)
+INT4 = named_recipe("int4")
 
 
 def test_the_manifest_lists_what_our_runtime_reads(tmp_path: Path) -> None:
@@ -23,7 +24,7 @@ def test_the_manifest_lists_what_our_runtime_reads(tmp_path: Path) -> None:
     export_bundle(
         str(tmp_path / "model"),
         tmp_path / "bundle",
-        recipe=named_recipe("int4"),
+        recipe=INT4,
         settings=SETTINGS,
         command="pytest",
         exporters=onnx_exporters(),
@@ -51,17 +52,17 @@ def test_the_manifest_lists_what_our_runtime_reads(tmp_path: Path) -> None:
 
 def test_chunks_are_core_mls() -> None:
     with pytest.raises(UsageError, match="--chunks"):
-        onnx_exporters().check(replace(SETTINGS, decoder_chunks=2), SMALL_GEOMETRY)
+        onnx_exporters().check(replace(SETTINGS, decoder_chunks=2), SMALL_GEOMETRY, INT4)
 
 
 def test_a_width_that_no_block_divides_is_refused() -> None:
     vision = replace(SMALL_GEOMETRY.vision, output_size=100)
     geometry = replace(SMALL_GEOMETRY, vision=vision, text=replace(SMALL_GEOMETRY.text, hidden_size=100))
     with pytest.raises(UsageError, match="hidden size 100 is not a multiple of 16"):
-        onnx_exporters().check(SETTINGS, geometry)
+        onnx_exporters().check(SETTINGS, geometry, INT4)
 
 
 def test_missing_packages_name_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'pocketvl\[export\]'"):
-        onnx_exporters().check(SETTINGS, SMALL_GEOMETRY)
+        onnx_exporters().check(SETTINGS, SMALL_GEOMETRY, INT4)

@@ -20,7 +20,7 @@ _VISION_COLUMNS = {"qkv": "qkv", "proj": "proj", "fc1": "fc1", "fc2": "fc2"}
 
 @dataclass(frozen=True)
 class Cell:
-    bits: int  # 4, 8 or 32
+    bits: int  # 4, 8, 16 or 32
     group_size: int | None
 
 

@@ -120,8 +120,8 @@ def _grids(recipe: RecipeResult) -> list[tuple[str, Grid]]:
 
 def _cell_text(cell: Cell) -> str:
     """4/32: four bits in groups of 32 inputs."""
-    if cell.bits == 32:
-        return "f32"
+    if cell.bits >= 16:
+        return f"f{cell.bits}"
     return f"{cell.bits}/{cell.group_size}" if cell.group_size is not None else str(cell.bits)
 
 

@@ -40,7 +40,7 @@ class RowsFold:
 
     def possible(self, decisions: Decisions) -> bool:
         """Not where a packed checkpoint brought the layer's integers."""
-        return self.leaf.bits.bits == 32 or self.leaf.layer in decisions.quantized
+        return self.leaf.bits.is_float or self.leaf.layer in decisions.quantized
 
     def allowed(self, scales: torch.Tensor) -> torch.Tensor:
         """The nearest scales (features,) that can be folded: powers of two, equal where a row is shared."""

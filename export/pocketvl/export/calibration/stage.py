@@ -41,7 +41,7 @@ class Decider:
         see it. Raises CalibrationError, CheckpointError.
         """
         given = [self.source.quantized(leaf.layer) for leaf in leaves]
-        quantized = [leaf for leaf in leaves if leaf.bits.bits != 32]
+        quantized = [leaf for leaf in leaves if not leaf.bits.is_float]
         if not quantized:
             return x
         foldable = fold is not None and self.calibration.folding and fold.possible(self.decisions)
@@ -51,7 +51,7 @@ class Decider:
         moments: torch.Tensor | None = None
         factors: dict[int, Factor] = {}
         for leaf, decided in zip(leaves, given, strict=True):
-            if leaf.bits.bits == 32:
+            if leaf.bits.is_float:
                 continue
             integers = decided
             if integers is None:
@@ -69,14 +69,14 @@ class Decider:
     def _fold(
         self, leaves: Sequence[Linear], x: torch.Tensor, token_weights: torch.Tensor, fold: Fold
     ) -> torch.Tensor:
-        weights = [(leaf.weight.detach(), leaf.bits) for leaf in leaves if leaf.bits.bits != 32]
+        weights = [(leaf.weight.detach(), leaf.bits) for leaf in leaves if not leaf.bits.is_float]
         scales = folding_scales(x, token_weights, weights, fold.allowed)
         if scales is None:
             return x
         fold.divide(scales, self.decisions)
         for leaf in leaves:
             leaf.weight.data = leaf.weight.data * scales
-            if leaf.bits.bits == 32:
+            if leaf.bits.is_float:
                 self.decisions.tensors[f"{leaf.source}.weight"] = leaf.weight.data
         return x / scales
 

@@ -26,7 +26,7 @@ def with_checkpoint_bits(recipe: Recipe, source: PackedSource) -> Recipe:
     float. Raises RecipeError as Recipe.bits does."""
     fixed = source.fixed_bits
     layers = [layer for layer in linear_layers(source.geometry) if layer.name in fixed]
-    quantized = [layer.name for layer in layers if recipe.bits(layer.name, layer.in_features).bits != 32]
+    quantized = [layer.name for layer in layers if not recipe.bits(layer.name, layer.in_features).is_float]
     return recipe.with_layers({name: fixed[name] for name in quantized})
 
 
@@ -36,7 +36,7 @@ def kept_layers(recipe: Recipe, source: PackedSource) -> dict[str, Bits]:
         layer.name: recipe.bits(layer.name, layer.in_features) for layer in linear_layers(source.geometry)
     }
     own = source.fixed_bits.keys() - source.requantized
-    return {name: bits for name, bits in layers.items() if name in own and bits.bits != 32}
+    return {name: bits for name, bits in layers.items() if name in own and not bits.is_float}
 
 
 def describe_kept(kept: Mapping[str, Bits], source: PackedSource) -> str:
@@ -52,7 +52,7 @@ def method_name(recipe: Recipe, source: PackedSource) -> str:
     layers = [
         layer.name
         for layer in linear_layers(source.geometry)
-        if recipe.bits(layer.name, layer.in_features).bits != 32
+        if not recipe.bits(layer.name, layer.in_features).is_float
     ]
     kept = kept_layers(recipe, source)
     parts = [f"{source.packing} checkpoint"] if kept else []

@@ -28,7 +28,7 @@ from pocketvl.runtime.manifest import LayerGroup
 _QUANTIZED = "constexpr_blockwise_shift_scale"
 # Operators with a weight, and what they call it.
 _WEIGHTS = {"linear": "weight", "gather": "x", "matmul": "y", "conv": "weight"}
-_DTYPES = {4: "int4", 8: "int8", 32: "float16"}
+_DTYPES = {4: "int4", 8: "int8", 16: "float16", 32: "float16"}
 
 
 @dataclass(frozen=True)

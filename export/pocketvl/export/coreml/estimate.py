@@ -25,7 +25,7 @@ def estimate_packages(geometry: ModelGeometry, recipe: Recipe, settings: ExportS
         artifacts[layer.name.split(".")[0]] += package_bytes(layer, bits[layer.name])
     if not geometry.text.tie_word_embeddings:
         # A table of its own stays at 8 bits where the head has fewer.
-        table = Bits(32 if bits[head.name].bits == 32 else 8)
+        table = bits[head.name] if bits[head.name].is_float else Bits(8)
         artifacts[names.TOKEN_EMBEDDING] = package_bytes(head, table)
         packages[-1].append(head)
     memory = max(_peak((layer, bits[layer.name]) for layer in package) for package in packages)
@@ -35,7 +35,7 @@ def estimate_packages(geometry: ModelGeometry, recipe: Recipe, settings: ExportS
 def package_bytes(layer: Layer, bits: Bits) -> int:
     """Weight and scales in weight.bin: fp16, or integers with a fp16 scale a row or a group."""
     weights = layer.out_features * layer.in_features
-    if bits.bits == 32:
+    if bits.is_float:
         return 2 * weights
     groups = layer.in_features // bits.group_size if bits.group_size is not None else 1
     return weights * bits.bits // 8 + 2 * layer.out_features * groups
@@ -59,6 +59,6 @@ def _peak(layers: Iterable[tuple[Layer, Bits]]) -> int:
     """Bytes at the peak of one package."""
     held = 0.0
     for layer, bits in layers:
-        each = _PEAK_PER_WEIGHT[layer.name.split(".")[0]] + (2 if bits.bits == 32 else 1)
+        each = _PEAK_PER_WEIGHT[layer.name.split(".")[0]] + (2 if bits.is_float else 1)
         held += layer.out_features * layer.in_features * each
     return _PEAK_BASE + int(held)

@@ -6,6 +6,7 @@ from pocketvl.export.coreml.text import chunk_spans, export_text_packages
 from pocketvl.export.coreml.tools import import_coremltools
 from pocketvl.export.coreml.vision import export_vision_package
 from pocketvl.export.pipeline import Exporters
+from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.geometry import ModelGeometry
 
@@ -22,6 +23,6 @@ def coreml_exporters() -> Exporters:
     )
 
 
-def _check(settings: ExportSettings, geometry: ModelGeometry) -> None:
+def _check(settings: ExportSettings, geometry: ModelGeometry, _: Recipe) -> None:
     import_coremltools()
     chunk_spans(geometry.text, settings)

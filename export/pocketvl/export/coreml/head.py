@@ -20,7 +20,7 @@ from pocketvl.runtime.geometry import TextGeometry
 from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, TensorSpec
 
 _SUMMARY = "Token ids to embeddings, hidden states to logits"
-_STORAGE = {32: "float16", 8: "int8", 4: "signed_int4"}
+_STORAGE = {32: "float16", 16: "float16", 8: "int8", 4: "signed_int4"}
 
 
 class TokenEmbedding(nn.Module):
@@ -70,7 +70,7 @@ def export_head(
 
 def _own_table(source: TensorSource, text: TextGeometry, head_bits: Bits) -> Stored:
     """A table beside the head: float beside a float head, else 8 bits, as for ExecuTorch."""
-    bits = Bits(32 if head_bits.bits == 32 else 8)
+    bits = head_bits if head_bits.is_float else Bits(8)
     leaf = Linear(names.TOKEN_EMBEDDING, "model.embed_tokens", text.vocab_size, text.hidden_size, False, bits)
     return stored(leaf, source, "rtn")
 

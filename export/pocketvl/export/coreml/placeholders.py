@@ -39,6 +39,6 @@ def prepare(graph: nn.Module, source: TensorSource, method: str, filled: Filled)
 
 def stored(leaf: Linear, source: TensorSource, method: str) -> Stored:
     """What a linear layer is to hold. Raises as prepare does."""
-    if leaf.bits.bits == 32:
-        return stored_float(leaf.layer, float_weight(leaf, source))
+    if leaf.bits.is_float:
+        return stored_float(leaf.layer, leaf.bits, float_weight(leaf, source))
     return stored_quantized(leaf.layer, leaf.bits, decided(leaf, source, method))

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pocketvl.export import half
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits
-from pocketvl.runtime.errors import ExportError
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Stored:
     """weight[o, i] = data[o, i] * scales[o, i // group], or data itself where there are no scales.
 
     layer: the name that recipes know it by. data: int8 (out, in), in -8..7 for 4 bits; float16 (out, in)
-    for 32. scales: float16 (out, groups).
+    for 16 and 32. scales: float16 (out, groups).
     """
 
     layer: str
@@ -38,18 +38,13 @@ def stored_quantized(layer: str, bits: Bits, quantized: QuantizedLinear) -> Stor
     return Stored(layer, bits, quantized.integers, scales)
 
 
-def stored_float(layer: str, weight: torch.Tensor) -> Stored:
-    """A weight (out, in) that stays float, as fp16. Raises ExportError for values beyond its range."""
-    return Stored(layer, Bits(32), as_float16(weight.numpy(), f"the weight of {layer}"), None)
+def stored_float(layer: str, bits: Bits, weight: torch.Tensor) -> Stored:
+    """A weight (out, in) that stays float, as fp16 even of 32 bits. Raises ExportError beyond its range."""
+    return Stored(layer, bits, as_float16(weight.numpy(), f"the weight of {layer}"), None)
 
 
 def as_float16(values: NDArray[np.float32], what: str) -> NDArray[np.float16]:
     """Rounded to float16. Raises ExportError where a value is beyond its 65504."""
-    with np.errstate(over="ignore", under="ignore"):
-        rounded: NDArray[np.float16] = np.ascontiguousarray(values, np.float16)
-    if not np.isfinite(rounded).all():
-        raise ExportError(
-            f"{what} reach {np.abs(values).max():.3g}, but Core ML computes in float16, which ends at 65504;"
-            " export this model for executorch."
-        )
-    return rounded
+    return half.as_float16(
+        values, what, "Core ML computes in nothing wider: export this model for executorch"
+    )

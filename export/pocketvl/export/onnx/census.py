@@ -96,15 +96,18 @@ def _kernels(path: Path) -> Iterator[_Kernel]:
     """What a saved graph reads from its data files by products and look-ups."""
     graph = import_onnx().load(path, load_external_data=False).graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}
+    casts = {node.output[0]: node.input[0] for node in _nodes(graph) if node.op_type == "Cast"}
     for node in _nodes(graph):
         if node.op_type in _QUANTIZED:
             weight, scales = (node.input[index] for index in _QUANTIZED[node.op_type])
             bits = next(attribute.i for attribute in node.attribute if attribute.name == "bits")
             yield _Kernel(weight, _entry(path, tensors[weight]), _entry(path, tensors[scales]), bits)
         elif node.op_type in _FLOAT:
-            weight = node.input[_FLOAT[node.op_type]]
+            read = node.input[_FLOAT[node.op_type]]
+            weight = casts.get(read, read)
             if weight in tensors:  # a product may also be of two activations
-                yield _Kernel(weight, _entry(path, tensors[weight]), None, 32)
+                entry = _entry(path, tensors[weight])
+                yield _Kernel(weight, entry, None, 8 * np.dtype(entry.dtype).itemsize)
 
 
 def _nodes(graph: Any) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from pocketvl.export.onnx.convert import write_graph
 from pocketvl.export.onnx.data_file import DataFile, Entry
 from pocketvl.export.onnx.expected import Expected, key_of
 from pocketvl.export.onnx.files import data_name, name_by_bits
-from pocketvl.export.onnx.leaf import Weights, emit
+from pocketvl.export.onnx.leaf import Weights, as_float32, emit
 from pocketvl.export.onnx.stored import block_size
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime import names
@@ -24,7 +24,8 @@ _ROWS = 4096  # copied at a time
 class Rows(Weights):
     """ids int64 (1, S) to rows (1, S, columns) of one table: entries weight and, of integers, scales.
 
-    weight: uint8 (rows, columns * bits / 8), values as MatMulNBits stores them, or float32 (rows, columns).
+    weight: uint8 (rows, columns * bits / 8), values as MatMulNBits stores them, or float32 or
+    float16 (rows, columns).
     """
 
     weight: torch.nn.Parameter
@@ -36,7 +37,8 @@ class Rows(Weights):
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         shape = (*ids.shape, self.in_features)
         if self.block is None:
-            return emit("Gather", [self.weight, ids], {"axis": 0}, shape)
+            rows = emit("Gather", [self.weight, ids], {"axis": 0}, shape, self.weight.dtype)
+            return as_float32(rows)
         attributes = {
             "bits": self.holds[0].bits.bits,
             "block_size": self.block,
@@ -78,8 +80,9 @@ def own_table(bundle: Path, table: EmbeddingTable) -> Expected:
     """What token_embedding.bin holds: a table that is not the head's."""
     shape = (table.rows, table.columns)
     if table.scales_offset is None:
-        values = np.memmap(bundle / table.file, "<f4", "r", table.data_offset, shape)
-        return Expected(names.TOKEN_EMBEDDING, Bits(32), shape, key_of(values), None, values.nbytes)
+        values = np.memmap(bundle / table.file, table.storage, "r", table.data_offset, shape)
+        bits = Bits(8 * values.itemsize)
+        return Expected(names.TOKEN_EMBEDDING, bits, shape, key_of(values), None, values.nbytes)
     integers = np.memmap(bundle / table.file, np.int8, "r", table.data_offset, shape)
     scales = np.memmap(bundle / table.file, "<f4", "r", table.scales_offset, (table.rows, 1))
     keys = key_of(integers), key_of(scales)
@@ -89,7 +92,7 @@ def own_table(bundle: Path, table: EmbeddingTable) -> Expected:
 def _copy(path: Path, table: EmbeddingTable, data: DataFile) -> tuple[dict[str, Entry], int | None]:
     stored = np.memmap(path, np.uint8, "r", table.data_offset, (table.rows, table.row_bytes))
     if table.scales_offset is None or table.group_size is None:
-        return {"weight": data.write(stored.view("<f4"))}, None
+        return {"weight": data.write(stored.view(table.storage))}, None
     flipped = np.uint8(0x80 if table.storage == "int8" else 0)  # two's complement to value + 128
     weight = data.write(*(stored[first : first + _ROWS] ^ flipped for first in range(0, table.rows, _ROWS)))
     groups = table.columns // table.group_size

@@ -9,8 +9,8 @@ from pocketvl.runtime.geometry import ModelGeometry
 
 # Interpreter, libraries and the tracing of 28 layers.
 _LIBRARIES = 8 * 10**8
-# Of the largest layer: the checkpoint's tensor, integers, packed integers; a float copy where it stays float.
-_HELD, _HELD_FLOAT = 4, 6
+# Bytes a weight of the largest layer: the checkpoint's, its integer, the packed one; float32, rounded, compared.
+_HELD, _HELD_FLOAT = 4, 7
 
 
 def estimate_onnx(geometry: ModelGeometry, recipe: Recipe, _: ExportSettings) -> Estimate:
@@ -20,13 +20,13 @@ def estimate_onnx(geometry: ModelGeometry, recipe: Recipe, _: ExportSettings) ->
     for layer in linear_layers(geometry):
         bits = recipe.bits(layer.name, layer.in_features)
         artifacts[layer.name.split(".")[0]] += stored_bytes(layer, bits)
-        held = _HELD_FLOAT if bits.bits == 32 else _HELD
+        held = _HELD_FLOAT if bits.is_float else _HELD
         most = max(most, layer.out_features * layer.in_features * held)
     text = geometry.text
     head = Layer(names.LM_HEAD, text.vocab_size, text.hidden_size)
     bits = recipe.bits(head.name, head.in_features)
     # transformers.js has a copy of the table for itself; a table of its own stays at 8 bits.
-    own = bits if text.tie_word_embeddings or bits.bits == 32 else Bits(8)
+    own = bits if text.tie_word_embeddings or bits.is_float else Bits(8)
     copies = 1 if text.tie_word_embeddings else 2
     artifacts[names.TOKEN_EMBEDDING] = copies * stored_bytes(head, own)
     return Estimate(artifacts, sum(artifacts.values()) + DISK_EXTRA, _LIBRARIES + most)
@@ -34,8 +34,8 @@ def estimate_onnx(geometry: ModelGeometry, recipe: Recipe, _: ExportSettings) ->
 
 def stored_bytes(layer: Layer, bits: Bits) -> int:
     """Weight and scales in a data file: a float32 scale for each block."""
-    if bits.bits == 32:
-        return 4 * layer.out_features * layer.in_features
+    if bits.is_float:
+        return layer.out_features * layer.in_features * bits.bits // 8
     block = block_size(layer.in_features, bits.group_size or layer.in_features)
     blocks = -(-layer.in_features // block)
     return layer.out_features * blocks * (block * bits.bits // 8 + 4)

@@ -20,7 +20,7 @@ class Expected:
     layer: str  # as recipes know it
     bits: Bits
     shape: tuple[int, int]  # outputs, inputs
-    weight_key: str  # of int8 or float32 (out, in)
+    weight_key: str  # of int8, float16 or float32 (out, in)
     scale_key: str | None  # of float32 (out, groups)
     bytes: int  # weight and scales as stored
 

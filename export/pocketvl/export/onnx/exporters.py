@@ -7,6 +7,7 @@ from pocketvl.export.onnx.text import export_text_onnx
 from pocketvl.export.onnx.tools import import_onnx
 from pocketvl.export.onnx.vision import export_vision_onnx
 from pocketvl.export.pipeline import Exporters
+from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import ModelGeometry
@@ -27,7 +28,7 @@ def onnx_exporters() -> Exporters:
     )
 
 
-def _check(settings: ExportSettings, geometry: ModelGeometry) -> None:
+def _check(settings: ExportSettings, geometry: ModelGeometry, _: Recipe) -> None:
     import_onnx()
     if settings.decoder_chunks != 1:
         raise UsageError("--chunks splits the decoder of Core ML; leave it out or add --target coreml.")

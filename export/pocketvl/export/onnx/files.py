@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pocketvl.export.graphs.leaf import Linear
 from pocketvl.runtime import names
 
-# transformers.js finds a session's file by its dtype: fp32, int8, q4.
-_SUFFIXES = {32: "", 8: "_int8", 4: "_q4"}
+# transformers.js finds a session's file by its dtype: fp32, fp16, int8, q4.
+_SUFFIXES = {32: "", 16: "_fp16", 8: "_int8", 4: "_q4"}
 
 
 def graph_name(session: str, layers: Iterable[Linear]) -> str:

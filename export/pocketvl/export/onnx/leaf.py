@@ -15,6 +15,7 @@ from pocketvl.export.onnx.expected import Expected
 
 # Inputs are quantized to 8 bits, a block at a time: what makes onnxruntime use integer dot products.
 _INT8_INPUTS = 4
+_FLOAT32 = 1  # TensorProto.FLOAT
 
 
 class Leaf(nn.Module):
@@ -68,14 +69,14 @@ class MatMulNBits(Weights):
 
 
 class FloatMatMul(Weights):
-    """x (..., in) to (..., out) by a float32 weight (out, in), from which rows can be gathered."""
+    """x (..., in) to (..., out) by a float32 or float16 weight (out, in), from which rows can be gathered."""
 
     weight: nn.Parameter
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         product = emit(
             "com.microsoft::FusedMatMul",
-            [x, self.weight],
+            [x, as_float32(self.weight)],
             {"transB": 1},
             (*x.shape[:-1], self.out_features),
         )
@@ -150,6 +151,11 @@ def split(x: torch.Tensor, sizes: Sequence[int]) -> Sequence[torch.Tensor]:
     """Parts of the last axis. torch's own split becomes a sequence and look-ups in it."""
     shapes = [(*x.shape[:-1], size) for size in sizes]
     return emit_several("Split", [x, torch.tensor(list(sizes))], {"axis": -1}, shapes)
+
+
+def as_float32(x: torch.Tensor) -> torch.Tensor:
+    """x itself, or float16 cast: products, sums and caches are float32 whatever weights are stored as."""
+    return x if x.dtype == torch.float32 else emit("Cast", [x], {"to": _FLOAT32}, x.shape)
 
 
 def _zeros(entry: Entry) -> nn.Parameter:

@@ -1,6 +1,7 @@
 """The leaves of a graph go into a data file one layer at a time, and ONNX leaves take their places."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 from pocketvl.export.component import TensorSource
 from pocketvl.export.graphs.leaf import LayerNorm, Linear, RMSNorm
+from pocketvl.export.half import as_float16
 from pocketvl.export.onnx import leaf as onnx_leaf
 from pocketvl.export.onnx.data_file import DataFile, Entry
 from pocketvl.export.onnx.expected import Expected, key_of
@@ -38,7 +40,8 @@ def place(
 
     graph: modules of pocketvl.export.graphs.leaf and Stacks of them, at any depth below it. One layer of
     the checkpoint is held at a time. filled is called with the path of each leaf. Raises CheckpointError,
-    RecipeError as pocketvl.export.weights does, OSError where the file cannot be written.
+    RecipeError as pocketvl.export.weights does, ExportError for weights that float16 is to hold and does not,
+    OSError where the file cannot be written.
     """
     fill_small(graph, source)
     _place_children(graph, "", source, method, data, filled)
@@ -85,8 +88,8 @@ def place_linear(
     layers: Sequence[Linear], source: TensorSource, method: str, data: DataFile
 ) -> onnx_leaf.Weights:
     """One product of layers that have the same bits and inputs. Raises as place does."""
-    if layers[0].bits.bits == 32:
-        weights = [float_weight(layer, source).numpy() for layer in layers]
+    if layers[0].bits.is_float:
+        weights = [stored_float(layer, source) for layer in layers]
         entries = {"weight": data.write(*weights)}
         holds = [float_expected(layer, weight) for layer, weight in zip(layers, weights, strict=True)]
         return onnx_leaf.FloatMatMul(entries | _bias(layers, data), holds)
@@ -109,7 +112,15 @@ def write_packed(packed: Sequence[Packed], data: DataFile) -> dict[str, Entry]:
     }
 
 
-def float_expected(layer: Linear, weight: NDArray[np.float32]) -> Expected:
+def stored_float(layer: Linear, source: TensorSource) -> NDArray[Any]:
+    """The weight (out, in) of a layer of 32 or 16 bits, in its bits."""
+    weight: NDArray[np.float32] = float_weight(layer, source).numpy()
+    if layer.bits.bits == 32:
+        return weight
+    return as_float16(weight, layer.layer, "give the layer 32 or 8 bits by a rule of the recipe")
+
+
+def float_expected(layer: Linear, weight: NDArray[Any]) -> Expected:
     return Expected(layer.layer, layer.bits, weight.shape, key_of(weight), None, weight.nbytes)
 
 

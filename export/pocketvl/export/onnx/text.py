@@ -24,7 +24,7 @@ from pocketvl.runtime import names
 from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint
 
 _PLACED, _CONVERTED = 0.6, 0.9  # of the time
-_STORAGE = {32: "float32", 8: "offset_int8", 4: "int4"}
+_STORAGE = {32: "float32", 16: "float16", 8: "offset_int8", 4: "int4"}
 
 
 def export_text_onnx(
