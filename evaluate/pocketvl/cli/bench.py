@@ -9,7 +9,7 @@ from rich.table import Table
 
 from pocketvl.cli import options
 from pocketvl.cli.console import megabytes, out, print_json, progress_bar
-from pocketvl.runtime.errors import MissingExtraError
+from pocketvl.cli.extras import needs_extra
 
 
 def bench(
@@ -20,12 +20,8 @@ def bench(
     threads: options.Threads = None,
 ) -> None:
     """Time vision per bucket, prefill, decode, loading and one whole question; measure memory and size."""
-    try:
+    with needs_extra("evaluate", "bench"):
         from pocketvl.evaluate.bench import run_bench
-    except ImportError as failure:
-        raise MissingExtraError(
-            f"bench needs more packages ({failure}); install them with: pip install 'pocketvl[evaluate]'."
-        ) from None
     from pocketvl.runtime.bundle import open_bundle
     from pocketvl.runtime.engines import open_engine
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from pocketvl.cli import options
 from pocketvl.cli.console import megabytes, note, out, progress_bar
-from pocketvl.runtime.errors import MissingExtraError
+from pocketvl.cli.extras import needs_extra
 
 DEMO_EXAMPLES = 2  # of each task
 
@@ -25,17 +25,12 @@ def demo(
     threads: options.Threads = None,
 ) -> None:
     """Export the tiny model, ask it about freshly drawn pictures, and print right and given answers."""
-    try:
+    with needs_extra("export", "The demo exports a model, which"):
         from pocketvl.evaluate.contact_sheet import contact_sheet
         from pocketvl.export.component import ExportSettings
         from pocketvl.export.pipeline import export_bundle
         from pocketvl.export.tiny import TASKS, make_example, score
         from pocketvl.quant.recipe_file import load_recipe
-    except ImportError as failure:
-        raise MissingExtraError(
-            f"The demo exports a model, which needs more packages ({failure}); install them with:"
-            " pip install 'pocketvl[export]'."
-        ) from None
     from pocketvl.runtime.sampling import Sampler
 
     bundle = output / f"tiny-{recipe}"

@@ -12,7 +12,8 @@ import typer
 from pocketvl.cli import options
 from pocketvl.cli.console import note, out, print_json, progress_bar
 from pocketvl.cli.evaluate_tables import fidelity_table, score_table
-from pocketvl.runtime.errors import MissingExtraError, UsageError
+from pocketvl.cli.extras import needs_extra
+from pocketvl.runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from pocketvl.evaluate.data.dataset import Dataset
@@ -68,14 +69,10 @@ def evaluate(
     threads: options.Threads = None,
 ) -> None:
     """Ask every question of a dataset and score the answers; an interrupted run goes on where it was."""
-    try:
+    with needs_extra("all", "evaluate"):
         from pocketvl.evaluate.data.dataset import open_dataset
         from pocketvl.evaluate.reference_cache import ReferenceCache
         from pocketvl.evaluate.reference_models import open_reference
-    except ImportError as failure:
-        raise MissingExtraError(
-            f"evaluate needs more packages ({failure}); install them with: pip install 'pocketvl[all]'."
-        ) from None
     from pocketvl.runtime.bundle import open_bundle
     from pocketvl.runtime.engines import open_engine
 

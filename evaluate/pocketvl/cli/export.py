@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pocketvl.cli.console import megabytes, note, out, progress_bar
+from pocketvl.cli.extras import needs_extra
 from pocketvl.cli.recipe import (
     METHOD,
     Lora,
@@ -25,7 +26,7 @@ from pocketvl.cli.recipe import (
     write_recipe,
 )
 from pocketvl.runtime import names
-from pocketvl.runtime.errors import MissingExtraError, UsageError
+from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -85,15 +86,11 @@ def export(
 ) -> None:
     """Export a Qwen2-VL checkpoint into a folder that an app ships."""
     targets = _targets(target, chunks)
-    try:
+    with needs_extra("export", "Exporting"):
         from pocketvl.export.component import DEFAULT_BUCKETS, ExportSettings
         from pocketvl.export.destination import check_destination
         from pocketvl.export.pipeline import export_bundle
         from pocketvl.quant.recipe_file import load_recipe
-    except ImportError as error:
-        raise MissingExtraError(
-            f"Exporting needs more packages ({error}); install them with: pip install 'pocketvl[export]'."
-        ) from None
     settings = ExportSettings(
         buckets=DEFAULT_BUCKETS if buckets is None else parse_buckets(buckets),
         vision_shapes=vision_shapes,

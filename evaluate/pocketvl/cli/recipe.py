@@ -11,7 +11,8 @@ from rich.table import Table
 
 from pocketvl.cli import options
 from pocketvl.cli.console import megabytes, note, out, print_json, progress_bar
-from pocketvl.runtime.errors import MissingExtraError, RecipeError, UsageError
+from pocketvl.cli.extras import needs_extra
+from pocketvl.runtime.errors import RecipeError, UsageError
 
 if TYPE_CHECKING:
     from pocketvl.export.component import ExportSettings
@@ -101,12 +102,8 @@ def make_goal(size_budget: str | None, max_kl: float | None) -> "Goal | None":
         raise UsageError("--size-budget and --max-kl are two goals; leave one of them out.")
     if size_budget is None and max_kl is None:
         return None
-    try:
+    with needs_extra("export", "Measuring"):
         from pocketvl.export.sensitivity.plan import MaxKL, SizeBudget
-    except ImportError as error:
-        raise MissingExtraError(
-            f"Measuring needs more packages ({error}); install them with: pip install 'pocketvl[export]'."
-        ) from None
     if size_budget is not None:
         return SizeBudget(parse_size(size_budget), f"mixed-{size_budget.replace(' ', '')}")
     assert max_kl is not None

@@ -9,8 +9,9 @@ from rich.table import Table
 
 from pocketvl.cli.console import error, out, progress_bar
 from pocketvl.cli.export import exporters_for, parse_buckets
+from pocketvl.cli.extras import needs_extra
 from pocketvl.runtime import names
-from pocketvl.runtime.errors import MissingExtraError, UsageError
+from pocketvl.runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from pocketvl.evaluate.sweep.results import RecipeResult, SweepResult
@@ -64,15 +65,11 @@ def sweep(
     """
     if jobs is not None and ray is not None:
         raise UsageError("--jobs is for this machine and --ray for a cluster; leave one of them out.")
-    try:
+    with needs_extra("all", "sweep"):
         from pocketvl.evaluate.sweep.plan import SweepSettings
         from pocketvl.evaluate.sweep.recipes import read_recipes
         from pocketvl.evaluate.sweep.sweep import run_sweep
         from pocketvl.export.component import DEFAULT_BUCKETS, DEFAULT_PREFILL_CHUNK, ExportSettings
-    except ImportError as failure:
-        raise MissingExtraError(
-            f"sweep needs more packages ({failure}); install them with: pip install 'pocketvl[all]'."
-        ) from None
     settings = SweepSettings(
         model=model,
         recipes=read_recipes(recipe, reference),

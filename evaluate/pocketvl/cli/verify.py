@@ -8,7 +8,8 @@ from rich.table import Table
 
 from pocketvl.cli import options
 from pocketvl.cli.console import error, out, print_json, progress_bar
-from pocketvl.runtime.errors import MissingExtraError, PocketVLError
+from pocketvl.cli.extras import needs_extra
+from pocketvl.runtime.errors import PocketVLError
 
 
 def verify(
@@ -26,17 +27,13 @@ def verify(
     threads: options.Threads = None,
 ) -> None:
     """Compare components and whole answers with the fp32 checkpoint; status 1 if a limit is missed."""
-    try:
+    with needs_extra("evaluate", "verify"):
         from pocketvl.evaluate.parity_table import parity_table
         from pocketvl.evaluate.reference import Reference
         from pocketvl.evaluate.verify import accuracy
         from pocketvl.evaluate.verify import verify as run
         from pocketvl.export.checkpoint import open_checkpoint
         from pocketvl.export.model_card import check_card, update_parity
-    except ImportError as failure:
-        raise MissingExtraError(
-            f"verify needs more packages ({failure}); install them with: pip install 'pocketvl[evaluate]'."
-        ) from None
     from pocketvl.runtime.bundle import open_bundle
     from pocketvl.runtime.engines import open_engine
 
