@@ -14,6 +14,7 @@ from pocketvl.export.coreml.tools import convert, import_coremltools
 from pocketvl.export.graphs.leaf import Linear
 from pocketvl.runtime.errors import ExportError
 from pocketvl.runtime.manifest import TensorSpec
+from pocketvl.runtime.memory import return_memory
 
 # Placeholders of one shape are all alike, and must not become one.
 _SKIPPED_PASSES = {"common::const_deduplication"}
@@ -40,8 +41,10 @@ def build_function(graph: nn.Module, signature: Signature, weights: Weights) -> 
     program = _convert(graph, signature)
     function = program.functions["main"]
     _place(function, signature.name, weights)
-    # Programs are full of cycles, and the placeholders in them are as large as the model in fp16.
+    # Programs are full of cycles, and the placeholders in them are as large as the model in fp16. The C
+    # library would keep most of that for itself: 1 GB a function of the 2B model.
     gc.collect()
+    return_memory()
     return function
 
 
