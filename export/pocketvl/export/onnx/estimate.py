@@ -9,7 +9,7 @@ from pocketvl.runtime.geometry import ModelGeometry
 
 # Interpreter, libraries and the tracing of 28 layers.
 _LIBRARIES = 8 * 10**8
-# Bytes a weight of the largest layer: the checkpoint's, its integer, the packed one; float32, rounded, compared.
+# Bytes a weight of the largest layer: the checkpoint's, its integer, the packed one; float32, half, checked.
 _HELD, _HELD_FLOAT = 4, 7
 
 
