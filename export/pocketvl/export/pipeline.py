@@ -77,8 +77,8 @@ def _check_executorch(settings: ExportSettings, geometry: ModelGeometry, recipe:
     for layer in linear_layers(geometry):
         if recipe.bits(layer.name, layer.in_features).bits == 16:
             raise UsageError(
-                f"The recipe {recipe.name!r} stores {layer.name} in float16, which ExecuTorch's kernels do"
-                " not take; use --target onnx or --target coreml, or give it 32 or 8 bits."
+                f"The recipe {recipe.name!r} stores {layer.name} in float16, which ExecuTorch bundles do"
+                " not; use --target onnx or --target coreml, or give it 32 or 8 bits."
             )
 
 
