@@ -17,13 +17,13 @@ from pocketvl.export.onnx.census import census
 from pocketvl.export.onnx.convert import write_graph
 from pocketvl.export.onnx.data_file import DataFile
 from pocketvl.export.onnx.place import place
-from pocketvl.export.onnx.vision import entry_point
 from pocketvl.export.onnx.vision_graph import OnnxVisionEncoder
 from pocketvl.export.onnx.vision_pictures import write_pictures
 from pocketvl.export.tiny import checkpoint_folder
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import CensusError
+from pocketvl.runtime.onnx.ports import ports_of
 from pocketvl.runtime.patches import Grid
 from tests.export.onnx import towers
 from tests.export.test_vision_encoder import reference, source_of
@@ -152,9 +152,9 @@ def test_the_census_looks_into_the_loop(tmp_path: Path) -> None:
     encoder = OnnxVisionEncoder(source.geometry.vision, recipe)
     with DataFile(tmp_path / "vision.onnx_data") as data:
         place(encoder, source, recipe.method, data)
-    entry = entry_point(source.geometry.vision)
+    ports = ports_of(names.VISION_ENCODER, source.geometry)
     host, pictures = tmp_path / "host.onnx", tmp_path / "pictures.onnx"
-    write_graph(encoder, entry.inputs, entry.outputs, host)
+    write_graph(encoder, ports.inputs, ports.outputs, host)
     write_pictures(host, source.geometry.vision, pictures)
     census({pictures: encoder})
     model = onnx.load(pictures, load_external_data=False)

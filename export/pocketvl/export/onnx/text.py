@@ -16,12 +16,13 @@ from pocketvl.export.onnx.expected import layer_groups
 from pocketvl.export.onnx.files import data_name, graph_name, in_bundle
 from pocketvl.export.onnx.leaf import MatMulNBits, Weights
 from pocketvl.export.onnx.place import expected, place
+from pocketvl.export.onnx.ports import entry_point, merged_ports
 from pocketvl.export.onnx.text_graph import Decoder, HostDecoder, MergedDecoder
-from pocketvl.export.onnx.text_specs import Specs, head_specs, host_specs, merged_specs
 from pocketvl.export.steps import Steps
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint
+from pocketvl.runtime.onnx.ports import Ports
 
 _PLACED, _CONVERTED = 0.6, 0.9  # of the time
 _STORAGE = {32: "float32", 16: "float16", 8: "offset_int8", 4: "int4"}
@@ -49,13 +50,17 @@ def export_text_onnx(
     data = in_bundle(data_name(merged))
     _place(decoder, head, source, recipe, folder / data, progress)
     progress("Converting the decoder", _PLACED)
-    graphs: dict[str, tuple[nn.Module, Specs]] = {
-        names.HOST_TEXT_DECODER: (HostDecoder(decoder), host_specs(text)),
-        names.HOST_LM_HEAD: (head, head_specs(text)),
-        in_bundle(merged): (MergedDecoder(decoder, head, text), merged_specs(text)),
+    entries = (
+        entry_point(names.TEXT_DECODER, names.HOST_TEXT_DECODER, source.geometry),
+        entry_point(names.LM_HEAD, names.HOST_LM_HEAD, source.geometry),
+    )
+    graphs: dict[str, tuple[nn.Module, EntryPoint | Ports]] = {
+        names.HOST_TEXT_DECODER: (HostDecoder(decoder), entries[0]),
+        names.HOST_LM_HEAD: (head, entries[1]),
+        in_bundle(merged): (MergedDecoder(decoder, head, text), merged_ports(text)),
     }
-    for file, (graph, specs) in graphs.items():
-        write_graph(graph, *specs, folder / file)
+    for file, (graph, ports) in graphs.items():
+        write_graph(graph, ports.inputs, ports.outputs, folder / file)
     progress("Checking the decoder", _CONVERTED)
     census({folder / file: graph for file, (graph, _) in graphs.items()})
     groups = (
@@ -71,16 +76,7 @@ def export_text_onnx(
         groups, extra = (*groups, group), (*extra, table.file)
     write_embed_tokens(folder, table, holds)
     progress("Wrote the decoder", 1.0)
-    entries = (
-        entry_point(names.TEXT_DECODER, names.HOST_TEXT_DECODER, host_specs(text)),
-        entry_point(names.LM_HEAD, names.HOST_LM_HEAD, head_specs(text)),
-    )
     return Component(names.HOST_TEXT_DECODER, entries, groups), table, extra
-
-
-def entry_point(name: str, file: str, specs: Specs) -> EntryPoint:
-    """As the manifest names a graph of our runtime."""
-    return EntryPoint(name, file, "main", None, *specs)
 
 
 def _place(

@@ -10,14 +10,13 @@ from pocketvl.export.onnx.data_file import DataFile
 from pocketvl.export.onnx.expected import layer_groups
 from pocketvl.export.onnx.files import data_name, graph_name
 from pocketvl.export.onnx.place import expected, place
+from pocketvl.export.onnx.ports import entry_point
 from pocketvl.export.onnx.tools import import_onnx
 from pocketvl.export.onnx.vision_graph import OnnxVisionEncoder
 from pocketvl.export.onnx.vision_pictures import write_pictures
 from pocketvl.export.steps import Steps
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.geometry import VisionGeometry
-from pocketvl.runtime.manifest import EntryPoint, TensorSpec
 
 _PLACED = 0.7  # share of the time spent when the weights are written
 _CONVERTED = 0.9
@@ -42,7 +41,7 @@ def export_vision_onnx(
     with DataFile(host.parent / data_name(pictures.name)) as data:
         place(encoder, source, recipe.method, data, steps.next)
     progress("Converting the vision encoder", _PLACED)
-    entry = entry_point(vision)
+    entry = entry_point(names.VISION_ENCODER, names.HOST_VISION_ENCODER, source.geometry)
     smallest = {"patches": 2 * vision.merge_area}  # one token would be taken for a constant
     write_graph(encoder, entry.inputs, entry.outputs, host, smallest)
     write_pictures(host, vision, pictures)
@@ -51,20 +50,3 @@ def export_vision_onnx(
     progress("Wrote the vision encoder", 1.0)
     layers = layer_groups(names.VISION_ENCODER, expected(encoder))
     return Component(names.HOST_VISION_ENCODER, (entry,), layers)
-
-
-def entry_point(vision: VisionGeometry) -> EntryPoint:
-    """Of the host's graph: any number of patches of one temporal slice."""
-    rope = ("patches", vision.head_dim)
-    return EntryPoint(
-        name=names.VISION_ENCODER,
-        file=names.HOST_VISION_ENCODER,
-        method="main",
-        patches=None,
-        inputs=(
-            TensorSpec(names.PATCHES, "float32", ("patches", vision.patch_dim)),
-            TensorSpec(names.ROPE_COS, "float32", rope),
-            TensorSpec(names.ROPE_SIN, "float32", rope),
-        ),
-        outputs=(TensorSpec(names.IMAGE_EMBEDDINGS, "float32", ("tokens", vision.output_size)),),
-    )

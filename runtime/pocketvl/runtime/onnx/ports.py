@@ -1,12 +1,12 @@
-"""Names, dtypes and shapes of the graphs that the runtime runs; what does not fit is refused."""
+"""Names, dtypes and shapes of the graphs that the runtime runs; graphs with others are refused."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import BundleError
-from pocketvl.runtime.geometry import ModelGeometry
+from pocketvl.runtime.geometry import ModelGeometry, TextGeometry
 from pocketvl.runtime.manifest import TensorSpec
 
 CACHE_PARTS = ("key", "value")
@@ -16,7 +16,10 @@ _DTYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int64)"
 
 @dataclass(frozen=True)
 class Ports:
-    """What goes into a graph and comes out; a dimension that is a name is dynamic."""
+    """What goes into a graph and comes out, in the order of its forward.
+
+    A dimension that is a name is dynamic; equal names are equal sizes.
+    """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -28,23 +31,34 @@ def ports_of(entry: str, geometry: ModelGeometry) -> Ports:
     hidden = TensorSpec(names.HIDDEN, "float32", (1, "tokens", text.hidden_size))
     if entry == names.VISION_ENCODER:
         return Ports(
-            (TensorSpec(names.PATCHES, "float32", ("patches", vision.patch_dim)), *_rope(vision.head_dim)),
+            (
+                TensorSpec(names.PATCHES, "float32", ("patches", vision.patch_dim)),
+                *_rope("patches", vision.head_dim),
+            ),
             (TensorSpec(names.IMAGE_EMBEDDINGS, "float32", ("tokens", vision.output_size)),),
         )
     if entry == names.LM_HEAD:
         return Ports((hidden,), (TensorSpec(names.LOGITS, "float32", (1, "tokens", text.vocab_size)),))
-    cache = (1, text.num_kv_heads, "slots", text.head_dim)
-    parts = [(layer, part) for layer in range(text.num_layers) for part in CACHE_PARTS]
     return Ports(
         (
             TensorSpec(names.EMBEDDINGS, "float32", (1, "tokens", text.hidden_size)),
-            *_rope(text.head_dim),
+            *_rope("tokens", text.head_dim),
             TensorSpec(names.SEQLENS_K, "int32", (1,)),
             TensorSpec(names.TOTAL_SEQUENCE_LENGTH, "int32", ()),
-            *(TensorSpec(names.past_tensor(*part), "float32", cache) for part in parts),
+            *past_caches(text),
         ),
-        (hidden, *(TensorSpec(names.present_tensor(*part), "float32", cache) for part in parts)),
+        (hidden, *present_caches(text)),
     )
+
+
+def past_caches(text: TextGeometry) -> tuple[TensorSpec, ...]:
+    """Key and value of layer 0, of layer 1 .."""
+    return _caches(text, names.past_tensor, "past")
+
+
+def present_caches(text: TextGeometry) -> tuple[TensorSpec, ...]:
+    """Like past_caches, with the new tokens."""
+    return _caches(text, names.present_tensor, "total")
 
 
 def check_ports(file: str, ports: Ports, session: Any) -> None:
@@ -82,10 +96,17 @@ def _fits(shape: Sequence[int | str], found: Sequence[int | str | None]) -> bool
     )
 
 
-def _rope(head_dim: int) -> tuple[TensorSpec, TensorSpec]:
-    return (
-        TensorSpec(names.ROPE_COS, "float32", ("rows", head_dim)),
-        TensorSpec(names.ROPE_SIN, "float32", ("rows", head_dim)),
+def _rope(rows: str, head_dim: int) -> tuple[TensorSpec, TensorSpec]:
+    shape = (rows, head_dim)
+    return TensorSpec(names.ROPE_COS, "float32", shape), TensorSpec(names.ROPE_SIN, "float32", shape)
+
+
+def _caches(text: TextGeometry, name: Callable[[int, str], str], slots: str) -> tuple[TensorSpec, ...]:
+    shape = (1, text.num_kv_heads, slots, text.head_dim)
+    return tuple(
+        TensorSpec(name(layer, part), "float32", shape)
+        for layer in range(text.num_layers)
+        for part in CACHE_PARTS
     )
 
 

@@ -1,0 +1,26 @@
+"""What the manifest says of our runtime's graphs, and what transformers.js's decoder takes and gives."""
+
+from pocketvl.runtime import names
+from pocketvl.runtime.geometry import ModelGeometry, TextGeometry
+from pocketvl.runtime.manifest import EntryPoint, TensorSpec
+from pocketvl.runtime.onnx.ports import Ports, past_caches, ports_of, present_caches
+
+
+def entry_point(name: str, file: str, geometry: ModelGeometry) -> EntryPoint:
+    """Of any number of patches or tokens."""
+    ports = ports_of(name, geometry)
+    return EntryPoint(name, file, "main", None, ports.inputs, ports.outputs)
+
+
+def merged_ports(text: TextGeometry) -> Ports:
+    """Of MergedDecoder, by the names of transformers.js."""
+    return Ports(
+        (
+            TensorSpec("inputs_embeds", "float32", (1, "tokens", text.hidden_size)),
+            TensorSpec("attention_mask", "int64", (1, "total")),
+            TensorSpec("position_ids", "int64", (3, 1, "tokens")),
+            TensorSpec("num_logits_to_keep", "int64", ()),
+            *past_caches(text),
+        ),
+        (TensorSpec(names.LOGITS, "float32", (1, "kept", text.vocab_size)), *present_caches(text)),
+    )
