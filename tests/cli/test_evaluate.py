@@ -5,25 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from pocketvl.cli.main import main
 from tests.support.bundles import export_for_test
 from tests.support.checkpoints import write_checkpoint
+from tests.support.command_line import run
+from tests.support.geometries import ONE_LAYER
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluate")
-    write_checkpoint(folder / "checkpoint")
+    write_checkpoint(folder / "checkpoint", ONE_LAYER)
     export_for_test(folder / "checkpoint", folder / "bundle", "int8")
     return folder
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as left:
-        main(["evaluate", *(str(argument) for argument in arguments)])
-    captured = capsys.readouterr()
-    assert "Traceback" not in captured.err
-    return int(left.value.code or 0), captured.out, " ".join(captured.err.split())
 
 
 def test_a_table_a_dataset_and_a_file_of_answers(
@@ -43,7 +36,7 @@ def test_a_table_a_dataset_and_a_file_of_answers(
         "--threads",
         1,
     )
-    status, out, err = run(capsys, *arguments)
+    status, out, err = run(capsys, "evaluate", *arguments)
     assert status == 0, err
     assert "generated: score" in out
     assert "mine: score" in out
@@ -51,7 +44,7 @@ def test_a_table_a_dataset_and_a_file_of_answers(
     lines = (tmp_path / "bundle-results" / "generated.jsonl").read_text().splitlines()
     assert len(lines) == 7
     before = (tmp_path / "bundle-results" / "mine.jsonl").read_bytes()
-    assert run(capsys, *arguments)[0] == 0
+    assert run(capsys, "evaluate", *arguments)[0] == 0
     assert (tmp_path / "bundle-results" / "mine.jsonl").read_bytes() == before
 
 
@@ -60,6 +53,7 @@ def test_against_the_checkpoint_as_json(
 ) -> None:
     status, out, err = run(
         capsys,
+        "evaluate",
         folder / "bundle",
         *("--data", "generated:1", "--limit", 2, "--max-tokens", 3, "--threads", 1, "--json"),
         *("--against", folder / "checkpoint", "-o", tmp_path / "out"),
@@ -74,6 +68,7 @@ def test_against_the_checkpoint_as_json(
     assert len(list((tmp_path / "reference").glob("*.npz"))) == 2
     status, out, err = run(
         capsys,
+        "evaluate",
         folder / "bundle",
         *("--data", "generated:1", "--limit", 2, "--max-tokens", 3, "--threads", 1),
         *("--against", folder / "checkpoint", "-o", tmp_path / "out"),
@@ -87,15 +82,17 @@ def test_another_run_needs_overwrite(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = (folder / "bundle", "--data", "generated/count:1", "-o", tmp_path, "--threads", 1)
-    assert run(capsys, *arguments, "--max-tokens", 2)[0] == 0
-    status, _, err = run(capsys, *arguments, "--max-tokens", 3)
+    assert run(capsys, "evaluate", *arguments, "--max-tokens", 2)[0] == 0
+    status, _, err = run(capsys, "evaluate", *arguments, "--max-tokens", 3)
     assert status == 2
     assert "--overwrite" in err
-    status, _, err = run(capsys, *arguments, "--max-tokens", 3, "--overwrite", "--against", tmp_path / "no")
+    status, _, err = run(
+        capsys, "evaluate", *arguments, "--max-tokens", 3, "--overwrite", "--against", tmp_path / "no"
+    )
     assert status == 1
     assert (tmp_path / "generated-count.jsonl").is_file()  # nothing is thrown away before all is well
-    assert run(capsys, *arguments, "--max-tokens", 3, "--overwrite")[0] == 0
-    status, _, err = run(capsys, *arguments, "--max-tokens", 3, "--min-pixels", 6000)
+    assert run(capsys, "evaluate", *arguments, "--max-tokens", 3, "--overwrite")[0] == 0
+    status, _, err = run(capsys, "evaluate", *arguments, "--max-tokens", 3, "--min-pixels", 6000)
     assert status == 2
     assert "min_pixels 3136, now 6000" in err
 
@@ -126,11 +123,11 @@ def test_ctrl_c_says_how_to_go_on(
         "--max-tokens",
         2,
     )
-    status, _, err = run(capsys, *arguments)
+    status, _, err = run(capsys, "evaluate", *arguments)
     assert status == 130
     assert "the same command goes on" in err
     assert len((tmp_path / "generated.jsonl").read_text().splitlines()) == 3
-    assert run(capsys, *arguments)[0] == 0
+    assert run(capsys, "evaluate", *arguments)[0] == 0
     assert len((tmp_path / "generated.jsonl").read_text().splitlines()) == 7
 
 
@@ -156,6 +153,6 @@ def test_wrong_usage_is_a_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     words, expected, message = BAD[case]
-    status, _, err = run(capsys, *(word.format(bundle=folder / "bundle") for word in words))
+    status, _, err = run(capsys, "evaluate", *(word.format(bundle=folder / "bundle") for word in words))
     assert (status, message in err) == (expected, True), err
     assert list(tmp_path.iterdir()) == []

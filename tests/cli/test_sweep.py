@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pocketvl.cli.main import main
 from tests.support.checkpoints import write_checkpoint
+from tests.support.command_line import run
+from tests.support.geometries import ONE_LAYER
 
 SHAPES = ("--buckets", "16,64,144", "--max-context", "320")
 IMPOSSIBLE = 'name = "impossible"\nmethod = "rtn"\n[[rule]]\nlayers = "*"\nbits = 4\ngroup_size = 32\n'
@@ -16,17 +17,8 @@ IMPOSSIBLE = 'name = "impossible"\nmethod = "rtn"\n[[rule]]\nlayers = "*"\nbits 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sweep") / "checkpoint"
-    write_checkpoint(folder)
+    write_checkpoint(folder, ONE_LAYER)
     return folder
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """(exit status, stdout, stderr), in which line breaks are spaces."""
-    with pytest.raises(SystemExit) as left:
-        main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    assert "Traceback" not in captured.err
-    return int(left.value.code or 0), captured.out, " ".join(captured.err.split())
 
 
 def test_a_sweep_with_a_recipe_that_cannot_be(

@@ -16,17 +16,13 @@ from pocketvl.runtime.executorch_engine import ExecuTorchEngine
 from pocketvl.runtime.manifest import FileRecord
 from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
-from tests.support.bundles import export_for_test
-from tests.support.checkpoints import write_checkpoint
 
 TOKENS = 4
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    folder = tmp_path_factory.mktemp("answers")
-    write_checkpoint(folder / "checkpoint")
-    return export_for_test(folder / "checkpoint", folder / "bundle")
+def bundle(small_bundle: Bundle) -> Bundle:
+    return small_bundle
 
 
 @pytest.fixture(scope="module")

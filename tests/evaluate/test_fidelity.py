@@ -28,21 +28,14 @@ TOKENS = 5
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("fidelity")
-    write_checkpoint(folder / "checkpoint")
-    return folder
+def exact(small_bundle: Bundle) -> Bundle:
+    return small_bundle
 
 
 @pytest.fixture(scope="module")
-def exact(folder: Path) -> Bundle:
-    return export_for_test(folder / "checkpoint", folder / "fp32")
-
-
-@pytest.fixture(scope="module")
-def coarse(folder: Path) -> Bundle:
+def coarse(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     settings = dataclasses.replace(SETTINGS, max_context=256)
-    return export_for_test(folder / "checkpoint", folder / "int4", "int4", settings)
+    return export_for_test(small_checkpoint, tmp_path_factory.mktemp("int4") / "bundle", "int4", settings)
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +64,10 @@ class OnlyStored:
 
 @pytest.mark.parametrize("kind", ["fp32", "checkpoint"])
 def test_an_fp32_bundle_is_as_its_reference(
-    kind: str, exact: Bundle, folder: Path, dataset: Dataset, tmp_path: Path
+    kind: str, exact: Bundle, small_checkpoint: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
-    model = open_reference(str(folder / kind), exact, 1)
+    folder = {"fp32": exact.folder, "checkpoint": small_checkpoint}[kind]
+    model = open_reference(str(folder), exact, 1)
     value = measure(exact, dataset, ReferenceCache(tmp_path, model, TOKENS))
     assert value.kl_max < 1e-6
     assert value.top1 == 1
@@ -85,9 +79,9 @@ def test_an_fp32_bundle_is_as_its_reference(
 
 
 def test_the_figures_are_those_of_the_distributions(
-    exact: Bundle, coarse: Bundle, folder: Path, dataset: Dataset, tmp_path: Path
+    exact: Bundle, coarse: Bundle, dataset: Dataset, tmp_path: Path
 ) -> None:
-    cache = ReferenceCache(tmp_path, open_reference(str(folder / "fp32"), coarse, 1), TOKENS)
+    cache = ReferenceCache(tmp_path, open_reference(str(exact.folder), coarse, 1), TOKENS)
     value = measure(coarse, dataset, cache)
     reference = Components(exact, ExecuTorchEngine(exact, 1))
     candidate = Components(coarse, ExecuTorchEngine(coarse, 1))
@@ -150,13 +144,13 @@ def test_questions_too_long_for_either_are_left_out(exact: Bundle, coarse: Bundl
         measure(coarse, open_dataset(str(path)), cache)
 
 
-def test_other_models_and_other_buckets_are_refused(exact: Bundle, folder: Path) -> None:
-    write_checkpoint(folder / "untied", tied=False)
+def test_other_models_and_other_buckets_are_refused(exact: Bundle, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "untied", tied=False)
     with pytest.raises(UsageError, match="geometries differ"):
-        open_reference(str(folder / "untied"), exact, 1)
+        open_reference(str(tmp_path / "untied"), exact, 1)
     manifest = dataclasses.replace(exact.manifest, buckets=(16, 64))
     with pytest.raises(UsageError, match="same --buckets"):
-        open_reference(str(folder / "fp32"), dataclasses.replace(exact, manifest=manifest), 1)
+        open_reference(str(exact.folder), dataclasses.replace(exact, manifest=manifest), 1)
 
 
 @pytest.mark.parametrize("vocabulary", [1000, 300_000])

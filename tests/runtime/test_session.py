@@ -14,15 +14,11 @@ from pocketvl.runtime.executorch_engine import ExecuTorchEngine
 from pocketvl.runtime.positions import mrope_positions, vision_rope
 from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
-from tests.support.bundles import export_for_test
-from tests.support.checkpoints import write_checkpoint
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    folder = tmp_path_factory.mktemp("session")
-    write_checkpoint(folder / "checkpoint")
-    return export_for_test(folder / "checkpoint", folder / "bundle")
+def bundle(small_bundle: Bundle) -> Bundle:
+    return small_bundle
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,9 @@ from tests.support.checkpoints import SMALL_GEOMETRY
 
 _VISION, _TEXT = SMALL_GEOMETRY.vision, SMALL_GEOMETRY.text
 
+# For tests of what happens around a model: the least that every recipe fits.
+ONE_LAYER = ModelGeometry(replace(_VISION, depth=1), replace(_TEXT, num_layers=1))
+
 GEOMETRIES: dict[str, ModelGeometry] = {
     "tied, 6/2 heads of 16": SMALL_GEOMETRY,
     "untied, 4/4 heads of 32": ModelGeometry(

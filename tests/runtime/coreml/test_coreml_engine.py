@@ -19,36 +19,29 @@ from pocketvl.runtime.errors import BundleError, EngineError
 from pocketvl.runtime.executorch_engine import ExecuTorchEngine
 from pocketvl.runtime.manifest import TensorSpec
 from pocketvl.runtime.session import ChatSession
-from tests.support.bundles import SETTINGS, export_for_test
-from tests.support.checkpoints import write_checkpoint
+from tests.support.bundles import SETTINGS
 
 FLOAT16 = 5e-3  # of the largest value: what float16 weights, states and borders between packages cost
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("coreml")
-    write_checkpoint(folder / "checkpoint")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def bundle(folder: Path) -> Bundle:
+def bundle(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Two chunks of one layer, so that states of two packages stay in step."""
+    folder = tmp_path_factory.mktemp("coreml") / "bundle"
     export_bundle(
-        str(folder / "checkpoint"),
-        folder / "coreml",
+        str(small_checkpoint),
+        folder,
         recipe=named_recipe("fp32"),
         settings=replace(SETTINGS, decoder_chunks=2),
         command="pytest",
         exporters=coreml_exporters(),
     )
-    return open_bundle(folder / "coreml")
+    return open_bundle(folder)
 
 
 @pytest.fixture(scope="module")
-def executorch(folder: Path) -> Bundle:
-    return export_for_test(folder / "checkpoint", folder / "executorch")
+def executorch(small_bundle: Bundle) -> Bundle:
+    return small_bundle
 
 
 @pytest.fixture

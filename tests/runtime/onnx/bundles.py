@@ -1,4 +1,4 @@
-"""An ONNX bundle of a small random checkpoint, and copies of it with something wrong."""
+"""Copies of an ONNX bundle with something wrong, and tokens to feed."""
 
 import json
 import shutil
@@ -14,16 +14,8 @@ from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle, open_bundle
 from pocketvl.runtime.onnx_engine import OnnxEngine
 from pocketvl.runtime.positions import text_rope
-from tests.support.bundles import export_for_test
-from tests.support.checkpoints import write_checkpoint
 
 Float32 = NDArray[np.float32]
-
-
-def export(folder: Path) -> Bundle:
-    """In float32: products of quantized activations differ a little by the number of rows."""
-    write_checkpoint(folder / "checkpoint")
-    return export_for_test(folder / "checkpoint", folder / "bundle", target=names.ONNX)
 
 
 def with_file(bundle: Bundle, folder: Path, file: str, content: bytes) -> Bundle:

@@ -22,8 +22,8 @@ from tests.runtime.onnx.bundles import decode, embeddings
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return bundles.export(tmp_path_factory.mktemp("onnx"))
+def bundle(small_onnx_bundle: Bundle) -> Bundle:
+    return small_onnx_bundle
 
 
 @pytest.fixture(scope="module")

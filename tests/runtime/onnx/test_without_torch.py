@@ -38,8 +38,8 @@ main(sys.argv[2:])
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return bundles.export(tmp_path_factory.mktemp("base"))
+def bundle(small_onnx_bundle: Bundle) -> Bundle:
+    return small_onnx_bundle
 
 
 def run(*arguments: object, absent: tuple[str, ...] = ABSENT) -> subprocess.CompletedProcess[str]:
