@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -117,6 +118,16 @@ def test_the_same_result_gives_the_same_table() -> None:
 
 def test_the_plot_is_written_on_its_own_too(folder: Path, page: Page) -> None:
     assert base64.b64decode(page.urls[0].split(",")[1]) == (folder / "pareto.png").read_bytes()
+
+
+def test_float16_is_told_from_float32(tmp_path: Path) -> None:
+    result = sweep_result()
+    cells = bit_map(SMALL_GEOMETRY, named_recipe("fp16"))
+    recipe = replace(result.recipes[0], bit_map=cells)
+    write_report(replace(result, recipes=(recipe, *result.recipes[1:])), tmp_path)
+    words = Page((tmp_path / "report.html").read_text(encoding="utf-8")).words
+    legend, layers = 1, 2 * 7 + 3 * 4 + 4
+    assert sum(word.endswith("f16") for word in words) == legend + layers
 
 
 def test_the_map_shows_every_layer_of_the_recipe() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pocketvl.export.component import ExportSettings
+from pocketvl.export.coreml.head import export_head
 from pocketvl.export.coreml.package import MODEL_FILE, WEIGHT_FILE
 from pocketvl.export.coreml.vision import export_vision_package
 from pocketvl.quant.recipe import named_recipe
@@ -38,6 +39,22 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     settings = replace(bundles.SETTINGS, decoder_chunks=2)
     return bundles.export(checkpoint, tmp_path_factory.mktemp("chunks") / "bundle", "int4", settings)
+
+
+def test_float_weights_are_fp16_by_either_name(tmp_path: Path) -> None:
+    source = RandomSource(SMALL_GEOMETRY)
+    packages, bits = {}, {}
+    for name in ("fp32", "fp16"):
+        folder = tmp_path / name
+        folder.mkdir()
+        component, table = export_head(source, named_recipe(name), bundles.SETTINGS, folder, lambda *_: None)
+        path = folder / names.HEAD_PACKAGE
+        model = path / MODEL_FILE
+        packages[name] = ((path / WEIGHT_FILE).read_bytes(), table, parse_functions(read_model(model), model))
+        bits[name] = [group.bits for group in component.layers]
+    assert packages["fp32"][:2] == packages["fp16"][:2]
+    assert packages["fp32"][2].keys() == packages["fp16"][2].keys()
+    assert bits == {"fp32": [32], "fp16": [16]}
 
 
 def test_the_manifest(bundle: Bundle) -> None:

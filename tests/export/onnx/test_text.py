@@ -104,8 +104,8 @@ class Dequantized:
         else:
             return value
         bits = self._recipe.bits(layer, value.shape[1])
-        if bits.bits == 32:
-            return value
+        if bits.is_float:
+            return value.half().float() if bits.bits == 16 else value
         leaf = Linear(layer, path, *value.shape, False, bits)
         return torch.from_numpy(decided(leaf, self._source, self._recipe.method).dequantize())
 
@@ -161,6 +161,7 @@ def test_each_layer_gets_its_own_bits(tmp_path: Path) -> None:
     """Stacks of unlike layers fall apart and still give q, k, v in their order; a table of its own has 8."""
     rules = (
         Rule("text_decoder.layers.0.k_proj", Bits(32)),
+        Rule("text_decoder.layers.0.v_proj", Bits(16)),
         Rule("text_decoder.*.up_proj", Bits(8)),
         Rule("text_decoder.*.down_proj", Bits(4, 32)),
         Rule("text_decoder.layers.1.*", Bits(4, 64)),
@@ -172,8 +173,9 @@ def test_each_layer_gets_its_own_bits(tmp_path: Path) -> None:
     found = {(g.component, g.bits, g.group_size): g.layers for g in component.layers}
     assert found == {
         ("text_decoder", 32, None): 1,
+        ("text_decoder", 16, None): 1,
         ("text_decoder", 8, None): 2,
-        ("text_decoder", 4, 32): 6,
+        ("text_decoder", 4, 32): 5,
         ("text_decoder", 4, 64): 5,
         ("lm_head", 4, 32): 1,
         ("token_embedding", 8, None): 1,
