@@ -51,7 +51,7 @@ def test_the_weights_of_a_bundle_are_what_was_estimated(tmp_path: Path, name: st
 
 
 def test_memory_is_that_of_the_largest_package() -> None:
-    recipe, whole = named_recipe("fp32"), ExportSettings()
+    recipe, whole = named_recipe("fp32"), ExportSettings((256,))
     memory = estimate_packages(FULL, recipe, whole).memory
     chunked = [estimate_packages(FULL, recipe, replace(whole, decoder_chunks=n)).memory for n in (2, 4, 28)]
     # From two chunks on the vision tower is the largest.
@@ -80,6 +80,14 @@ def test_memory_of_measured_towers(depth: int, measured: float) -> None:
     )
     memory = estimate_packages(geometry, named_recipe("int8"), ExportSettings((256, 1024))).memory
     assert 0.9 * measured < memory < 1.25 * measured
+
+
+def test_memory_of_the_measured_2b() -> None:
+    """The peak is the tower's, whose largest bucket has 4096 patches; the decoder's process took 8.07 GB."""
+    memory = estimate_packages(FULL, named_recipe("int4"), ExportSettings()).memory
+    assert 9.51e9 < memory < 1.25 * 9.51e9
+    few = estimate_packages(FULL, named_recipe("int4"), ExportSettings((256,))).memory
+    assert 0.9 * 8.07e9 < few < 1.25 * 8.07e9
 
 
 def test_a_layer_without_a_rule_is_refused() -> None:

@@ -9,10 +9,12 @@ from pocketvl.quant.recipe import Bits, Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.geometry import ModelGeometry
 
-# Fitted to measured exports (docs/decisions/0009-coreml.md): libraries, traces, a small program; and what a
-# weight takes at the peak beside its own integer (1 byte) or fp16 (2).
-_PEAK_BASE = 12 * 10**8
-_PEAK_PER_WEIGHT = {names.VISION_ENCODER: 6.0, names.TEXT_DECODER: 2.5, names.LM_HEAD: 2.5}
+# Fitted to measured exports (docs/decisions/0009-coreml.md): libraries, traces, a small program; what a
+# weight takes at the peak beside its own integer (1 byte) or fp16 (2); and an element of the hidden states of
+# every block in the largest bucket.
+_PEAK_BASE = 11 * 10**8
+_PEAK_PER_WEIGHT = {names.VISION_ENCODER: 6.0, names.TEXT_DECODER: 4.2, names.LM_HEAD: 14.0}
+_PEAK_PER_HIDDEN = 32
 
 
 def estimate_packages(geometry: ModelGeometry, recipe: Recipe, settings: ExportSettings) -> Estimate:
@@ -28,7 +30,9 @@ def estimate_packages(geometry: ModelGeometry, recipe: Recipe, settings: ExportS
         table = bits[head.name] if bits[head.name].is_float else Bits(8)
         artifacts[names.TOKEN_EMBEDDING] = package_bytes(head, table)
         packages[-1].append(head)
-    memory = max(_peak((layer, bits[layer.name]) for layer in package) for package in packages)
+    vision, *others = [_peak((layer, bits[layer.name]) for layer in package) for package in packages]
+    vision += _PEAK_PER_HIDDEN * settings.buckets[-1] * geometry.vision.depth * geometry.vision.hidden_size
+    memory = max(vision, *others)
     return Estimate(artifacts, sum(artifacts.values()) + DISK_EXTRA, memory)
 
 
