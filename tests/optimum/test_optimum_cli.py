@@ -13,6 +13,7 @@ from pocketvl.cli.export import export
 from pocketvl.cli.optimum_options import add_options, command_words
 from pocketvl.runtime.bundle import open_bundle
 from tests.support.checkpoints import write_checkpoint
+from tests.support.geometries import ONE_LAYER
 
 ROOT = Path(__file__).parents[2]
 OPTIMUM_CLI = Path(sys.executable).with_name("optimum-cli")
@@ -43,7 +44,7 @@ def test_help_names_every_option() -> None:
 
 @installed
 def test_a_real_export(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path / "small")
+    write_checkpoint(tmp_path / "small", ONE_LAYER)
     done = optimum_cli(
         *("--model", tmp_path / "small", "--target", "executorch", "--recipe", "fp32", "--buckets", "16"),
         *("--max-context", 64, "--prefill-chunk", 16, tmp_path / "out"),
