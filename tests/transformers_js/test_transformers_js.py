@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from pocketvl.export.onnx.exporters import onnx_exporters
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.bundle import Bundle, open_bundle
+from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.engines import open_engine
 from pocketvl.runtime.patches import patchify
 from pocketvl.runtime.sampling import Sampler
@@ -100,6 +102,13 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="module")
+def engine(bundle: Bundle) -> Iterator[Engine]:
+    engine = open_engine(bundle, threads=1)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
 def answers(bundle: Bundle) -> dict[str, dict[str, Any]]:
     """transformers.js's answers by the names of questions()."""
     asked = []
@@ -113,9 +122,11 @@ def answers(bundle: Bundle) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", questions())
-def test_the_same_tokens(bundle: Bundle, answers: dict[str, dict[str, Any]], name: str) -> None:
+def test_the_same_tokens(
+    bundle: Bundle, engine: Engine, answers: dict[str, dict[str, Any]], name: str
+) -> None:
     question, theirs = questions()[name], answers[name]
-    session = ChatSession(bundle, open_engine(bundle, threads=1))
+    session = ChatSession(bundle, engine, keep_vision=True)
     content = [{"type": "image", "image": image} for image in question.images]
     ours = session.ask(
         [*content, {"type": "text", "text": question.text}], max_tokens=MAX_TOKENS, sampler=Sampler()
