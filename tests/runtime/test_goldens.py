@@ -130,7 +130,7 @@ def test_prompts() -> None:
     data = golden("prompts")
     path = REPOSITORY / data["checkpoint"] / "tokenizer.json"
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert digest == data["tokenizer_sha256"], "the tokenizer changed: run python -m tests.golden.make_goldens"
+    assert digest == data["tokenizer_sha256"], "the tokenizer changed: python -m tests.golden.make_goldens"
     ids = data["special_tokens"]
     special = SpecialTokens(
         image_pad=ids["image_pad"],
