@@ -15,6 +15,6 @@ def as_float16(values: NDArray[np.float32], what: str, remedy: str) -> NDArray[n
         rounded: NDArray[np.float16] = np.ascontiguousarray(values, np.float16)
     if not np.isfinite(rounded).all():
         raise ExportError(
-            f"Values of {what} reach {np.abs(values).max():.6g}, but float16 ends at 65504; {remedy}."
+            f"Values of {what} reach {np.abs(values).max():.5g}, but float16 ends at 65504; {remedy}."
         )
     return rounded
