@@ -5,7 +5,6 @@ kernels, a quantizer passes over a width that does not divide. So the written fi
 layer's kernel is found in XNNPACK's own graph by the sha256 of its stored weights and scales.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pocketvl.export.graphs.leaf import Linear, linears
+from pocketvl.export.layer_groups import StoredLayer, layer_groups
 from pocketvl.export.pte import Method, Pte, read_pte
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime.errors import CensusError
@@ -56,7 +56,7 @@ def census(path: Path, methods: Mapping[str, tuple[Expected, ...]]) -> tuple[Lay
         if name not in pte.methods:
             raise CensusError(f"{path} has no method {name}.")
         _check_method(path, pte.methods[name], wanted)
-        groups.extend(_layer_groups(pte, name, wanted))
+        groups.extend(layer_groups(name, (_stored(pte, kernel) for kernel in wanted)))
     return tuple(groups)
 
 
@@ -182,16 +182,7 @@ def _fully_connected(graph: dict[str, Any]) -> Iterable[dict[str, Any]]:
     return (n["xnode_union"] for n in graph["xnodes"] if n["xnode_union_type"] == "XNNFullyConnected")
 
 
-def _layer_groups(pte: Pte, component: str, wanted: tuple[Expected, ...]) -> list[LayerGroup]:
-    layers: Counter[Bits] = Counter()
-    parameters: Counter[Bits] = Counter()
-    stored: Counter[Bits] = Counter()
-    for kernel in wanted:
-        layers[kernel.bits] += 1
-        parameters[kernel.bits] += kernel.shape[0] * kernel.shape[1]
-        keys = [kernel.weight_key] + ([kernel.scale_key] if kernel.scale_key else [])
-        stored[kernel.bits] += sum(pte.data[key].size for key in keys)
-    return [
-        LayerGroup(component, bits.bits, bits.group_size, layers[bits], parameters[bits], stored[bits])
-        for bits in layers
-    ]
+def _stored(pte: Pte, kernel: Expected) -> StoredLayer:
+    keys = [kernel.weight_key] + ([kernel.scale_key] if kernel.scale_key else [])
+    size = sum(pte.data[key].size for key in keys)
+    return StoredLayer(kernel.bits, kernel.shape[0] * kernel.shape[1], size)

@@ -59,6 +59,11 @@ class ExportSettings:
                 f"--prefill-chunk {self.prefill_chunk} must lie in 1..{self.max_context}, the --max-context."
             )
 
+    def check_one_decoder(self) -> None:
+        """For targets that know no chunks. Raises UsageError."""
+        if self.decoder_chunks != 1:
+            raise UsageError("--chunks splits the decoder of Core ML; leave it out or add --target coreml.")
+
 
 @dataclass(frozen=True)
 class Component:

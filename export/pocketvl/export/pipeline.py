@@ -72,8 +72,7 @@ def _ignore(*_: object) -> None:
 
 
 def _check_executorch(settings: ExportSettings, geometry: ModelGeometry, recipe: Recipe) -> None:
-    if settings.decoder_chunks != 1:
-        raise UsageError("--chunks splits the decoder of Core ML; leave it out or add --target coreml.")
+    settings.check_one_decoder()
     for layer in linear_layers(geometry):
         if recipe.bits(layer.name, layer.in_features).bits == 16:
             raise UsageError(

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from pocketvl.export.coreml.census import Expected, census, expected, layer_groups
+from pocketvl.export.coreml.census import Expected, census, expected, stored_layers
 from pocketvl.export.coreml.function import Signature, build_function
 from pocketvl.export.coreml.package import Description, write_package
 from pocketvl.export.coreml.placeholders import Weights, prepare
 from pocketvl.export.graphs.leaf import Linear
+from pocketvl.export.layer_groups import layer_groups
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime.coreml.package import Package
@@ -93,7 +94,7 @@ def test_finds_what_was_planned(package: Path) -> None:
     wanted = planned(INT4, INT8)
     places = census(package, {"run": wanted})
     assert set(places) == {"vision_encoder.blocks.0.fc1", "vision_encoder.blocks.0.fc2"}
-    assert layer_groups("two", wanted) == (
+    assert layer_groups("two", stored_layers(wanted)) == (
         LayerGroup("two", 4, 32, 1, SIZE, SIZE // 2 + SIZE // 32 * 2),
         LayerGroup("two", 8, None, 1, SIZE, SIZE + 64 * 2),
     )
@@ -102,7 +103,7 @@ def test_finds_what_was_planned(package: Path) -> None:
 def test_floats_are_found_as_fp16(tmp_path: Path) -> None:
     wanted = planned(FLOAT, FLOAT)
     census(written(FLOAT, FLOAT, tmp_path), {"run": wanted})
-    assert layer_groups("two", wanted) == (LayerGroup("two", 32, None, 2, 2 * SIZE, 4 * SIZE),)
+    assert layer_groups("two", stored_layers(wanted)) == (LayerGroup("two", 32, None, 2, 2 * SIZE, 4 * SIZE),)
 
 
 @pytest.mark.parametrize("bits", [INT8, Bits(4, 64), FLOAT])

@@ -4,7 +4,6 @@ The saved program is read back, and the weight behind each of its linear layers 
 with what was to be stored, by the sha256 of its values.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from pocketvl.export.coreml.package import MODEL_FILE, WEIGHT_FILE
 from pocketvl.export.coreml.stored import Stored
+from pocketvl.export.layer_groups import StoredLayer
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime.coreml import program
 from pocketvl.runtime.coreml.parse import parse_functions
@@ -23,7 +23,6 @@ from pocketvl.runtime.coreml.protobuf import read_model
 from pocketvl.runtime.coreml.tensor_type import TensorType
 from pocketvl.runtime.coreml.weights import WeightFile
 from pocketvl.runtime.errors import CensusError
-from pocketvl.runtime.manifest import LayerGroup
 
 _QUANTIZED = "constexpr_blockwise_shift_scale"
 # Operators with a weight, and what they call it.
@@ -89,20 +88,11 @@ def census(package: Path, wanted: Mapping[str, tuple[Expected, ...]]) -> dict[st
     return places
 
 
-def layer_groups(component: str, weights: Iterable[Expected]) -> tuple[LayerGroup, ...]:
-    """One group for all layers of the same bits and group size, with the bytes that a census has found."""
-    layers: Counter[Bits] = Counter()
-    parameters: Counter[Bits] = Counter()
-    stored: Counter[Bits] = Counter()
+def stored_layers(weights: Iterable[Expected]) -> Iterator[StoredLayer]:
+    """Their sizes in weight.bin."""
     for weight in weights:
-        kernel = weight.kernel
-        layers[weight.bits] += 1
-        parameters[weight.bits] += kernel.data.size
-        stored[weight.bits] += kernel.data.bytes + (kernel.scales.bytes if kernel.scales else 0)
-    return tuple(
-        LayerGroup(component, bits.bits, bits.group_size, layers[bits], parameters[bits], stored[bits])
-        for bits in layers
-    )
+        data, scales = weight.kernel.data, weight.kernel.scales
+        yield StoredLayer(weight.bits, data.size, data.bytes + (scales.bytes if scales else 0))
 
 
 def _check(where: str, kernels: list[tuple[Kernel, Found]], wanted: tuple[Expected, ...]) -> dict[str, Found]:

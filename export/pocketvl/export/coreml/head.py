@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
-from pocketvl.export.coreml.census import Found, census, expected, layer_groups
+from pocketvl.export.coreml.census import Found, census, expected, stored_layers
 from pocketvl.export.coreml.describe import describe
 from pocketvl.export.coreml.function import Signature, build_function
 from pocketvl.export.coreml.package import WEIGHT_FILE, write_package
@@ -14,6 +14,7 @@ from pocketvl.export.coreml.placeholders import prepare, stored, zeros
 from pocketvl.export.coreml.stored import Stored
 from pocketvl.export.graphs.leaf import Linear
 from pocketvl.export.graphs.lm_head import LMHead
+from pocketvl.export.layer_groups import layer_groups
 from pocketvl.quant.recipe import Bits, Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.geometry import TextGeometry
@@ -60,9 +61,9 @@ def export_head(
     write_package(path, functions, describe(_SUMMARY, source.geometry, recipe, {}))
     wanted = {names.LM_HEAD: expected([output]), names.TOKEN_EMBEDDING: expected([table])}
     places = census(path, wanted)
-    groups = layer_groups(names.LM_HEAD, wanted[names.LM_HEAD])
+    groups = layer_groups(names.LM_HEAD, stored_layers(wanted[names.LM_HEAD]))
     if table is not output:
-        groups += layer_groups(names.TOKEN_EMBEDDING, wanted[names.TOKEN_EMBEDDING])
+        groups += layer_groups(names.TOKEN_EMBEDDING, stored_layers(wanted[names.TOKEN_EMBEDDING]))
     progress("Wrote the head", 1.0)
     entries = tuple(_entry_point(signature) for signature in signatures)
     return Component(path.name, entries, groups), _embedding_table(path, table, places[table.layer])

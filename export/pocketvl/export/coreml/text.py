@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
-from pocketvl.export.coreml.census import census, expected, layer_groups
+from pocketvl.export.coreml.census import census, expected, stored_layers
 from pocketvl.export.coreml.describe import describe
 from pocketvl.export.coreml.function import Signature, build_function
 from pocketvl.export.coreml.head import export_head
@@ -11,6 +11,7 @@ from pocketvl.export.coreml.package import write_package
 from pocketvl.export.coreml.placeholders import prepare
 from pocketvl.export.coreml.text_graph import DecoderChunk
 from pocketvl.export.graphs.leaf import linears
+from pocketvl.export.layer_groups import layer_groups
 from pocketvl.export.steps import Steps
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
@@ -126,7 +127,7 @@ def _export_chunk(
     return Component(
         path.name,
         tuple(_entry_point(path.name, signature) for signature in signatures),
-        layer_groups(names.TEXT_DECODER, wanted),
+        layer_groups(names.TEXT_DECODER, stored_layers(wanted)),
     )
 
 

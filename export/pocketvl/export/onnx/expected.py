@@ -1,7 +1,6 @@
 """What a census must find in a saved graph."""
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -9,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvl.export.layer_groups import StoredLayer
 from pocketvl.quant.recipe import Bits
-from pocketvl.runtime.manifest import LayerGroup
 
 
 @dataclass(frozen=True)
@@ -30,16 +29,7 @@ def key_of(values: NDArray[Any]) -> str:
     return sha256(np.ascontiguousarray(values).data).hexdigest()
 
 
-def layer_groups(component: str, layers: Iterable[Expected]) -> tuple[LayerGroup, ...]:
-    """One group for all layers of the same bits and group size."""
-    count: Counter[Bits] = Counter()
-    parameters: Counter[Bits] = Counter()
-    stored: Counter[Bits] = Counter()
+def stored_layers(layers: Iterable[Expected]) -> Iterator[StoredLayer]:
+    """Their sizes in the data file."""
     for layer in layers:
-        count[layer.bits] += 1
-        parameters[layer.bits] += layer.shape[0] * layer.shape[1]
-        stored[layer.bits] += layer.bytes
-    return tuple(
-        LayerGroup(component, bits.bits, bits.group_size, count[bits], parameters[bits], stored[bits])
-        for bits in count
-    )
+        yield StoredLayer(layer.bits, layer.shape[0] * layer.shape[1], layer.bytes)

@@ -30,8 +30,7 @@ def onnx_exporters() -> Exporters:
 
 def _check(settings: ExportSettings, geometry: ModelGeometry, _: Recipe) -> None:
     import_onnx()
-    if settings.decoder_chunks != 1:
-        raise UsageError("--chunks splits the decoder of Core ML; leave it out or add --target coreml.")
+    settings.check_one_decoder()
     width = geometry.text.hidden_size
     if width % _COLUMNS:
         raise UsageError(

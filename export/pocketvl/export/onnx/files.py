@@ -5,9 +5,10 @@ from collections.abc import Iterable
 
 from pocketvl.export.graphs.leaf import Linear
 from pocketvl.runtime import names
+from pocketvl.runtime.onnx.variants import SUFFIXES
 
-# transformers.js finds a session's file by its dtype: fp32, fp16, int8, q4.
-_SUFFIXES = {32: "", 16: "_fp16", 8: "_int8", 4: "_q4"}
+# What transformers.js calls them; it finds a session's file by its dtype.
+DTYPES = {32: "fp32", 16: "fp16", 8: "int8", 4: "q4"}
 
 
 def graph_name(session: str, layers: Iterable[Linear]) -> str:
@@ -20,7 +21,7 @@ def graph_name(session: str, layers: Iterable[Linear]) -> str:
 
 def name_by_bits(session: str, bits: int) -> str:
     """File of one of transformers.js's graphs."""
-    return f"{session}{_SUFFIXES[bits]}.onnx"
+    return f"{session}{SUFFIXES[DTYPES[bits]]}.onnx"
 
 
 def data_name(graph: str) -> str:

@@ -8,12 +8,10 @@ from typing import Any
 from pocketvl.export.checkpoint import Checkpoint
 from pocketvl.export.checkpoint.json_object import read_optional
 from pocketvl.export.component import ExportSettings
+from pocketvl.export.onnx.files import DTYPES, data_name, name_by_bits
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import ExportError
 from pocketvl.runtime.geometry import ImageSettings, ModelGeometry, SpecialTokens
-
-# What transformers.js calls a graph by the end of its file's name (its DEFAULT_DTYPE_SUFFIX_MAPPING).
-_DTYPES = {"": "fp32", "_fp16": "fp16", "_int8": "int8", "_q4": "q4"}
 
 
 def write_folder_files(
@@ -86,16 +84,16 @@ def _vision_config(geometry: ModelGeometry) -> dict[str, Any]:
 
 def _sessions(folder: Path) -> dict[str, Any]:
     """dtype and data files of each session; without them transformers.js loads graphs in float32."""
-    suffixes = {session: _suffix(folder, session) for session in names.TRANSFORMERS_JS_SESSIONS}
-    files = [f"{session}{suffix}.onnx" for session, suffix in suffixes.items()]
+    bits = {session: _bits(folder, session) for session in names.TRANSFORMERS_JS_SESSIONS}
+    files = [name_by_bits(session, own) for session, own in bits.items()]
     return {
-        "dtype": {session: _DTYPES[suffix] for session, suffix in suffixes.items()},
-        "use_external_data_format": {file: 1 for file in files if (folder / f"{file}_data").exists()},
+        "dtype": {session: DTYPES[own] for session, own in bits.items()},
+        "use_external_data_format": {file: 1 for file in files if (folder / data_name(file)).exists()},
     }
 
 
-def _suffix(folder: Path, session: str) -> str:
-    found = [suffix for suffix in _DTYPES if (folder / f"{session}{suffix}.onnx").exists()]
+def _bits(folder: Path, session: str) -> int:
+    found = [bits for bits in DTYPES if (folder / name_by_bits(session, bits)).exists()]
     if len(found) != 1:
         raise ExportError(
             f"{folder} holds {len(found)} graphs of {session} instead of one; export the bundle again."

@@ -8,11 +8,12 @@ from pocketvl.export.component import Component, ExportSettings, Progress, Tenso
 from pocketvl.export.embedding_table import write_table
 from pocketvl.export.graphs.leaf import linears
 from pocketvl.export.graphs.lm_head import LMHead
+from pocketvl.export.layer_groups import layer_groups
 from pocketvl.export.onnx.census import census
 from pocketvl.export.onnx.convert import write_graph
 from pocketvl.export.onnx.data_file import DataFile
 from pocketvl.export.onnx.embed_tokens import own_table, write_embed_tokens
-from pocketvl.export.onnx.expected import layer_groups
+from pocketvl.export.onnx.expected import stored_layers
 from pocketvl.export.onnx.files import data_name, graph_name, in_bundle
 from pocketvl.export.onnx.leaf import MatMulNBits, Weights
 from pocketvl.export.onnx.place import expected, place
@@ -64,8 +65,8 @@ def export_text_onnx(
     progress("Checking the decoder", _CONVERTED)
     census({folder / file: graph for file, (graph, _) in graphs.items()})
     groups = (
-        *layer_groups(names.TEXT_DECODER, expected(decoder)),
-        *layer_groups(names.LM_HEAD, expected(head)),
+        *layer_groups(names.TEXT_DECODER, stored_layers(expected(decoder))),
+        *layer_groups(names.LM_HEAD, stored_layers(expected(head))),
     )
     extra: tuple[str, ...] = (names.HOST_LM_HEAD, data)
     if text.tie_word_embeddings:

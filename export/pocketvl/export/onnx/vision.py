@@ -4,10 +4,11 @@ from pathlib import Path
 
 from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
 from pocketvl.export.graphs.leaf import linears
+from pocketvl.export.layer_groups import layer_groups
 from pocketvl.export.onnx.census import census
 from pocketvl.export.onnx.convert import write_graph
 from pocketvl.export.onnx.data_file import DataFile
-from pocketvl.export.onnx.expected import layer_groups
+from pocketvl.export.onnx.expected import stored_layers
 from pocketvl.export.onnx.files import data_name, graph_name
 from pocketvl.export.onnx.place import expected, place
 from pocketvl.export.onnx.ports import entry_point
@@ -48,5 +49,5 @@ def export_vision_onnx(
     progress("Checking the vision encoder", _CONVERTED)
     census({host: encoder, pictures: encoder})
     progress("Wrote the vision encoder", 1.0)
-    layers = layer_groups(names.VISION_ENCODER, expected(encoder))
+    layers = layer_groups(names.VISION_ENCODER, stored_layers(expected(encoder)))
     return Component(names.HOST_VISION_ENCODER, (entry,), layers)
