@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pocketvl.quant.recipe import NAMED_RECIPES
+
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_WORK = ROOT / "work" / "full-size"
 RECIPES = ("int4", "int4-small")
@@ -37,7 +39,7 @@ def main() -> None:
     )
     parser.add_argument("--model", help="hub id or folder; a random checkpoint is made if not given")
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK)
-    parser.add_argument("--recipe", action="append", choices=("fp32", "int8", "int4", "int4-small"))
+    parser.add_argument("--recipe", action="append", choices=[*NAMED_RECIPES])
     parser.add_argument("--target", choices=TARGETS, default=TARGETS[0])
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--keep", action="store_true", help="use bundles of an earlier run")

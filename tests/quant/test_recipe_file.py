@@ -22,11 +22,17 @@ from pocketvl.runtime.errors import RecipeError
 
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 BITS = st.sampled_from([Bits(32), Bits(16), Bits(8), Bits(4, 32), Bits(4, 128)])
+GROUPS = st.sampled_from([Bits(4, 32), Bits(4, 64), Bits(4, 96), Bits(4, 128)])
 RECIPES = st.builds(
     Recipe,
     TEXTS,
     st.sampled_from(METHODS),
-    st.lists(st.builds(Rule, TEXTS, BITS), min_size=1, max_size=4).map(tuple),
+    st.lists(
+        st.builds(Rule, TEXTS, BITS)
+        | st.builds(Rule, TEXTS, GROUPS, st.lists(GROUPS, max_size=2).map(tuple)),
+        min_size=1,
+        max_size=4,
+    ).map(tuple),
     st.builds(
         Calibration,
         TEXTS,
@@ -84,6 +90,18 @@ def test_single_layers_get_other_bits() -> None:
     assert recipe.bits("text_decoder.layers.2.q_proj", 64) == Bits(4, 32)
 
 
+def test_groups_that_divide() -> None:
+    fast = named_recipe("int4-fast")
+    assert fast.bits("text_decoder.layers.3.down_proj", 8960) == Bits(4, 128)
+    assert fast.bits("lm_head", 192) == Bits(4, 64)
+    assert fast.bits("lm_head", 96) == Bits(4, 32)
+    assert fast.bits("vision_encoder.blocks.0.qkv", 1280) == Bits(8)
+    with pytest.raises(RecipeError, match="lm_head has 80 inputs, which 4-bit groups of 32 do not divide"):
+        fast.bits("lm_head", 80)
+    with pytest.raises(RecipeError, match="Only 4 bits come in groups"):
+        Rule("*", Bits(8), (Bits(4, 32),))
+
+
 GOOD = 'name = "a"\nmethod = "rtn"\n[[rule]]\nlayers = "*"\nbits = 8\n'
 
 
@@ -95,6 +113,10 @@ GOOD = 'name = "a"\nmethod = "rtn"\n[[rule]]\nlayers = "*"\nbits = 8\n'
         ('name = "a"\nmethod = "rtn"\nrule = []', "no \\[\\[rule\\]\\]"),
         (GOOD + "group = 3\n", "rule 1 has the unknown key 'group'"),
         (GOOD + "group_size = 32\n", "rule 1: 8 bits take no group size"),
+        (GOOD + "group_size = [128, 64]\n", "rule 1: 8 bits take no group size"),
+        (GOOD.replace("bits = 8", "bits = 4\ngroup_size = []"), "rule 1: 'group_size' must be int or a list"),
+        (GOOD.replace("bits = 8", "bits = 4\ngroup_size = [true]"), "rule 1: 'group_size' must be int or"),
+        (GOOD.replace("bits = 8", "bits = 4\ngroup_size = '64'"), "rule 1: 'group_size' must be int or a"),
         (GOOD.replace("bits = 8", "bits = 4"), "rule 1: 4 bits need a group size"),
         (GOOD.replace("bits = 8", 'bits = "8"'), "'bits' must be int"),
         (GOOD.replace("rtn", "magic"), "'magic' is no quantization method"),

@@ -20,7 +20,7 @@ def demo(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the bundle and the pictures.")
     ] = Path("demo-output"),
-    recipe: Annotated[str, typer.Option(help="fp32, int8, int4 or int4-small.")] = "int4",
+    recipe: Annotated[str, typer.Option(help="fp32, int8, int4, int4-small or int4-fast.")] = "int4",
     first: Annotated[int, typer.Option(help="Number of the first example; others show others.", min=0)] = 0,
     threads: options.Threads = None,
 ) -> None:

@@ -43,7 +43,8 @@ def export(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="fp32, fp16 (onnx, coreml), int8, int4, int4-small, or a .toml file.  [default: int4]"
+            help="fp32, fp16 (onnx, coreml), int8, int4, int4-small, int4-fast or a .toml file."
+            "  [default: int4]"
         ),
     ] = None,
     size_budget: SizeBudget = None,

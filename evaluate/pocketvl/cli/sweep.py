@@ -27,7 +27,9 @@ def sweep(
     ],
     recipe: Annotated[
         list[str],
-        typer.Option(help="fp32, fp16, int8, int4, int4-small or a .toml file, maybe with :METHOD behind."),
+        typer.Option(
+            help="fp32, fp16, int8, int4, int4-small, int4-fast or a .toml file, maybe with :METHOD behind."
+        ),
     ],
     data: Annotated[
         list[str],

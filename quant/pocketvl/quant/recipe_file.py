@@ -10,7 +10,7 @@ samples = 128
 [[rule]]                 # first match wins
 layers = "text_decoder.*"
 bits = 4
-group_size = 32
+group_size = 32          # or [128, 64]: the first that divides a layer's inputs
 """
 
 import dataclasses
@@ -65,8 +65,13 @@ def recipe_toml(recipe: Recipe) -> str:
     for rule in recipe.rules:
         lines += ["", "[[rule]]", f"layers = {_literal(rule.pattern)}", f"bits = {rule.bits.bits}"]
         if rule.bits.group_size is not None:
-            lines.append(f"group_size = {rule.bits.group_size}")
+            lines.append(f"group_size = {_group_sizes(rule)}")
     return "\n".join(lines) + "\n"
+
+
+def _group_sizes(rule: Rule) -> int | list[int | None] | None:
+    first, *others = (bits.group_size for bits in (rule.bits, *rule.otherwise))
+    return [first, *others] if others else first
 
 
 def _literal(value: str | float | bool) -> str:
@@ -96,11 +101,23 @@ def _read(path: Path) -> Recipe:
 
 def _rule(content: Any, where: str) -> Rule:
     _only(content, ("layers", "bits", "group_size"), where)
-    group = _value(content, "group_size", int, where) if "group_size" in content else None
+    pattern, bits = _value(content, "layers", str, where), _value(content, "bits", int, where)
+    sizes = _group_sizes_of(content, where)
     try:
-        return Rule(_value(content, "layers", str, where), Bits(_value(content, "bits", int, where), group))
+        first, *others = (Bits(bits, size) for size in sizes)
+        return Rule(pattern, first, tuple(others))
     except RecipeError as error:
         raise RecipeError(f"{where}: {error}") from None
+
+
+def _group_sizes_of(content: dict[str, Any], where: str) -> list[int | None]:
+    """One or none, or a list of some."""
+    sizes = content.get("group_size")
+    if sizes is None or type(sizes) is int:
+        return [sizes]
+    if type(sizes) is not list or not sizes or any(type(size) is not int for size in sizes):
+        raise RecipeError(f"{where}: 'group_size' must be int or a list of some, not {sizes!r}.")
+    return sizes
 
 
 def _calibration(content: Any, where: str) -> Calibration:
