@@ -30,6 +30,26 @@ class VisionTime:
 
 
 @dataclass(frozen=True)
+class DecoderTimes:
+    """Seconds."""
+
+    load: float
+    prefill_tokens: int
+    prefill: float  # the best of several
+    steps: tuple[float, ...]  # of one token each, behind those of the prefill
+
+    @property
+    def prefill_rate(self) -> float:
+        """Tokens a second."""
+        return self.prefill_tokens / self.prefill
+
+    @property
+    def decode_rate(self) -> float:
+        """Tokens a second, by the median step."""
+        return 1 / statistics.median(self.steps)
+
+
+@dataclass(frozen=True)
 class Bench:
     """Rates in tokens a second, times in seconds, sizes in bytes."""
 
@@ -68,7 +88,7 @@ def run_bench(
     progress("memory bandwidth", 0.6)
     before = read_bandwidth(threads)
     progress("decoder", 0.7)
-    decoder_load, prefill_tokens, prefill, steps = _decoder(bundle, engine, decode_tokens, repeats)
+    decoder = time_decoder(bundle, engine, decode_tokens, repeats)
     # On a shared machine it changes by the minute, so it is taken on both sides of what it is compared with.
     bandwidth = (before + read_bandwidth(threads)) / 2
     return Bench(
@@ -78,12 +98,12 @@ def run_bench(
         decoder_bytes=_decoder_bytes(manifest),
         bandwidth=bandwidth,
         vision_load=vision_load,
-        decoder_load=decoder_load,
+        decoder_load=decoder.load,
         vision=vision,
-        prefill_tokens=prefill_tokens,
-        prefill_rate=prefill_tokens / prefill,
-        decode_rate=1 / statistics.median(steps),
-        decode_rate_best=1 / min(steps),
+        prefill_tokens=decoder.prefill_tokens,
+        prefill_rate=decoder.prefill_rate,
+        decode_rate=decoder.decode_rate,
+        decode_rate_best=1 / min(decoder.steps),
         question_seconds=seconds,
         time_to_first_token=first,
         peak_rss=peak,
@@ -117,10 +137,8 @@ def _vision(
     return loaded, tuple(times)
 
 
-def _decoder(
-    bundle: Bundle, engine: Engine, decode_tokens: int, repeats: int
-) -> tuple[float, int, float, list[float]]:
-    """(load seconds, prefill tokens, best prefill seconds, seconds of each decode step)."""
+def time_decoder(bundle: Bundle, engine: Engine, decode_tokens: int, repeats: int) -> DecoderTimes:
+    """Up to two chunks of prefill, and steps of decoder and head; the decoder must not be loaded yet."""
     manifest = bundle.manifest
     text = manifest.geometry.text
     table = EmbeddingMap(bundle.path(manifest.token_embedding.file), manifest.token_embedding)
@@ -147,7 +165,8 @@ def _decoder(
     best = min(_timed(prefill) for _ in range(repeats))
     start = min(chunks * chunk, manifest.max_context - 1)
     slots = range(start, min(start + decode_tokens, manifest.max_context))
-    return max(load, 0.0), chunks * chunk, best, [_timed(partial(step, slot)) for slot in slots]
+    steps = tuple(_timed(partial(step, slot)) for slot in slots)
+    return DecoderTimes(max(load, 0.0), chunks * chunk, best, steps)
 
 
 def _one_question(folder: Path, threads: int) -> tuple[float, float, int]:
