@@ -2,8 +2,8 @@
 
     python benchmarks/beside_genai.py BUNDLE [BUNDLE ..] --genai MODEL --python genai/bin/python
 
-MODEL and its environment are made as genai_decoder.py says. Each round starts every decoder once, in a process
-of its own; the table has medians over rounds, and a bundle's rate over genai's of the same round.
+MODEL and its environment are made as genai_decoder.py says. Each round starts every decoder once, alone in
+a process. The table has medians over rounds, and a bundle's rate over genai's of the same round.
 """
 
 import argparse
