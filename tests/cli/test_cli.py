@@ -99,6 +99,10 @@ BAD_USAGE = {
     "unknown recipe": (["export", "{checkpoint}", "-o", "{new}", "--recipe", "int3"], "int3"),
     "unknown method": (["export", "{checkpoint}", "-o", "{new}", "--method", "magic"], "magic"),
     "unknown target": (["export", "{checkpoint}", "-o", "{new}", "--target", "toaster"], "toaster"),
+    "second target": (
+        "export {checkpoint} -o {new} --target onnx --target executorch --recipe fp16".split(),
+        "in float16, which ExecuTorch bundles do not",
+    ),
     "buckets": (["export", "{checkpoint}", "-o", "{new}", "--buckets", "4,three"], "--buckets"),
     "unknown option": (["ask", "{bundle}", "Hi", "--loud"], "No such option"),
 }

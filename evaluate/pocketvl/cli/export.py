@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -90,7 +90,7 @@ def export(
     with needs_extra("export", "Exporting"):
         from pocketvl.export.component import DEFAULT_BUCKETS, ExportSettings
         from pocketvl.export.destination import check_destination
-        from pocketvl.export.pipeline import export_bundle
+        from pocketvl.export.pipeline import check_export, export_bundle
         from pocketvl.quant.recipe_file import load_recipe
     settings = ExportSettings(
         buckets=DEFAULT_BUCKETS if buckets is None else parse_buckets(buckets),
@@ -127,16 +127,26 @@ def export(
         )
         chosen = plan.recipe
     decisions = output.with_name(f".{output.name}.calibration")  # one calibration for all targets
+    common: dict[str, Any] = {
+        "recipe": chosen,
+        "lora": lora or (),
+        "min_pixels": min_pixels,
+        "max_pixels": max_pixels,
+    }
+    of_target = {
+        name: replace(settings, decoder_chunks=chunks or 1) if name == names.COREML else settings
+        for name in targets
+    }
+    # The first checks itself; what the others refuse is to be known before its work.
+    for name in targets[1:]:
+        check_export(model, settings=of_target[name], exporters=exporters_for(name), **common)
     for name, bundle in bundles.items():
         with progress_bar(f"export {model}") as progress:
             manifest = export_bundle(
                 model,
                 bundle,
-                recipe=chosen,
-                settings=replace(settings, decoder_chunks=chunks or 1) if name == names.COREML else settings,
-                lora=lora or (),
-                min_pixels=min_pixels,
-                max_pixels=max_pixels,
+                settings=of_target[name],
+                **common,
                 overwrite=overwrite,
                 decisions=decisions,
                 command=_command(sys.argv[1:]),

@@ -101,6 +101,18 @@ class Exporters:
     finish: Callable[[Path, Checkpoint, ImageSettings, ExportSettings], None] = _ignore
 
 
+@dataclass(frozen=True)
+class Task:
+    """A checkpoint and how it is exported, with all that the call left open filled in."""
+
+    checkpoint: Checkpoint
+    source: Checkpoint | MergedLora
+    recipe: Recipe
+    settings: ExportSettings
+    image: ImageSettings
+    estimate: Estimate
+
+
 def export_bundle(
     model: str,
     output: Path,
@@ -131,15 +143,19 @@ def export_bundle(
     output, exporters = output.expanduser(), exporters or Exporters()
     check_destination(output, overwrite)
     progress("reading the checkpoint", 0.0)
-    checkpoint = open_checkpoint(model)
-    source = merge_lora(checkpoint, lora)
-    image = fit_image(checkpoint.image, source.geometry.vision, min_pixels, max_pixels)
-    settings = fit_settings(settings, image, source.geometry)
-    exporters.check(settings, source.geometry, recipe)
-    recipe = with_checkpoint_bits(recipe, source)
+    task = check_export(
+        model,
+        recipe=recipe,
+        settings=settings,
+        lora=lora,
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+        exporters=exporters,
+    )
+    checkpoint, source, estimate = task.checkpoint, task.source, task.estimate
+    recipe, settings, image = task.recipe, task.settings, task.image
     if kept := kept_layers(recipe, source):
         warn(describe_kept(kept, source))
-    estimate = exporters.estimate(source.geometry, recipe, settings)
     warning = check_space(estimate, output)
     if warning is not None:
         warn(warning)
@@ -169,6 +185,27 @@ def export_bundle(
         rmtree(decided, ignore_errors=True)
     progress("done", 1.0)
     return manifest
+
+
+def check_export(
+    model: str,
+    *,
+    recipe: Recipe,
+    settings: ExportSettings,
+    lora: Sequence[Path] = (),
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+    exporters: Exporters,
+) -> Task:
+    """What can be known before any work. Raises UsageError, CheckpointError, RecipeError."""
+    checkpoint = open_checkpoint(model)
+    source = merge_lora(checkpoint, lora)
+    image = fit_image(checkpoint.image, source.geometry.vision, min_pixels, max_pixels)
+    settings = fit_settings(settings, image, source.geometry)
+    exporters.check(settings, source.geometry, recipe)
+    recipe = with_checkpoint_bits(recipe, source)
+    estimate = exporters.estimate(source.geometry, recipe, settings)
+    return Task(checkpoint, source, recipe, settings, image, estimate)
 
 
 def _write_components(
