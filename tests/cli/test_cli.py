@@ -90,6 +90,7 @@ def test_inspect_shows_components_and_checks_hashes(bundle: Path, capsys: pytest
     assert json.loads(out)["recipe"] == "fp32"
 
 
+TWO_TARGETS = ("--target", "onnx", "--target", "executorch")
 BAD_USAGE = {
     "no question": (["ask", "{bundle}"], "Give a question"),
     "script and question": (["ask", "{bundle}", "Hi", "--script", "x.json"], "leave out the others"),
@@ -100,7 +101,7 @@ BAD_USAGE = {
     "unknown method": (["export", "{checkpoint}", "-o", "{new}", "--method", "magic"], "magic"),
     "unknown target": (["export", "{checkpoint}", "-o", "{new}", "--target", "toaster"], "toaster"),
     "second target": (
-        "export {checkpoint} -o {new} --target onnx --target executorch --recipe fp16".split(),
+        ["export", "{checkpoint}", "-o", "{new}", *TWO_TARGETS, "--recipe", "fp16"],
         "in float16, which ExecuTorch bundles do not",
     ),
     "buckets": (["export", "{checkpoint}", "-o", "{new}", "--buckets", "4,three"], "--buckets"),
