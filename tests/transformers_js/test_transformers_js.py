@@ -87,7 +87,7 @@ def _on(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return canvas
 
 
-@pytest.fixture(scope="module", params=["fp32", "int4", "int4-small"])
+@pytest.fixture(scope="module", params=["fp32", "int4", "int4-small", "int4-fast"])
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("transformers_js") / request.param
     export_bundle(

@@ -1,6 +1,8 @@
 """The exported decoder against transformers' own, run by onnxruntime from the written files."""
 
+from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
@@ -8,11 +10,14 @@ import pytest
 import torch
 
 from pocketvl.export.graphs.leaf import Linear
+from pocketvl.export.onnx.embed_tokens import write_embed_tokens
+from pocketvl.export.onnx.expected import Expected, key_of
 from pocketvl.export.onnx.files import graph_name
 from pocketvl.export.weights import decided
 from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.embedding import EmbeddingMap
+from pocketvl.runtime.errors import CensusError
 from tests.export.onnx import graphs
 from tests.export.test_text import reference, source_of
 
@@ -118,6 +123,20 @@ def test_the_table_is_the_heads_own_rows(quantized: Any) -> None:
     model = Dequantized(source, recipe)
     assert np.array_equal(gathered, model.tensor("lm_head.weight").numpy())
     assert np.array_equal(embed(folder, range(300)), gathered)
+
+
+@pytest.mark.parametrize("key", ["weight_key", "scale_key"])
+def test_a_table_with_other_values_is_refused(quantized: Any, tmp_path: Path, key: str) -> None:
+    source, recipe, folder, _, table, _ = quantized
+    shape = (table.rows, table.columns)
+    leaf = Linear("lm_head", "lm_head", *shape, False, recipe.bits("lm_head", table.columns))
+    integers = decided(leaf, source, recipe.method)
+    keys = key_of(integers.integers), key_of(integers.scales)
+    holds = Expected("lm_head", leaf.bits, shape, *keys, 0)
+    copytree(folder, tmp_path / "copy")
+    write_embed_tokens(tmp_path / "copy", table, holds)
+    with pytest.raises(CensusError, match=r"embed_tokens_.*\.onnx holds other values for lm_head"):
+        write_embed_tokens(tmp_path / "copy", table, replace(holds, **{key: "0" * 64}))
 
 
 def embed(folder: Path, ids: range) -> Any:

@@ -20,8 +20,7 @@ from pocketvl.export.onnx.stored import unpack
 from pocketvl.export.onnx.tools import import_onnx
 from pocketvl.runtime.errors import CensusError
 
-_QUANTIZED = {"MatMulNBits": (1, 2), "GatherBlockQuantized": (0, 2)}  # operator -> inputs: weight, scales
-_FLOAT = {"FusedMatMul": 1, "MatMul": 1, "Gemm": 1, "Gather": 0, "Conv": 1}
+_FLOAT = {"FusedMatMul": 1, "MatMul": 1, "Gemm": 1, "Conv": 1}  # operator -> input: weight
 _REPORT = "Please report this with the recipe."
 
 
@@ -98,16 +97,39 @@ def _kernels(path: Path) -> Iterator[_Kernel]:
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     casts = {node.output[0]: node.input[0] for node in _nodes(graph) if node.op_type == "Cast"}
     for node in _nodes(graph):
-        if node.op_type in _QUANTIZED:
-            weight, scales = (node.input[index] for index in _QUANTIZED[node.op_type])
+        if node.op_type == "MatMulNBits":
+            weight, scales = node.input[1:3]
             bits = next(attribute.i for attribute in node.attribute if attribute.name == "bits")
             yield _Kernel(weight, _entry(path, tensors[weight]), _entry(path, tensors[scales]), bits)
         elif node.op_type in _FLOAT:
             read = node.input[_FLOAT[node.op_type]]
             weight = casts.get(read, read)
             if weight in tensors:  # a product may also be of two activations
-                entry = _entry(path, tensors[weight])
-                yield _Kernel(weight, entry, None, 8 * np.dtype(entry.dtype).itemsize)
+                yield _float_kernel(weight, _entry(path, tensors[weight]))
+    yield from _tables(path, graph, tensors)
+
+
+def _tables(path: Path, graph: Any, tensors: Mapping[str, Any]) -> Iterator[_Kernel]:
+    """What is looked up: floats, or integers together with the scales of the same rows."""
+    looked_up: dict[str, dict[str, Entry]] = {}  # by the ids of the rows
+    for node in _nodes(graph):
+        if node.op_type == "Gather" and node.input[0] in tensors:
+            tables = looked_up.setdefault(node.input[1], {})
+            tables[node.input[0]] = _entry(path, tensors[node.input[0]])
+    for tables in looked_up.values():
+        integers = [name for name, entry in tables.items() if entry.dtype == "uint8"]
+        scales = [entry for name, entry in tables.items() if name not in integers]
+        if len(integers) == len(scales) == 1:
+            weight = tables[integers[0]]
+            columns = graph.output[0].type.tensor_type.shape.dim[-1].dim_value
+            yield _Kernel(integers[0], weight, scales[0], 8 * weight.shape[1] // columns)
+        else:
+            for name, entry in tables.items():
+                yield _float_kernel(name, entry)
+
+
+def _float_kernel(name: str, entry: Entry) -> _Kernel:
+    return _Kernel(name, entry, None, 8 * np.dtype(entry.dtype).itemsize)
 
 
 def _nodes(graph: Any) -> Iterator[Any]:

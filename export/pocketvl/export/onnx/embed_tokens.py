@@ -24,6 +24,8 @@ _ROWS = 4096  # copied at a time
 class Rows(Weights):
     """ids int64 (1, S) to rows (1, S, columns) of one table: entries weight and, of integers, scales.
 
+    Integers become numbers by plain arithmetic: the build of onnxruntime-web that transformers.js takes has
+    GatherBlockQuantized for WebGPU alone.
     weight: uint8 (rows, columns * bits / 8), values as MatMulNBits stores them, or float32 or
     float16 (rows, columns).
     """
@@ -35,18 +37,20 @@ class Rows(Weights):
         self.block = block
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        shape = (*ids.shape, self.in_features)
+        stored = as_float32(_gather(self.weight, ids))
         if self.block is None:
-            rows = emit("Gather", [self.weight, ids], {"axis": 0}, shape, self.weight.dtype)
-            return as_float32(rows)
-        attributes = {
-            "bits": self.holds[0].bits.bits,
-            "block_size": self.block,
-            "gather_axis": 0,
-            "quantize_axis": 1,
-        }
-        inputs = [self.weight, ids, self.get_parameter("scales")]
-        return emit("com.microsoft::GatherBlockQuantized", inputs, attributes, shape)
+            return stored
+        bits = self.holds[0].bits.bits
+        if bits == 4:
+            high = torch.floor(stored / 16)
+            stored = torch.stack((stored - 16 * high, high), dim=-1).flatten(-2)
+        blocks = (stored - 2.0 ** (bits - 1)).reshape(*ids.shape, -1, self.block)
+        scaled: torch.Tensor = blocks * _gather(self.get_parameter("scales"), ids)[..., None]
+        return scaled.flatten(-2)
+
+
+def _gather(table: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    return emit("Gather", [table, ids], {"axis": 0}, (*ids.shape, table.shape[1]), table.dtype)
 
 
 class EmbedTokens(torch.nn.Module):

@@ -154,7 +154,7 @@ def split(x: torch.Tensor, sizes: Sequence[int]) -> Sequence[torch.Tensor]:
 
 
 def as_float32(x: torch.Tensor) -> torch.Tensor:
-    """x itself, or float16 cast: products, sums and caches are float32 whatever weights are stored as."""
+    """x itself, or cast: products, sums and caches are float32 whatever weights are stored as."""
     return x if x.dtype == torch.float32 else emit("Cast", [x], {"to": _FLOAT32}, x.shape)
 
 
