@@ -15,7 +15,14 @@ from typing import Any
 
 HERE = Path(__file__).parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-_SECONDS = 240  # for loading and all answers
+# WebGPU computed by the processor, a minute for what WebAssembly does in three seconds.
+WEBGPU = (
+    "--enable-unsafe-webgpu",
+    "--use-webgpu-adapter=swiftshader",
+    "--enable-features=Vulkan",
+    "--use-vulkan=swiftshader",
+)
+_SECONDS = 400  # for loading and all answers
 
 
 def find_browser() -> str | None:
@@ -38,7 +45,7 @@ def answers_in_browser(
     roots = {"packages": packages, "tests": HERE, "models": models}
     results: Queue[Any] = Queue()
     handler = _handler(roots, {**request, "questions": images}, results)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, tempfile.TemporaryDirectory() as profile:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, _scratch() as profile:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         command = [browser, "--headless=new", "--no-sandbox", f"--user-data-dir={profile}", *flags]
         # Names resolve to nothing, so that what is not on this machine is missing everywhere.
@@ -59,6 +66,10 @@ def answers_in_browser(
     assert "error" not in result, result["error"]
     answers: list[dict[str, Any]] = result["answers"]
     return answers
+
+
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # a browser may write while it ends
 
 
 def _handler(
