@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -25,12 +25,10 @@ from pocketvl.cli.recipe import (
     note_generated,
     write_recipe,
 )
+from pocketvl.cli.targets import chosen_targets, exporters_for
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.manifest import Manifest
-
-if TYPE_CHECKING:
-    from pocketvl.export.pipeline import Exporters
 
 
 def export(
@@ -86,7 +84,9 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
 ) -> None:
     """Export a Qwen2-VL checkpoint into a folder that an app ships."""
-    targets = _targets(target, chunks)
+    targets = chosen_targets(target)
+    if chunks is not None and names.COREML not in targets:
+        raise UsageError("--chunks splits the decoder of Core ML; leave it out or add --target coreml.")
     with needs_extra("export", "Exporting"):
         from pocketvl.export.component import DEFAULT_BUCKETS, ExportSettings
         from pocketvl.export.destination import check_destination
@@ -120,6 +120,7 @@ def export(
             method or METHOD,
             calibration,
             calibration_samples,
+            targets=targets,
             settings=settings,
             lora=lora or (),
             min_pixels=min_pixels,
@@ -181,34 +182,6 @@ def _command(words: list[str]) -> str:
 def _beside(output: Path) -> Path:
     """Where the recipe of a bundle goes whose bits were chosen here."""
     return output.with_name(f"{output.name}.recipe.toml")
-
-
-def _targets(targets: list[str] | None, chunks: int | None) -> list[str]:
-    """The targets, each once. Raises UsageError."""
-    chosen = list(dict.fromkeys(targets or [names.EXECUTORCH]))
-    for target in chosen:
-        if target not in names.TARGETS:
-            raise UsageError(f"{target!r} is no target; known are {', '.join(names.TARGETS)}.")
-    if chunks is not None and names.COREML not in chosen:
-        raise UsageError("--chunks splits the decoder of Core ML; leave it out or add --target coreml.")
-    return chosen
-
-
-def exporters_for(target: str) -> "Exporters":
-    """What writes bundles for a target. Raises UsageError for an unknown one."""
-    from pocketvl.export.coreml.exporters import coreml_exporters
-    from pocketvl.export.onnx.exporters import onnx_exporters
-    from pocketvl.export.pipeline import Exporters
-
-    match target:
-        case names.COREML:
-            return coreml_exporters()
-        case names.ONNX:
-            return onnx_exporters()
-        case names.EXECUTORCH:
-            return Exporters()
-        case _:
-            raise UsageError(f"{target!r} is no target; known are {', '.join(names.TARGETS)}.")
 
 
 def _report(manifest: Manifest, output: Path) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from pocketvl.cli import options
 from pocketvl.cli.console import megabytes, note, out, print_json, progress_bar
 from pocketvl.cli.extras import needs_extra
+from pocketvl.cli.targets import chosen_targets, exporters_for
 from pocketvl.runtime.errors import RecipeError, UsageError
 
 if TYPE_CHECKING:
@@ -63,6 +64,13 @@ def recipe(
     calibration_samples: Annotated[
         int | None, typer.Option(help="How many of them, and of what gptq looks at.  [default: 128]", min=1)
     ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="executorch, coreml or onnx: whose bytes the budget counts, the most of several."
+            "  [default: executorch]"
+        ),
+    ] = None,
     lora: Lora = None,
     min_pixels: MinPixels = None,
     max_pixels: MaxPixels = None,
@@ -83,6 +91,7 @@ def recipe(
         method,
         calibration,
         calibration_samples,
+        targets=chosen_targets(target),
         lora=lora or (),
         min_pixels=min_pixels,
         max_pixels=max_pixels,
@@ -125,12 +134,17 @@ def make_plan(
     calibration: str | None,
     calibration_samples: int | None,
     *,
+    targets: Sequence[str],
     settings: "ExportSettings | None" = None,
     lora: Sequence[Path] = (),
     min_pixels: int | None = None,
     max_pixels: int | None = None,
 ) -> "Plan":
-    """Measure and choose, under a progress bar. settings: ExportSettings' defaults unless given."""
+    """Measure and choose, under a progress bar.
+
+    targets: whose bytes a size budget counts, the most of several. settings: ExportSettings' defaults unless
+    given.
+    """
     from pocketvl.export.component import ExportSettings
     from pocketvl.export.sensitivity.plan import plan_recipe
     from pocketvl.quant.recipe import Calibration
@@ -151,6 +165,7 @@ def make_plan(
             lora=lora,
             min_pixels=min_pixels,
             max_pixels=max_pixels,
+            stored=[exporters_for(target).stored for target in targets],
             progress=progress,
         )
     if not plan.measured:

@@ -8,8 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from pocketvl.cli.console import error, out, progress_bar
-from pocketvl.cli.export import exporters_for, parse_buckets
+from pocketvl.cli.export import parse_buckets
 from pocketvl.cli.extras import needs_extra
+from pocketvl.cli.targets import exporters_for
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import UsageError
 

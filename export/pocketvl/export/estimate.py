@@ -1,7 +1,7 @@
 """How much disk and memory an export will take, known before it starts."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,9 @@ class Layer:
     name: str
     out_features: int
     in_features: int
+
+
+StoredBytes = Callable[[Layer, Bits], int]  # weight and scales of a layer in one target's artifact
 
 
 @dataclass(frozen=True)

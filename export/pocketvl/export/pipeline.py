@@ -22,7 +22,14 @@ from pocketvl.export.checkpoint.kept import (
 from pocketvl.export.checkpoint.requantizer import with_damage
 from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
 from pocketvl.export.destination import check_destination
-from pocketvl.export.estimate import Estimate, check_space, estimate_export, linear_layers
+from pocketvl.export.estimate import (
+    Estimate,
+    StoredBytes,
+    check_space,
+    estimate_export,
+    linear_layers,
+    stored_bytes,
+)
 from pocketvl.export.fitting import fit_image, fit_settings
 from pocketvl.export.isolated import run_isolated
 from pocketvl.export.model_card import write_card
@@ -97,6 +104,8 @@ class Exporters:
     check: Callable[[ExportSettings, ModelGeometry, Recipe], None] = _check_executorch
     # Disk and memory, before any work. Raises RecipeError.
     estimate: Callable[[ModelGeometry, Recipe, ExportSettings], Estimate] = _estimate_executorch
+    # Weight and scales of a layer in the artifact.
+    stored: StoredBytes = stored_bytes
     # Writes what the folder needs beside its components.
     finish: Callable[[Path, Checkpoint, ImageSettings, ExportSettings], None] = _ignore
 

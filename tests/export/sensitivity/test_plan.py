@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from pocketvl.export.coreml.estimate import package_bytes
 from pocketvl.export.estimate import estimate_export, linear_layers, stored_bytes
+from pocketvl.export.onnx.estimate import stored_bytes as onnx_bytes
 from pocketvl.export.sensitivity.choices import layer_choices
 from pocketvl.export.sensitivity.measure import Sensitivity
 from pocketvl.export.sensitivity.plan import MaxKL, SizeBudget, plan_for
 from pocketvl.quant.allocate import Option
-from pocketvl.quant.recipe import NAMED_RECIPES, Calibration, Recipe, Rule, named_recipe
+from pocketvl.quant.recipe import NAMED_RECIPES, Bits, Calibration, Recipe, Rule, named_recipe
 from pocketvl.runtime.errors import RecipeError
 from pocketvl.runtime.geometry import ModelGeometry
 from tests.support.checkpoints import SMALL_GEOMETRY
@@ -52,6 +54,29 @@ def test_a_budget_is_kept_as_exports_count(geometry: ModelGeometry, name: str) -
     )
     for layer in linear_layers(geometry):
         assert plan.recipe.bits(layer.name, layer.in_features) == plan.chosen[layer.name].bits
+
+
+@pytest.mark.parametrize("geometry", [SMALL_GEOMETRY, UNTIED], ids=["tied", "untied"])
+def test_a_budget_is_of_the_target(geometry: ModelGeometry) -> None:
+    """Scales are float32 for onnxruntime, so a budget buys fewer there; several targets all keep it."""
+    budget, known = size(geometry, named_recipe("int4")), sensitivity(geometry)
+    counts = {"executorch": stored_bytes, "onnx": onnx_bytes, "coreml": package_bytes}
+    plans = {
+        name: plan_for(geometry, known, BASE, SizeBudget(budget, "mine"), [count])
+        for name, count in counts.items()
+    }
+    every = plan_for(geometry, known, BASE, SizeBudget(budget, "mine"), list(counts.values()))
+    head = next(layer for layer in linear_layers(geometry) if layer.name == "lm_head")
+    table = 0 if geometry.text.tie_word_embeddings else stored_bytes(head, Bits(8))
+    for name, count in counts.items():
+        stored = [
+            table + sum(count(layer, plan.chosen[layer.name].bits) for layer in linear_layers(geometry))
+            for plan in (plans[name], every)
+        ]
+        assert stored[0] == plans[name].size
+        assert 0.97 * budget < stored[0] <= budget
+        assert stored[1] <= budget
+    assert plans["onnx"].kl > plans["executorch"].kl
 
 
 def test_both_goals_meet() -> None:

@@ -1,7 +1,7 @@
 """What the whole export calls for `--target coreml`."""
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.coreml.estimate import estimate_packages
+from pocketvl.export.coreml.estimate import estimate_packages, package_bytes
 from pocketvl.export.coreml.text import chunk_spans, export_text_packages
 from pocketvl.export.coreml.tools import import_coremltools
 from pocketvl.export.coreml.vision import export_vision_package
@@ -20,6 +20,7 @@ def coreml_exporters() -> Exporters:
         tools=("torch", "coremltools"),
         check=_check,
         estimate=estimate_packages,
+        stored=package_bytes,
     )
 
 

@@ -1,7 +1,7 @@
 """What the whole export calls for `--target onnx`."""
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.onnx.estimate import estimate_onnx
+from pocketvl.export.onnx.estimate import estimate_onnx, stored_bytes
 from pocketvl.export.onnx.folder import write_folder_files
 from pocketvl.export.onnx.text import export_text_onnx
 from pocketvl.export.onnx.tools import import_onnx
@@ -23,6 +23,7 @@ def onnx_exporters() -> Exporters:
         target=names.ONNX,
         tools=("torch", "onnx", "onnxscript"),
         estimate=estimate_onnx,
+        stored=stored_bytes,
         check=_check,
         finish=write_folder_files,
     )

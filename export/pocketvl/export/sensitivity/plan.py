@@ -1,12 +1,12 @@
 """A recipe of mixed bits for a goal: a number of bytes, or a KL divergence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pocketvl.export.checkpoint import merge_lora, open_checkpoint
 from pocketvl.export.component import ExportSettings, Progress
-from pocketvl.export.estimate import linear_layers, stored_bytes
+from pocketvl.export.estimate import Layer, StoredBytes, linear_layers, stored_bytes
 from pocketvl.export.fitting import fit_image, fit_settings
 from pocketvl.export.isolated import run_isolated
 from pocketvl.export.sensitivity.measure import Sensitivity, can_measure, measure_sensitivity
@@ -20,8 +20,8 @@ from pocketvl.runtime.geometry import ModelGeometry
 
 @dataclass(frozen=True)
 class SizeBudget:
-    """Bytes that all weights and scales of the bundle may take, as estimate.estimate_export counts artifacts:
-    without biases, norms, graphs and the tokenizer, with the table of untied embeddings."""
+    """Bytes that all weights and scales of the bundle may take: without biases, norms, graphs and tokenizer,
+    with the table of untied embeddings, without the copy of a table that transformers.js alone reads."""
 
     bytes: int
     name: str  # of the recipe
@@ -67,11 +67,13 @@ def plan_recipe(
     lora: Sequence[Path] = (),
     min_pixels: int | None = None,
     max_pixels: int | None = None,
+    stored: Sequence[StoredBytes] = (stored_bytes,),
     progress: Progress,
 ) -> Plan:
     """Measure `model` and choose its bits; the other arguments are those of export_bundle.
 
-    Raises UsageError, RecipeError for a goal out of reach, CheckpointError, CalibrationError.
+    stored: how the targets count bytes; a budget holds for each of them. Raises UsageError, RecipeError for a
+    goal out of reach, CheckpointError, CalibrationError.
     """
     progress("reading the checkpoint", 0.0)
     recipe = Recipe(goal.name, method, (Rule("*", Bits(8)),), calibration)
@@ -85,28 +87,35 @@ def plan_recipe(
     else:  # what it took goes back to the system, for an export that may follow
         sensitivity = run_isolated(measure_sensitivity, arguments, progress)
     progress("done", 1.0)
-    return plan_for(source.geometry, sensitivity, recipe, goal)
+    return plan_for(source.geometry, sensitivity, recipe, goal, stored)
 
 
-def plan_for(geometry: ModelGeometry, sensitivity: Sensitivity, recipe: Recipe, goal: Goal) -> Plan:
+def plan_for(
+    geometry: ModelGeometry,
+    sensitivity: Sensitivity,
+    recipe: Recipe,
+    goal: Goal,
+    stored: Sequence[StoredBytes] = (stored_bytes,),
+) -> Plan:
     """Choose bits; name, method and calibration come from `recipe`. Raises RecipeError."""
     table = _separate_table(geometry)
+    known = _sized(geometry, sensitivity.options, stored)
     if isinstance(goal, SizeBudget):
-        smallest = table + sum(min(o.size for o in own) for own in sensitivity.options.values())
+        smallest = table + sum(min(o.size for o in own) for own in known.values())
         if goal.bytes < smallest:
             raise RecipeError(
                 f"A size budget of {_megabytes(goal.bytes)} is out of reach: with the fewest bits everywhere"
                 f" the weights take {_megabytes(smallest)} ({smallest} bytes); give at least that."
             )
-        allocation = least_damage(sensitivity.options, goal.bytes - table)
+        allocation = least_damage(known, goal.bytes - table)
     else:
-        least = sum(min(o.damage for o in own) for own in sensitivity.options.values())
+        least = sum(min(o.damage for o in own) for own in known.values())
         if goal.nats < least:
             raise RecipeError(
                 f"A KL divergence of {goal.nats:g} is out of reach: with the most bits everywhere {least:.3g}"
                 " is predicted; give at least that."
             )
-        allocation = least_size(sensitivity.options, goal.nats)
+        allocation = least_size(known, goal.nats)
     rules = merge_rules({layer: option.bits for layer, option in allocation.chosen.items()})
     return Plan(
         replace(recipe, rules=rules),
@@ -115,6 +124,20 @@ def plan_for(geometry: ModelGeometry, sensitivity: Sensitivity, recipe: Recipe, 
         allocation.damage,
         sensitivity.measured,
     )
+
+
+def _sized(
+    geometry: ModelGeometry, options: Mapping[str, Sequence[Option]], stored: Sequence[StoredBytes]
+) -> dict[str, tuple[Option, ...]]:
+    """The same options with the most bytes that any of the targets takes for them."""
+
+    def most(layer: Layer, bits: Bits) -> int:
+        return max(count(layer, bits) for count in stored)
+
+    return {
+        layer.name: tuple(replace(option, size=most(layer, option.bits)) for option in options[layer.name])
+        for layer in linear_layers(geometry)
+    }
 
 
 def _separate_table(geometry: ModelGeometry) -> int:
