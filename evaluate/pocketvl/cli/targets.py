@@ -13,8 +13,7 @@ def chosen_targets(targets: list[str] | None) -> list[str]:
     """Each once, executorch if none is named. Raises UsageError."""
     chosen = list(dict.fromkeys(targets or [names.EXECUTORCH]))
     for target in chosen:
-        if target not in names.TARGETS:
-            raise UsageError(f"{target!r} is no target; known are {', '.join(names.TARGETS)}.")
+        _check(target)
     return chosen
 
 
@@ -24,12 +23,11 @@ def exporters_for(target: str) -> "Exporters":
     from pocketvl.export.onnx.exporters import onnx_exporters
     from pocketvl.export.pipeline import Exporters
 
-    match target:
-        case names.COREML:
-            return coreml_exporters()
-        case names.ONNX:
-            return onnx_exporters()
-        case names.EXECUTORCH:
-            return Exporters()
-        case _:
-            raise UsageError(f"{target!r} is no target; known are {', '.join(names.TARGETS)}.")
+    _check(target)
+    makers = {names.COREML: coreml_exporters, names.ONNX: onnx_exporters, names.EXECUTORCH: Exporters}
+    return makers[target]()
+
+
+def _check(target: str) -> None:
+    if target not in names.TARGETS:
+        raise UsageError(f"{target!r} is no target; known are {', '.join(names.TARGETS)}.")

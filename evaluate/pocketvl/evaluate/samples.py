@@ -20,8 +20,7 @@ class Conversation:
 
 def sample_picture(width: int, height: int, index: int = 0) -> Image.Image:
     """A generated picture, stretched to exactly that size in pixels."""
-    picture = make_example("count", index).images[0]
-    return picture.resize((width, height), Image.Resampling.BICUBIC)
+    return _resized(make_example("count", index).images[0], width, height)
 
 
 def vision_samples() -> tuple[tuple[str, Image.Image], ...]:
@@ -32,14 +31,26 @@ def vision_samples() -> tuple[tuple[str, Image.Image], ...]:
 
 def conversations(long_prompt_words: int) -> tuple[Conversation, ...]:
     """Text only, one picture, two pictures, three turns, and a prompt of at least so many words."""
-    read, pair, count = (make_example(task, 10) for task in ("read", "pair", "count"))
-    turns = (make_example(task, 11) for task in ("count", "read", "colour"))
+    read, pair, count, colour = (make_example(task, 10) for task in ("read", "pair", "count", "colour"))
+    wide, tall = _resized(pair.images[0], 224, 168), _resized(pair.images[1], 140, 252)
+    shapes = _resized(count.images[0], 224, 168)
     words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
     long_text = " ".join(words[i % len(words)] for i in range(long_prompt_words))
     return (
         Conversation("text only", (Turn("What can you do?"),)),
         Conversation("one picture", (Turn(read.question, read.images),)),
-        Conversation("two pictures", (Turn(pair.question, pair.images),)),
-        Conversation("three turns", tuple(Turn(turn.question, turn.images) for turn in turns)),
-        Conversation("long prompt", (Turn(f"{long_text} {count.question}", count.images),)),
+        Conversation("two pictures", (Turn(pair.question, (wide, tall)),)),
+        Conversation(
+            "three turns",
+            (
+                Turn(count.question, (shapes,)),
+                Turn(colour.question, (_resized(colour.images[0], 140, 252),)),
+                Turn("What can you do?"),
+            ),
+        ),
+        Conversation("long prompt", (Turn(f"{long_text} {count.question}", (shapes,)),)),
     )
+
+
+def _resized(picture: Image.Image, width: int, height: int) -> Image.Image:
+    return picture.resize((width, height), Image.Resampling.BICUBIC)

@@ -22,23 +22,16 @@ from pocketvl.runtime.coreml.protobuf import read_model
 from pocketvl.runtime.coreml.weights import WeightFile
 from pocketvl.runtime.manifest import LayerGroup
 from tests.export.coreml import bundles
-from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint
+from tests.support.checkpoints import SMALL_GEOMETRY
 from tests.support.random_source import RandomSource
 
 TEXT, VISION = SMALL_GEOMETRY.text, SMALL_GEOMETRY.vision
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "small"
-    write_checkpoint(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def bundle(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     settings = replace(bundles.SETTINGS, decoder_chunks=2)
-    return bundles.export(checkpoint, tmp_path_factory.mktemp("chunks") / "bundle", "int4", settings)
+    return bundles.export(small_checkpoint, tmp_path_factory.mktemp("chunks") / "bundle", "int4", settings)
 
 
 def test_float_weights_are_fp16_by_either_name(tmp_path: Path) -> None:
@@ -123,9 +116,9 @@ def test_no_product_is_scaled_after_it_was_made(bundle: Bundle) -> None:
             assert producers[added.arguments["x"][0].name].type == "matmul"  # type: ignore[union-attr]
 
 
-def test_integers_and_scales_are_the_recipes(bundle: Bundle, checkpoint: Path) -> None:
+def test_integers_and_scales_are_the_recipes(bundle: Bundle, small_checkpoint: Path) -> None:
     recipe = named_recipe("int4")
-    wanted = bundles.quantized_layers(checkpoint, SMALL_GEOMETRY, recipe)
+    wanted = bundles.quantized_layers(small_checkpoint, SMALL_GEOMETRY, recipe)
     layers = {leaf.layer: wanted[f"{leaf.source}.weight"] for leaf in bundles.leaves(SMALL_GEOMETRY, recipe)}
     found = set()
     for entry in bundle.manifest.entry_points:
