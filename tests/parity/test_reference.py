@@ -1,14 +1,18 @@
-"""fp32 bundles of random checkpoints against transformers: same embeddings, same logits, same tokens."""
+"""fp32 bundles of random checkpoints, in the engine of each target, against transformers."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from pocketvl.evaluate.components import Components
 from pocketvl.evaluate.metrics import relative_error
 from pocketvl.evaluate.reference import Reference, Turn
+from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.engines import open_engine
@@ -18,6 +22,7 @@ from tests.support.bundles import SETTINGS, export_for_test
 from tests.support.checkpoints import write_checkpoint
 from tests.support.geometries import GEOMETRIES
 
+SMALL = {names.EXECUTORCH: "small_bundle", names.ONNX: "small_onnx_bundle"}  # fixtures
 LAYOUTS = dict(zip(GEOMETRIES, ("hub", "transformers5", "hub"), strict=True))
 MAX_PIXELS = SETTINGS.buckets[-1] * 14 * 14
 
@@ -29,14 +34,20 @@ class Case:
     reference: Reference
 
 
-def open_case(geometry: str, target: str, small: Bundle, small_checkpoint: Path, folder: Path) -> Case:
-    """Of one of GEOMETRIES, exported into a folder where it is not that of `small` anyway."""
-    bundle, checkpoint = small, small_checkpoint
+@pytest.fixture(scope="module", params=product(SMALL, GEOMETRIES), ids=" ".join)
+def case(
+    request: pytest.FixtureRequest, small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Case]:
+    target, geometry = request.param
+    bundle, checkpoint = request.getfixturevalue(SMALL[target]), small_checkpoint
     if GEOMETRIES[geometry] != bundle.manifest.geometry:
+        folder = tmp_path_factory.mktemp("parity")
         checkpoint = folder / "checkpoint"
         write_checkpoint(checkpoint, GEOMETRIES[geometry], layout=LAYOUTS[geometry])
         bundle = export_for_test(checkpoint, folder / "bundle", target=target)
-    return Case(bundle, open_engine(bundle), Reference(checkpoint, 3136, MAX_PIXELS))
+    engine = open_engine(bundle)
+    yield Case(bundle, engine, Reference(checkpoint, 3136, MAX_PIXELS))
+    engine.close()
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -47,7 +58,8 @@ def picture(width: int, height: int, seed: int = 0) -> Image.Image:
 SIZES = [(112, 112), (28, 560), (560, 28), (97, 61), (500, 300)]
 
 
-def check_image_embeddings(case: Case, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("size", SIZES)
+def test_image_embeddings_equal_the_reference(case: Case, size: tuple[int, int]) -> None:
     value = Components(case.bundle, case.engine).encode_image(picture(*size))
     expected = case.reference.encode_image(picture(*size))
     assert value.shape == expected.shape
@@ -71,7 +83,8 @@ CONVERSATIONS = {
 }
 
 
-def check_greedy_answers_and_logits(case: Case, name: str) -> None:
+@pytest.mark.parametrize("name", list(CONVERSATIONS))
+def test_greedy_answers_and_logits_equal_the_reference(case: Case, name: str) -> None:
     turns = tuple(CONVERSATIONS[name])
     tokens = 64 if len(turns) == 1 else 20
     eos = case.bundle.manifest.special_tokens.eos
