@@ -10,7 +10,6 @@ from pocketvl.export.onnx.estimate import stored_bytes as onnx_bytes
 from pocketvl.export.sensitivity.choices import layer_choices
 from pocketvl.export.sensitivity.measure import Sensitivity
 from pocketvl.export.sensitivity.plan import MaxKL, SizeBudget, plan_for
-from pocketvl.quant.allocate import Option
 from pocketvl.quant.recipe import NAMED_RECIPES, Bits, Calibration, Recipe, Rule, named_recipe
 from pocketvl.runtime.errors import RecipeError
 from pocketvl.runtime.geometry import ModelGeometry
@@ -23,14 +22,11 @@ BASE = Recipe("mine", "gptq", (Rule("*", named_recipe("int8").rules[0].bits),), 
 def sensitivity(geometry: ModelGeometry) -> Sensitivity:
     """Later layers hurt more; 8 bits a hundredth."""
     choices = layer_choices(geometry, {})
-    options = {
-        layer.name: tuple(
-            Option(bits, stored_bytes(layer, bits), (1 + place) * (0.01 if bits.bits == 8 else 1.0))
-            for bits in choices[layer.name]
-        )
+    damage = {
+        layer.name: {bits: (1 + place) * (0.01 if bits.bits == 8 else 1.0) for bits in choices[layer.name]}
         for place, layer in enumerate(linear_layers(geometry))
     }
-    return Sensitivity(options, measured=True)
+    return Sensitivity(damage, measured=True)
 
 
 def size(geometry: ModelGeometry, recipe: Recipe) -> int:

@@ -1,4 +1,4 @@
-"""The options of every layer with their damage: errors of its output, turned into KL divergence."""
+"""What each choice of bits costs a layer: errors of its output, turned into KL divergence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from pocketvl.export.calibration.samples import Sample, load_samples
 from pocketvl.export.checkpoint import Checkpoint
 from pocketvl.export.checkpoint.kept import PackedSource
 from pocketvl.export.component import ExportSettings, Progress
-from pocketvl.export.estimate import linear_layers, stored_bytes
+from pocketvl.export.estimate import linear_layers
 from pocketvl.export.sensitivity.choices import layer_choices
 from pocketvl.export.sensitivity.divergence import layer_divergences
 from pocketvl.export.sensitivity.eager import EagerModel
@@ -16,8 +16,7 @@ from pocketvl.export.sensitivity.factors import kl_factor
 from pocketvl.export.sensitivity.probe import Trials
 from pocketvl.export.sensitivity.questions import make_questions
 from pocketvl.export.sensitivity.walk import try_choices
-from pocketvl.quant.allocate import Option
-from pocketvl.quant.recipe import Recipe
+from pocketvl.quant.recipe import Bits, Recipe
 from pocketvl.runtime.geometry import ImageSettings, ModelGeometry
 
 # Weights and their rounded copies in float32. Models beyond this are not held in memory as a whole.
@@ -28,12 +27,12 @@ _WALK_END = 0.6  # share of the whole
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """options: layer -> what it may take, damage in nats of KL a token of the answers.
+    """damage: layer -> bits that it may take -> nats of KL a token of the answers, fewest bits first.
 
     measured: whether each layer was rounded in the model by itself, or its KL comes from factors.py.
     """
 
-    options: dict[str, tuple[Option, ...]]
+    damage: dict[str, dict[Bits, float]]
     measured: bool
 
 
@@ -80,7 +79,7 @@ def measure_sensitivity(
         )
     else:
         divergences = {}
-    return Sensitivity(_options(source.geometry, trials, divergences), measured)
+    return Sensitivity(_damage(source.geometry, trials, divergences), measured)
 
 
 def _divergences(
@@ -96,20 +95,18 @@ def _divergences(
     return layer_divergences(EagerModel(source, questions), trials.rounded, progress)
 
 
-def _options(
+def _damage(
     geometry: ModelGeometry, trials: Trials, divergences: dict[str, float]
-) -> dict[str, tuple[Option, ...]]:
-    options = {}
+) -> dict[str, dict[Bits, float]]:
+    damage = {}
     for layer in linear_layers(geometry):
         noise = trials.noise[layer.name]
         if layer.name in divergences:
             factor = divergences[layer.name] / max(noise[trials.tried[layer.name]], 1e-30)
         else:
             factor = kl_factor(layer.name, geometry)
-        options[layer.name] = tuple(
-            Option(bits, stored_bytes(layer, bits), factor * own) for bits, own in noise.items()
-        )
-    return options
+        damage[layer.name] = {bits: factor * own for bits, own in noise.items()}
+    return damage
 
 
 def _part(progress: Progress, start: float, end: float) -> Progress:

@@ -1,6 +1,6 @@
 """A recipe of mixed bits for a goal: a number of bytes, or a KL divergence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -99,7 +99,7 @@ def plan_for(
 ) -> Plan:
     """Choose bits; name, method and calibration come from `recipe`. Raises RecipeError."""
     table = _separate_table(geometry)
-    known = _sized(geometry, sensitivity.options, stored)
+    known = _options(geometry, sensitivity, stored)
     if isinstance(goal, SizeBudget):
         smallest = table + sum(min(o.size for o in own) for own in known.values())
         if goal.bytes < smallest:
@@ -126,16 +126,18 @@ def plan_for(
     )
 
 
-def _sized(
-    geometry: ModelGeometry, options: Mapping[str, Sequence[Option]], stored: Sequence[StoredBytes]
+def _options(
+    geometry: ModelGeometry, sensitivity: Sensitivity, stored: Sequence[StoredBytes]
 ) -> dict[str, tuple[Option, ...]]:
-    """The same options with the most bytes that any of the targets takes for them."""
+    """What each layer may take, with the most bytes that any of the targets needs for it."""
 
     def most(layer: Layer, bits: Bits) -> int:
         return max(count(layer, bits) for count in stored)
 
     return {
-        layer.name: tuple(replace(option, size=most(layer, option.bits)) for option in options[layer.name])
+        layer.name: tuple(
+            Option(bits, most(layer, bits), damage) for bits, damage in sensitivity.damage[layer.name].items()
+        )
         for layer in linear_layers(geometry)
     }
 
