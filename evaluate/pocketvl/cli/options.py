@@ -7,13 +7,16 @@ from typing import Annotated
 
 import typer
 
+from pocketvl.runtime.engine_inputs import MAX_THREADS
 from pocketvl.runtime.manifest import Manifest
 from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
 
 BundleArgument = Annotated[Path, typer.Argument(help="Folder that `pocketvl export` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads.  [default: all cores]", min=1)]
+Threads = Annotated[
+    int | None, typer.Option(help="CPU threads.  [default: all cores]", min=1, max=MAX_THREADS)
+]
 MaxTokens = Annotated[int, typer.Option(help="Most tokens of an answer.", min=1)]
 Temperature = Annotated[
     float | None,

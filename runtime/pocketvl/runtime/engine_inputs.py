@@ -6,6 +6,14 @@ from pocketvl.runtime.engine import Float32
 from pocketvl.runtime.errors import EngineError
 from pocketvl.runtime.manifest import Manifest
 
+MAX_THREADS = 256  # native pools take any number, and a process without the memory for them dies silently
+
+
+def check_threads(threads: int | None) -> None:
+    """For an engine's pool; None is the engine's own choice. Raises EngineError."""
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise EngineError(f"{threads} threads were asked for; give 1..{MAX_THREADS}, one a core is best.")
+
 
 def check_image_inputs(manifest: Manifest, patches: Float32, rope_cos: Float32, rope_sin: Float32) -> None:
     """For Engine.encode_image. Raises EngineError."""

@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.engine import Float32
-from pocketvl.runtime.engine_inputs import check_decoder_inputs, check_hidden, check_image_inputs
+from pocketvl.runtime.engine_inputs import (
+    check_decoder_inputs,
+    check_hidden,
+    check_image_inputs,
+    check_threads,
+)
 from pocketvl.runtime.errors import EngineError, MissingExtraError
 from pocketvl.runtime.manifest import EntryPoint
 from pocketvl.runtime.memory import return_memory
@@ -123,8 +128,7 @@ class _LoadedFile:
 
 def set_threads(runtime: Any, threads: int) -> None:
     """Size ExecuTorch's process-wide thread pool. Call it before a method runs. Raises EngineError."""
-    if threads < 1:
-        raise EngineError(f"{threads} threads were asked for; at least 1 is needed.")
+    check_threads(threads)
     with captured_stderr():
         runtime._unsafe_reset_threadpool(threads)
 

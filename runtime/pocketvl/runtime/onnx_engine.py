@@ -5,8 +5,13 @@ import numpy as np
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.engine import Float32
-from pocketvl.runtime.engine_inputs import check_decoder_inputs, check_hidden, check_image_inputs
-from pocketvl.runtime.errors import BundleError, EngineError
+from pocketvl.runtime.engine_inputs import (
+    check_decoder_inputs,
+    check_hidden,
+    check_image_inputs,
+    check_threads,
+)
+from pocketvl.runtime.errors import BundleError
 from pocketvl.runtime.memory import return_memory
 from pocketvl.runtime.onnx.graph import Graph
 from pocketvl.runtime.onnx.ports import CACHE_PARTS
@@ -17,12 +22,12 @@ class OnnxEngine:
     """An Engine (see engine.py) over the files onnx/host_*.onnx, each loaded at first use."""
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
-        """threads None: one a physical core. Raises BundleError for another target, MissingExtraError."""
+        """threads None: one a physical core. Raises BundleError for another target, EngineError,
+        MissingExtraError."""
         manifest = bundle.manifest
         if manifest.target != names.ONNX:
             raise BundleError(f"{bundle.folder} is a bundle for {manifest.target}, not for {names.ONNX}.")
-        if threads is not None and threads < 1:
-            raise EngineError(f"{threads} threads were asked for; at least 1 is needed.")
+        check_threads(threads)
         self._bundle = bundle
         self._manifest = manifest
         self._threads = threads

@@ -110,8 +110,15 @@ def test_inputs_of_a_wrong_shape_are_refused(bundle: Bundle, engine: OnnxEngine)
         decode(bundle, engine, embeddings(bundle, 33), 0)
     with pytest.raises(EngineError, match="hidden must be float32"):
         engine.logits(embeddings(bundle, 2).astype(np.float64))  # type: ignore[arg-type]
-    with pytest.raises(EngineError, match="0 threads"):
-        OnnxEngine(bundle, threads=0)
+
+
+@pytest.mark.parametrize("threads", [0, 257])
+def test_threads_that_no_pool_should_have_are_refused(
+    bundle: Bundle, small_bundle: Bundle, threads: int
+) -> None:
+    for each in (bundle, small_bundle):
+        with pytest.raises(EngineError, match=f"{threads} threads"):
+            open_engine(each, threads)
 
 
 def test_a_bundle_for_another_target_is_refused(bundle: Bundle) -> None:
