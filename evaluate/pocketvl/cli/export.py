@@ -1,7 +1,5 @@
 """`pocketvl export`: a checkpoint becomes a bundle."""
 
-import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
@@ -32,6 +30,7 @@ from pocketvl.runtime.manifest import Manifest
 
 
 def export(
+    context: typer.Context,
     model: Annotated[str, typer.Argument(help="Hub id, local folder, or `tiny`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the bundle.")],
     target: Annotated[
@@ -88,6 +87,7 @@ def export(
     if chunks is not None and names.COREML not in targets:
         raise UsageError("--chunks splits the decoder of Core ML; leave it out or add --target coreml.")
     with needs_extra("export", "Exporting"):
+        from pocketvl.cli.export_command import export_command
         from pocketvl.export.component import DEFAULT_BUCKETS, ExportSettings
         from pocketvl.export.destination import check_destination
         from pocketvl.export.pipeline import check_export, export_bundle
@@ -150,7 +150,7 @@ def export(
                 **common,
                 overwrite=overwrite,
                 decisions=decisions,
-                command=_command(sys.argv[1:]),
+                command=export_command(context),
                 progress=progress,
                 warn=note,
                 exporters=exporters_for(name),
@@ -170,13 +170,6 @@ def parse_buckets(text: str) -> tuple[int, ...]:
         raise UsageError(
             f"--buckets {text!r} must be numbers with commas between, such as 256,1024."
         ) from None
-
-
-def _command(words: list[str]) -> str:
-    """The call as the manifest records it, without this machine's folders."""
-    return shlex.join(
-        ["pocketvl", *(Path(word).name if Path(word).is_absolute() else word for word in words)]
-    )
 
 
 def _beside(output: Path) -> Path:

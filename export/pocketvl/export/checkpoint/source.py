@@ -33,7 +33,7 @@ def locate(model: str) -> Source:
         return _tiny()
     folder = Path(model).expanduser()
     if folder.is_dir():
-        return Source(folder, _folder_name(folder))
+        return Source(folder, reported_name(model))
     if folder.exists():
         raise CheckpointError(f"{model} is a file; give the folder that holds it, or a model id of the hub.")
     if not _HUB_ID.fullmatch(model):
@@ -42,6 +42,12 @@ def locate(model: str) -> Source:
             " Qwen/Qwen2-VL-2B-Instruct, or `tiny`."
         )
     return Source(_download(model), model)
+
+
+def reported_name(model: str) -> str:
+    """MODEL without this machine's folders."""
+    folder = Path(model).expanduser()
+    return _folder_name(folder) if model != TINY and folder.is_dir() else model
 
 
 def _tiny() -> Source:
