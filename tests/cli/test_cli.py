@@ -216,6 +216,25 @@ def test_chat_talks_until_the_end_of_input(bundle: Path, photo: Path) -> None:
     assert done.stderr.count("decode") == 3
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_streams_may_be_closed(bundle: Path, photo: Path, closed: str) -> None:
+    """ExecuTorch writes to sys.stderr, which is None then."""
+    words = [
+        sys.executable,
+        "-m",
+        "pocketvl.cli",
+        "ask",
+        bundle,
+        "What?",
+        "--image",
+        photo,
+        "--max-tokens",
+        2,
+    ]
+    done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *map(str, words)], check=False)
+    assert done.returncode == 0
+
+
 def test_help_and_version_start_without_torch() -> None:
     program = (
         "import sys\nfrom pocketvl.cli.main import main\n"

@@ -1,5 +1,6 @@
 """`pocketvl`: the commands, and the one place where errors become a sentence and an exit status."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -47,8 +48,16 @@ def _options(
     """Exit status: 0 done, 1 failed, 2 wrong usage."""
 
 
+def _open_closed_streams() -> None:
+    """Started as `2>&-` Python has None for the stream, which libraries write to without a look."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit status."""
+    _open_closed_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     if not debug:

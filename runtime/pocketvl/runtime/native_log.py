@@ -3,8 +3,11 @@
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+_SWAPPED = threading.RLock()  # the descriptor is the process's: two swaps must not cross
 
 
 @contextmanager
@@ -14,8 +17,11 @@ def captured_stderr() -> Iterator[Callable[[], str]]:
     Native code writes past sys.stderr, so the descriptor itself is swapped. Only for short steps such as
     loading: other threads' messages land in the file too.
     """
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as sink:
+    if sys.stderr is None:  # started without one: the descriptor, if open, is some other file's
+        yield lambda: ""
+        return
+    with _SWAPPED, tempfile.TemporaryFile() as sink:
+        sys.stderr.flush()
         saved = os.dup(2)
         os.dup2(sink.fileno(), 2)
 
