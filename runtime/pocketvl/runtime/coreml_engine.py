@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.coreml.loaded import EvaluatedPackage, LoadedPackage, NativePackage
-from pocketvl.runtime.engine import Float32
+from pocketvl.runtime.engine import CacheState, Float32
 from pocketvl.runtime.engine_inputs import check_decoder_inputs, check_hidden, check_image_inputs
 from pocketvl.runtime.errors import BundleError, EngineError
 from pocketvl.runtime.manifest import EntryPoint, TensorSpec
@@ -51,6 +51,7 @@ class CoreMLEngine:
         self._decoders = _by_tokens(manifest.entries(names.TEXT_DECODER))
         self._lm_head = manifest.entries(names.LM_HEAD)[0]
         self._packages: dict[str, LoadedPackage] = {}
+        self.cache = CacheState()
 
     def encode_image(self, patches: Float32, rope_cos: Float32, rope_sin: Float32) -> Float32:
         check_image_inputs(self._manifest, patches, rope_cos, rope_sin)
@@ -69,6 +70,7 @@ class CoreMLEngine:
     ) -> Float32:
         manifest, count = self._manifest, len(embeddings)
         check_decoder_inputs(manifest, embeddings, rope_cos, rope_sin, cache_position)
+        self.cache.version += 1
         hidden = []
         done = 0
         while done < count:
@@ -94,6 +96,7 @@ class CoreMLEngine:
             self._packages.pop(entry.file, None)
 
     def close(self) -> None:
+        self.cache.version += 1
         self._packages.clear()
 
     def _tokens_of_call(self, left: int, room: int) -> int:

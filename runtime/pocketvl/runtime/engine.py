@@ -1,5 +1,6 @@
 """What a native runtime must do for a session. One implementation a target."""
 
+import threading
 from typing import Protocol
 
 import numpy as np
@@ -8,11 +9,27 @@ from numpy.typing import NDArray
 Float32 = NDArray[np.float32]
 
 
-class Engine(Protocol):
-    """The graphs of one bundle, with the KV cache as their own state.
+class CacheState:
+    """What those who share an engine must know of its KV cache; the engine has one for life.
 
-    Arrays returned are copies: they stay valid after the next call. All raise EngineError.
+    version: another number once slots may hold something else, after each decode and close.
+    in_use: held by the session that answers.
     """
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.in_use = threading.Lock()
+
+
+class Engine(Protocol):
+    """The graphs of one bundle, with the KV cache as their own state. For one thread at a time.
+
+    Arrays returned are copies: they stay valid after the next call. All raise EngineError, and BundleError
+    where they load a file that is not what the manifest says.
+    """
+
+    @property
+    def cache(self) -> CacheState: ...
 
     def encode_image(self, patches: Float32, rope_cos: Float32, rope_sin: Float32) -> Float32:
         """One still image or one temporal slice of a video.

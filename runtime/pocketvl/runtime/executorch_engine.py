@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.engine import Float32
+from pocketvl.runtime.engine import CacheState, Float32
 from pocketvl.runtime.engine_inputs import (
     check_decoder_inputs,
     check_hidden,
@@ -38,6 +38,7 @@ class ExecuTorchEngine:
         self._decoder = bundle.manifest.entries(names.TEXT_DECODER)[0]
         self._lm_head = bundle.manifest.entries(names.LM_HEAD)[0]
         self._files: dict[str, _LoadedFile] = {}
+        self.cache = CacheState()
         self._runtime = _import_runtime()
         if threads is not None:
             set_threads(self._runtime, threads)
@@ -59,6 +60,7 @@ class ExecuTorchEngine:
         if self._decoder.file not in self._files:
             # Loading the decoder first and then the head peaks 0.4 GB higher than the other way round.
             self.logits(np.zeros((1, self._bundle.manifest.geometry.text.hidden_size), np.float32))
+        self.cache.version += 1
         position = np.array([cache_position], dtype=np.int64)
         hidden: Float32 = self._call(self._decoder, (embeddings[None], rope_cos, rope_sin, position))[0]
         return hidden
@@ -76,6 +78,7 @@ class ExecuTorchEngine:
         return_memory()
 
     def close(self) -> None:
+        self.cache.version += 1
         self._files.clear()
         return_memory()
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.engine import Float32
+from pocketvl.runtime.engine import CacheState, Float32
 from pocketvl.runtime.engine_inputs import (
     check_decoder_inputs,
     check_hidden,
@@ -33,6 +33,7 @@ class OnnxEngine:
         self._threads = threads
         self._runtime = import_runtime()
         self._graphs: dict[str, Graph] = {}
+        self.cache = CacheState()
 
     def encode_image(self, patches: Float32, rope_cos: Float32, rope_sin: Float32) -> Float32:
         check_image_inputs(self._manifest, patches, rope_cos, rope_sin)
@@ -45,6 +46,7 @@ class OnnxEngine:
         self, embeddings: Float32, rope_cos: Float32, rope_sin: Float32, cache_position: int
     ) -> Float32:
         check_decoder_inputs(self._manifest, embeddings, rope_cos, rope_sin, cache_position)
+        self.cache.version += 1
         total = cache_position + len(embeddings)
         given = {
             names.EMBEDDINGS: embeddings[None],
@@ -67,6 +69,7 @@ class OnnxEngine:
         return_memory()
 
     def close(self) -> None:
+        self.cache.version += 1
         self._graphs.clear()
         return_memory()
 

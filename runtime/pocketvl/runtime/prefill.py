@@ -43,6 +43,12 @@ class Decoder:
         self._table = table
         self._text = manifest.geometry.text
         self._chunk = manifest.prefill_chunk
+        self._left = engine.cache.version  # as the last call here left it
+
+    @property
+    def cache_is_untouched(self) -> bool:
+        """Whether the engine's KV slots are still as the last call here left them."""
+        return self._engine.cache.version == self._left
 
     def feed(self, prompt: Prompt) -> Iterator[Float32]:
         """Yield the hidden states of each chunk, float32 (S, hidden_size), S <= prefill_chunk.
@@ -63,7 +69,11 @@ class Decoder:
             embeddings = self._table.gather(ids[part])
             embeddings[is_image[part]] = images[image_row[part][is_image[part]]]
             cos, sin = text_rope(prompt.positions[:, part], self._text)
-            yield self._engine.decode(embeddings, cos, sin, prompt.cache_position + start)
+            try:
+                hidden = self._engine.decode(embeddings, cos, sin, prompt.cache_position + start)
+            finally:
+                self._left = self._engine.cache.version
+            yield hidden
 
     def step(self, token: int, position: int, cache_position: int) -> Float32:
         """One text token at rope position `position`; its hidden state (1, hidden_size)."""

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,8 +45,8 @@ class _Conversation:
 class ChatSession:
     """Asks questions, one turn after the other. The bundle's files are loaded when first needed.
 
-    A turn that fails leaves the conversation as it was before. Not for use from two threads at once,
-    except cancel().
+    A turn that fails leaves the conversation as it was before. Sessions may share an engine, one answering at
+    a time; a conversation that another one has driven out of the KV cache can only be begun anew.
     """
 
     def __init__(
@@ -77,7 +78,6 @@ class ChatSession:
         self._start = _Conversation(first, (), 0, 0)
         self._conversation = self._start
         self._cancelled = threading.Event()
-        self._busy = threading.Lock()
 
     @property
     def next_position(self) -> int:
@@ -98,8 +98,9 @@ class ChatSession:
         self._cancelled.set()
 
     def close(self) -> None:
-        """Free the engine's memory."""
-        self._engine.close()
+        """Free the engine's memory, the conversation's keys and values with it. Raises UsageError."""
+        with self._engine_in_use():
+            self._engine.close()
 
     def ask(
         self,
@@ -112,21 +113,27 @@ class ChatSession:
         """One user turn and its answer. `content` is text or OpenAI-style parts, see messages.py.
 
         on_text is called with each piece of text, whole characters only. Without a sampler the bundle's
-        defaults apply. Raises ContextError, ImageError, PromptError, EngineError, UsageError.
+        defaults apply. Raises ContextError, ImageError, PromptError, EngineError, BundleError, UsageError.
         """
         if max_tokens < 1:
             raise UsageError(f"max_tokens must be at least 1, not {max_tokens}.")
-        if not self._busy.acquire(blocking=False):
-            raise UsageError("This session is answering already; wait for it, or cancel it.")
-        try:
+        with self._engine_in_use():
             self._cancelled.clear()
             turn = Turn(sampler or _sampler(self._manifest.sampling), max_tokens, on_text)
             return self._answer(parse_messages([{"role": "user", "content": content}]), turn)
+
+    @contextmanager
+    def _engine_in_use(self) -> Iterator[None]:
+        if not self._engine.cache.in_use.acquire(blocking=False):
+            raise UsageError("This engine is answering already; wait for it, or cancel it.")
+        try:
+            yield
         finally:
-            self._busy.release()
+            self._engine.cache.in_use.release()
 
     def _answer(self, new: tuple[Message, ...], turn: Turn) -> Answer:
         before = self._conversation
+        self._check_cache(before)
         images = self._prepare(new)
         ids = self._encode(before, new, images)
         whole = (*before.token_ids, *ids)
@@ -170,6 +177,13 @@ class ChatSession:
             return self._prompts.encode_continuation(before.messages, new, counts)
         return self._prompts.encode((*before.messages, *new), counts)
 
+    def _check_cache(self, before: _Conversation) -> None:
+        if before.cached and not self._decoder.cache_is_untouched:
+            raise UsageError(
+                "This conversation is no longer in the engine's KV cache: it was closed, or another session"
+                " answered with it. Call reset() and begin anew, or give each conversation its own engine."
+            )
+
     def _check_context(self, needed: int, used: int) -> None:
         limit = self._manifest.max_context
         if needed > limit:
@@ -183,13 +197,15 @@ class ChatSession:
     def _encode_images(self, images: list[PreparedImage], turn: Turn) -> list[Float32]:
         began = time.perf_counter()
         embeddings = []
-        for image in images:
-            encoded, was_cached = self._vision.encode(image)
-            embeddings.append(encoded.embeddings)
-            turn.images_cached += was_cached
-            turn.images_encoded += not was_cached
-        if turn.images_encoded and not self._keep_vision:
-            self._engine.release_vision()
+        try:
+            for image in images:
+                encoded, was_cached = self._vision.encode(image)
+                embeddings.append(encoded.embeddings)
+                turn.images_cached += was_cached
+                turn.images_encoded += not was_cached
+        finally:  # an encoder that failed would stay otherwise, through turns without new pictures, too
+            if images and not self._keep_vision:
+                self._engine.release_vision()
         turn.vision_seconds = time.perf_counter() - began
         return embeddings
 

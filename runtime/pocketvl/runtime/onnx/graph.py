@@ -43,8 +43,9 @@ class Graph:
         given: every input that is not kept. Raises EngineError.
         """
         result = np.empty(shape, np.float32)
-        # onnxruntime works on numpy's own memory, so the arrays must outlive the run.
-        values = {name: self._value(np.ascontiguousarray(array)) for name, array in given.items()}
+        # onnxruntime works on numpy's own memory, so the arrays must outlive the run. (ascontiguousarray
+        # would make vectors of scalars.)
+        values = {name: self._value(np.require(array, requirements="C")) for name, array in given.items()}
         written = self._value(result)
         try:
             for name, value in values.items():
