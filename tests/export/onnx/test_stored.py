@@ -80,3 +80,9 @@ def test_a_data_file_aligns_large_tensors_and_joins_parts(tmp_path: Path) -> Non
 def test_parts_of_one_tensor_have_one_width(tmp_path: Path) -> None:
     with DataFile(tmp_path / "graph.onnx_data") as data, pytest.raises(ValueError, match="first axis"):
         data.write(np.ones((2, 3)), np.ones((2, 4)))
+
+
+def test_a_tensor_has_the_rows_that_were_said(tmp_path: Path) -> None:
+    part = np.ones((2, 3))
+    with DataFile(tmp_path / "graph.onnx_data") as data, pytest.raises(ValueError, match="4 rows, not 5"):
+        data.write_parts((5, 3), part.dtype, iter([part, part]))

@@ -1,6 +1,7 @@
 """Weights beside their graphs: one .onnx_data file, written a tensor at a time, that several graphs name."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -45,21 +46,31 @@ class DataFile:
         self._file.close()
 
     def write(self, *parts: NDArray[Any]) -> Entry:
-        """Append the parts as one tensor, one below the other along the first axis.
-
-        A tensor of a page or more begins on a page. Raises OSError where the disk is full.
-        """
+        """Append the parts as one tensor, one below the other along the first axis. Raises as write_parts."""
         first = parts[0]
-        if any(part.dtype != first.dtype or part.shape[1:] != first.shape[1:] for part in parts):
-            raise ValueError("parts of one tensor must differ in their first axis only")
-        size = sum(part.nbytes for part in parts)
+        return self.write_parts((sum(map(len, parts)), *first.shape[1:]), first.dtype, parts)
+
+    def write_parts(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], parts: Iterable[NDArray[Any]]
+    ) -> Entry:
+        """The same for parts that are made one at a time.
+
+        A tensor of a page or more begins on a page. Raises OSError where the disk is full, ValueError for
+        parts that do not make a tensor of that shape.
+        """
         end = self._file.tell()
-        self._file.write(bytes(-end % (_PAGE if size >= _PAGE else _ALIGNED)))
-        offset = self._file.tell()
+        entry = Entry(self.path.name, end, dtype.name, shape)
+        entry = replace(entry, offset=end + -end % (_PAGE if entry.length >= _PAGE else _ALIGNED))
+        self._file.write(bytes(entry.offset - end))
+        rows = 0
         for part in parts:
+            if part.dtype != dtype or part.shape[1:] != shape[1:]:
+                raise ValueError("parts of one tensor must differ in their first axis only")
             self._file.write(np.ascontiguousarray(part).data)
-        shape = (sum(len(part) for part in parts), *first.shape[1:])
-        return Entry(self.path.name, offset, first.dtype.name, shape)
+            rows += len(part)
+        if rows != shape[0]:
+            raise ValueError(f"parts of one tensor have {rows} rows, not {shape[0]}")
+        return entry
 
 
 def read_entry(folder: Path, entry: Entry) -> NDArray[Any]:

@@ -1,7 +1,8 @@
 """The table of embeddings as a graph of its own, which transformers.js needs and our own runtime does not."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from pocketvl.runtime import names
 from pocketvl.runtime.manifest import EmbeddingTable, TensorSpec
 
 _ROWS = 4096  # copied at a time
+_SIGN = np.uint8(0x80)  # two's complement to value + 128
 
 
 class Rows(Weights):
@@ -72,7 +74,7 @@ def write_embed_tokens(bundle: Path, table: EmbeddingTable, holds: Expected) -> 
     folder = bundle / names.ONNX_FOLDER
     file = name_by_bits(names.EMBED_TOKENS, holds.bits.bits)
     with DataFile(folder / data_name(file)) as data:
-        entries, block = _copy(bundle / table.file, table, data)
+        entries, block = copy_table(bundle / table.file, table, data)
     graph = EmbedTokens(Rows(entries, holds, block))
     path = folder / file
     ids = TensorSpec("input_ids", "int64", (1, "tokens"))
@@ -93,14 +95,25 @@ def own_table(bundle: Path, table: EmbeddingTable) -> Expected:
     return Expected(names.TOKEN_EMBEDDING, Bits(8), shape, *keys, integers.nbytes + scales.nbytes)
 
 
-def _copy(path: Path, table: EmbeddingTable, data: DataFile) -> tuple[dict[str, Entry], int | None]:
+def copy_table(path: Path, table: EmbeddingTable, data: DataFile) -> tuple[dict[str, Entry], int | None]:
+    """Append the table in the file `path` as Rows takes it; returns its entries and, of integers, its block.
+
+    A few thousand rows are in memory at a time.
+    """
     stored = np.memmap(path, np.uint8, "r", table.data_offset, (table.rows, table.row_bytes))
     if table.scales_offset is None or table.group_size is None:
         return {"weight": data.write(stored.view(table.storage))}, None
-    flipped = np.uint8(0x80 if table.storage == "int8" else 0)  # two's complement to value + 128
-    weight = data.write(*(stored[first : first + _ROWS] ^ flipped for first in range(0, table.rows, _ROWS)))
     groups = table.columns // table.group_size
     scales: NDArray[np.float32] = np.memmap(path, "<f4", "r", table.scales_offset, (table.rows, groups))
     block = block_size(table.columns, table.group_size)
-    repeated = np.repeat(scales, table.group_size // block, axis=1)
-    return {"weight": weight, "scales": data.write(repeated)}, block
+    repeats = table.group_size // block
+    integers, repeated = _parts(stored), (np.repeat(part, repeats, axis=1) for part in _parts(scales))
+    if table.storage == "int8":
+        integers = (part ^ _SIGN for part in integers)
+    weight = data.write_parts(stored.shape, stored.dtype, integers)
+    blocks = (table.rows, groups * repeats)
+    return {"weight": weight, "scales": data.write_parts(blocks, scales.dtype, repeated)}, block
+
+
+def _parts(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    return (rows[first : first + _ROWS] for first in range(0, len(rows), _ROWS))
