@@ -15,7 +15,7 @@ from pocketvl.export.graphs.leaf import Linear, RMSNorm
 from pocketvl.export.onnx.census import census
 from pocketvl.export.onnx.convert import write_graph
 from pocketvl.export.onnx.data_file import DataFile
-from pocketvl.export.onnx.leaf import Weights
+from pocketvl.export.onnx.leaf import Leaf, Weights
 from pocketvl.export.onnx.place import Stack, expected, place
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime.errors import CensusError, ExportError
@@ -178,6 +178,38 @@ def test_a_graph_with_large_constants_of_its_own_is_refused(tmp_path: Path) -> N
 
     with pytest.raises(ExportError, match=r"graph\.onnx would hold large itself"):
         write_graph(Constant(), [X], [Y], tmp_path / "graph.onnx")
+    assert not (tmp_path / "graph.onnx").exists()
+
+
+def placed(folder: Path) -> Graph:
+    graph = Graph(Bits(8))
+    with DataFile(folder / "graph.onnx_data") as data:
+        place(graph, Source(), "rtn", data)
+    return graph
+
+
+def leaf_of(graph: nn.Module, name: str) -> Leaf:
+    leaf = graph.get_submodule(name)
+    assert isinstance(leaf, Leaf)
+    return leaf
+
+
+def test_tensors_that_would_stay_zeros_are_refused(tmp_path: Path) -> None:
+    graph = placed(tmp_path)
+    leaf_of(graph, "norm").entries.clear()
+    del leaf_of(graph, "ab").entries["bias"]
+    with pytest.raises(ExportError, match=r"graph\.onnx would hold zeros for ab\.bias, norm\.weight, which"):
+        write_graph(graph, [X], [Y], tmp_path / "graph.onnx")
+    assert not (tmp_path / "graph.onnx").exists()
+
+
+def test_entries_that_no_tensor_of_the_graph_is_called_by_are_refused(tmp_path: Path) -> None:
+    graph = placed(tmp_path)
+    entries = leaf_of(graph, "norm").entries
+    entries |= {f"part{index}": entries["weight"] for index in range(5)}
+    del entries["weight"]
+    with pytest.raises(ExportError, match=r"has no tensor norm\.part0, .*, norm\.part3 and 1 more, which"):
+        write_graph(graph, [X], [Y], tmp_path / "graph.onnx")
     assert not (tmp_path / "graph.onnx").exists()
 
 

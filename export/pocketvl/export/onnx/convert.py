@@ -1,6 +1,6 @@
 """A placed graph becomes a small .onnx file that names its weights in data files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from importlib.metadata import version
 from inspect import Parameter, signature
 from pathlib import Path
@@ -20,6 +20,7 @@ from pocketvl.runtime.manifest import TensorSpec
 OPSET = 21
 _EXAMPLE = 8  # tokens, patches ..: 0 and 1 would be taken for constants
 _INLINE = 4096  # bytes of a constant that may stay in the graph
+_NAMED = 4  # tensors in a message
 
 
 def write_graph(
@@ -37,19 +38,7 @@ def write_graph(
     """
     ir = import_onnx_ir()
     model = _trace(graph, inputs, outputs, examples or {})
-    entries = {
-        f"{name}.{parameter}": entry
-        for name, leaf in graph.named_modules()
-        if isinstance(leaf, Leaf)
-        for parameter, entry in leaf.entries.items()
-    }
-    for name, value in model.graph.initializers.items():
-        if name in entries:
-            value.const_value = _external(ir, name, entries[name], path.parent)
-        elif value.const_value.nbytes > _INLINE:
-            raise ExportError(
-                f"{path.name} would hold {name} itself, beside its data file; please report this."
-            )
+    _put_weights(ir, model.graph.initializers, graph, path)
     _tidy(ir, model, [*inputs, *outputs])
     ir.save(model, path)
 
@@ -103,6 +92,43 @@ def _by_parameter(graph: nn.Module, shapes: list[Any]) -> tuple[Any, ...]:
         return tuple(shapes)
     named = kinds.index(Parameter.VAR_POSITIONAL)
     return (*shapes[:named], tuple(shapes[named:]))
+
+
+def _put_weights(ir: Any, tensors: Any, graph: nn.Module, path: Path) -> None:
+    """Let the tensors of leaves stand in their data files instead of the placeholders' zeros."""
+    entries = {
+        f"{name}.{parameter}": entry
+        for name, leaf in graph.named_modules()
+        if isinstance(leaf, Leaf)
+        for parameter, entry in leaf.entries.items()
+    }
+    _check_names(path, entries.keys(), tensors.keys(), {name for name, _ in graph.named_parameters()})
+    for name, value in tensors.items():
+        if name in entries:
+            value.const_value = _external(ir, name, entries[name], path.parent)
+        elif value.const_value.nbytes > _INLINE:
+            raise ExportError(
+                f"{path.name} would hold {name} itself, beside its data file; please report this."
+            )
+
+
+def _check_names(path: Path, entries: Set[str], tensors: Set[str], parameters: Set[str]) -> None:
+    """A tensor that is not found by its name would stay a placeholder: zeros."""
+    if missing := entries - tensors:
+        raise ExportError(
+            f"{path.name} has no tensor {_some(missing)}, which its data file holds; torch may name tensors"
+            " otherwise now: install the versions that pocketvl[export] names."
+        )
+    if zeros := (tensors & parameters) - entries:
+        raise ExportError(
+            f"{path.name} would hold zeros for {_some(zeros)}, which its data file does not hold; please"
+            " report this."
+        )
+
+
+def _some(names: Set[str]) -> str:
+    shown = sorted(names)[:_NAMED]
+    return ", ".join(shown) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _external(ir: Any, name: str, entry: Entry, folder: Path) -> Any:
