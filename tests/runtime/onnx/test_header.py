@@ -1,5 +1,7 @@
 """What is read of a .onnx file without the onnx package."""
 
+import time
+import tracemalloc
 from contextlib import suppress
 from pathlib import Path
 
@@ -51,7 +53,7 @@ def test_the_length_follows_from_dtype_and_shape(tmp_path: Path, dtype: str, siz
         (outside("a", "w", "9" * 30), "offset"),
         (outside("a", "w", 0, "x"), "length 'x'"),
         (outside("a", "w", 0, 12), "takes 16 bytes, but 12"),
-        (outside("a", "w", 0, 16, rows=-4), "bytes, but 16"),
+        (outside("a", "w", 0, 16, rows=-4), "size below 0"),
         (outside("a", "w", 0, 16, rows=2**62), "bytes, but 16"),
     ],
 )
@@ -88,6 +90,43 @@ def test_other_files_are_no_models(tmp_path: Path, content: bytes) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"m\.onnx cannot be read"):
         read_header(tmp_path / "m.onnx")
+
+
+def test_keys_that_say_more_of_another_file_are_refused(tmp_path: Path) -> None:
+    for key in ("prepacked_0", "location"):
+        tensor = outside("a", "w")
+        tensor.external_data.add(key=key, value="w")
+        with pytest.raises(BundleError, match=f"the key '{key}'"):
+            read_header(save(model(tensor), tmp_path / "m.onnx"))
+
+
+def test_many_dimensions_are_refused_at_once(tmp_path: Path) -> None:
+    """Their product takes a time that grows by the square of their number."""
+    tensor = outside("a", "w")
+    tensor.dims.extend([2**62] * 200_000)
+    start = time.process_time()
+    with pytest.raises(BundleError, match="more than 8 dimensions"):
+        read_header(save(model(tensor), tmp_path / "m.onnx"))
+    assert time.process_time() - start < 2
+
+
+def test_many_opsets_are_refused(tmp_path: Path) -> None:
+    value = model()
+    for index in range(70):
+        value.opset_import.add(domain=f"d{index}", version=1)
+    with pytest.raises(BundleError, match="names 72 opsets"):
+        read_header(save(value, tmp_path / "m.onnx"))
+
+
+def test_weights_in_the_file_are_not_read_into_memory(tmp_path: Path) -> None:
+    inline = helper.make_tensor("a", TensorProto.UINT8, [10**7], bytes(10**7), raw=True)
+    path = save(model(inline), tmp_path / "m.onnx")
+    tracemalloc.start()
+    try:
+        read_header(path)
+        assert tracemalloc.get_traced_memory()[1] < 10**6
+    finally:
+        tracemalloc.stop()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)

@@ -1,34 +1,23 @@
 """What a .onnx file says about itself: its versions, and which bytes of which files its tensors are.
 
-Field numbers and element types: onnx/onnx.proto of https://github.com/onnx/onnx.
+Element types: onnx/onnx.proto of https://github.com/onnx/onnx.
 """
 
 import math
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pocketvl.runtime.errors import BundleError
-from pocketvl.runtime.onnx.wire import fields, varints
+from pocketvl.runtime.onnx.attributes import check_attribute
+from pocketvl.runtime.onnx.messages import members
 
-# message -> field -> message in it: the ways from a model down to each of its tensors.
-_INSIDE = {
-    "model": {7: "graph", 25: "function"},
-    "graph": {1: "node", 5: "tensor", 15: "sparse_tensor"},
-    "function": {7: "node", 11: "attribute"},
-    "node": {5: "attribute"},
-    "attribute": {
-        5: "tensor",
-        6: "graph",
-        10: "tensor",
-        11: "graph",
-        22: "sparse_tensor",
-        23: "sparse_tensor",
-    },
-    "sparse_tensor": {1: "tensor", 2: "tensor"},
-}
 _DEEPEST = 64  # messages in one another; protobuf itself refuses 100
+_MOST_DIMS = 8  # of a tensor; our graphs have 4
+_MOST_OPSETS = 64  # each is tried with onnxruntime
 _EXTERNAL = 1  # TensorProto.DataLocation
+_PLACE = ("location", "offset", "length", "checksum")  # keys of external data
 _BITS = {
     **dict.fromkeys(
         (2, 3, 9, 17, 18, 19, 20, 24), 8
@@ -66,54 +55,59 @@ class ModelHeader:
 def read_header(path: Path) -> ModelHeader:
     """Read the whole file, weights inside it excepted. Raises BundleError if it is missing or no model."""
     try:
-        model = memoryview(path.read_bytes())
+        with path.open("rb") as file:
+            model = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        return _header(model)
     except OSError as error:
         raise BundleError(f"{path} cannot be read ({error.strerror}); copy the bundle again.") from None
-    try:
-        return _header(model)
-    except ValueError as error:
+    except ValueError as error:  # also for an empty file, which cannot be mapped
         raise BundleError(
             f"{path} is not a sound ONNX model ({error}); copy the bundle again or export it again."
         ) from None
 
 
 def _header(model: memoryview) -> ModelHeader:
-    ir_version, opsets, graphs = 0, [], 0
-    for number, value in fields(model):
-        if number == 1 and isinstance(value, int):
-            ir_version = value
-        elif number == 8:
-            opsets.append(_opset(_message(number, value)))
-        graphs += number == 7
+    ir_version, opsets, has_graph = 0, [], False
+    for member, value in members("model", model):
+        match member.name, value:
+            case "ir_version", int(number):
+                ir_version = number
+            case "opset_import", memoryview() as opset:
+                opsets.append(_opset(opset))
+            case "graph", _:
+                has_graph = True
     if ir_version < 1 or not opsets or min(version for _, version in opsets) < 1:
         raise ValueError("it names no version of ONNX")
-    if graphs != 1:
-        raise ValueError(f"it has {graphs} graphs")
+    if len(opsets) > _MOST_OPSETS:
+        raise ValueError(f"it names {len(opsets)} opsets, more than {_MOST_OPSETS}")
+    if not has_graph:
+        raise ValueError("it has no graph")
     external = (_external(tensor) for tensor in _tensors("model", model, 0))
     return ModelHeader(ir_version, tuple(opsets), tuple(found for found in external if found is not None))
 
 
-def _opset(message: memoryview) -> tuple[str, int]:
+def _opset(content: memoryview) -> tuple[str, int]:
     domain, version = "", 0
-    for number, value in fields(message):
-        if number == 1:
-            domain = _text(_message(number, value))
-        elif number == 2 and isinstance(value, int):
+    for _, value in members("opset", content):
+        if isinstance(value, str):
+            domain = value
+        elif isinstance(value, int):
             version = value
     return ("" if domain == "ai.onnx" else domain), version
 
 
-def _tensors(kind: str, message: memoryview, depth: int) -> Iterator[memoryview]:
+def _tensors(message: str, content: memoryview, depth: int) -> Iterator[memoryview]:
     """Every tensor anywhere inside, those of subgraphs and attributes included."""
-    if kind == "tensor":
-        yield message
+    if message == "tensor":
+        yield content
         return
     if depth > _DEEPEST:
         raise ValueError(f"its messages lie more than {_DEEPEST} deep in one another")
-    inside = _INSIDE[kind]
-    for number, value in fields(message):
-        if number in inside:
-            yield from _tensors(inside[number], _message(number, value), depth + 1)
+    if message == "attribute":
+        check_attribute(content)
+    for member, value in members(message, content):
+        if isinstance(value, memoryview):
+            yield from _tensors(member.type, value, depth + 1)
 
 
 def _external(tensor: memoryview) -> ExternalData | None:
@@ -121,17 +115,18 @@ def _external(tensor: memoryview) -> ExternalData | None:
     dims: list[int] = []
     place: dict[str, str] = {}
     name, dtype, where = "", 0, 0
-    for number, value in fields(tensor):
-        if number == 1:
-            dims += [value] if isinstance(value, int) else varints(value)
-        elif number == 2 and isinstance(value, int):
-            dtype = value
-        elif number == 8:
-            name = _text(_message(number, value))
-        elif number == 13:
-            place |= _pair(_message(number, value))
-        elif number == 14 and isinstance(value, int):
-            where = value
+    for member, value in members("tensor", tensor):
+        match member.name, value:
+            case "dims", int(size):
+                _add_size(dims, size)
+            case "data_type", int(number):
+                dtype = number
+            case "name", str(text):
+                name = text
+            case "external_data", memoryview() as entry:
+                _add_entry(place, entry)
+            case "data_location", int(number):
+                where = number
     if where != _EXTERNAL:
         return None
     if dtype not in _BITS:
@@ -145,14 +140,25 @@ def _external(tensor: memoryview) -> ExternalData | None:
     return ExternalData(name, place.get("location", ""), _number(place, "offset", 0, name), length)
 
 
-def _pair(message: memoryview) -> dict[str, str]:
-    key = value = ""
-    for number, part in fields(message):
-        if number == 1:
-            key = _text(_message(number, part))
-        elif number == 2:
-            value = _text(_message(number, part))
-    return {key: value}
+def _add_size(dims: list[int], size: int) -> None:
+    # More sizes would multiply to a number whose very computation takes minutes.
+    if size < 0 or len(dims) == _MOST_DIMS:
+        raise ValueError(f"a tensor has a size below 0 or more than {_MOST_DIMS} dimensions")
+    dims.append(size)
+
+
+def _add_entry(place: dict[str, str], content: memoryview) -> None:
+    key = text = ""
+    for member, value in members("entry", content):
+        match member.name, value:
+            case "key", str(given):
+                key = given
+            case "value", str(given):
+                text = given
+    # onnxruntime takes more from some other keys, such as prepacked weights.
+    if key not in _PLACE or key in place:
+        raise ValueError(f"external data have the key {key!r}, which is unknown or given twice")
+    place[key] = text
 
 
 def _number(place: dict[str, str], key: str, default: int, tensor: str) -> int:
@@ -160,13 +166,3 @@ def _number(place: dict[str, str], key: str, default: int, tensor: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise ValueError(f"the tensor {tensor!r} has the {key} {text!r}")
     return int(text)
-
-
-def _message(number: int, value: int | memoryview) -> memoryview:
-    if isinstance(value, int):
-        raise ValueError(f"field {number} is a number where a message is due")
-    return value
-
-
-def _text(value: memoryview) -> str:
-    return bytes(value).decode("utf-8", errors="replace")

@@ -5,11 +5,13 @@ Encoding: https://protobuf.dev/programming-guides/encoding/.
 
 from collections.abc import Iterator
 
-Field = tuple[int, int | memoryview]  # number; an integer, or the bytes of a text, message or packed list
+# Number, wire type; an integer, or the bytes of a text, message or packed list.
+Field = tuple[int, int, int | memoryview]
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+_FIXED_SIZES = {FIXED64: 8, FIXED32: 4}
 _MOST_VARINT_BYTES = 10
+_LAST_NUMBER = (1 << 29) - 1
 
 
 def fields(message: memoryview) -> Iterator[Field]:
@@ -21,13 +23,13 @@ def fields(message: memoryview) -> Iterator[Field]:
     while position < len(message):
         key, position = _varint(message, position)
         number, kind = key >> 3, key & 7
-        if number == 0:
-            raise ValueError(f"byte {position - 1} begins a field without a number")
-        if kind == _VARINT:
+        if not 1 <= number <= _LAST_NUMBER:
+            raise ValueError(f"byte {position - 1} ends the number {number}, which no field can have")
+        if kind == VARINT:
             value, position = _varint(message, position)
-            yield number, value
+            yield number, kind, value
             continue
-        if kind == _BYTES:
+        if kind == BYTES:
             size, position = _varint(message, position)
         elif kind in _FIXED_SIZES:
             size = _FIXED_SIZES[kind]
@@ -37,7 +39,7 @@ def fields(message: memoryview) -> Iterator[Field]:
             raise ValueError(f"field {number} has {size} bytes, but {len(message) - position} are left")
         part = message[position : position + size]
         position += size
-        yield number, part if kind == _BYTES else int.from_bytes(part, "little")
+        yield number, kind, part if kind == BYTES else int.from_bytes(part, "little")
 
 
 def varints(packed: memoryview) -> Iterator[int]:
@@ -51,8 +53,8 @@ def varints(packed: memoryview) -> Iterator[int]:
 def field(number: int, value: int | bytes) -> bytes:
     """One field as bytes; a negative integer cannot be given."""
     if isinstance(value, int):
-        return _encoded(number << 3 | _VARINT) + _encoded(value)
-    return _encoded(number << 3 | _BYTES) + _encoded(len(value)) + value
+        return _encoded(number << 3 | VARINT) + _encoded(value)
+    return _encoded(number << 3 | BYTES) + _encoded(len(value)) + value
 
 
 def _varint(message: memoryview, position: int) -> tuple[int, int]:
@@ -61,7 +63,9 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
     for index, byte in enumerate(message[position : position + _MOST_VARINT_BYTES]):
         value |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
-            return value & 0xFFFFFFFFFFFFFFFF, position + index + 1
+            if value >> 64:
+                raise ValueError(f"the integer at byte {position} has more than 64 bits")
+            return value, position + index + 1
     raise ValueError(f"the integer at byte {position} does not end")
 
 
