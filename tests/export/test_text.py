@@ -51,9 +51,10 @@ def source_of(heads: int, kv_heads: int, head_dim: int, layers: int = 1, tied: b
 
 
 def export(source: RandomSource, recipe: Recipe, folder: Path) -> tuple[Component, EmbeddingTable, Any]:
-    component, table, extra = export_text_decoder(source, recipe, SETTINGS, EOS, folder, lambda *_: None)
-    assert extra == (() if source.geometry.text.tie_word_embeddings else ("token_embedding.bin",))
-    return component, table, load(folder / component.file)
+    component, table = export_text_decoder(source, recipe, SETTINGS, EOS, folder, lambda *_: None)
+    files = {"text_decoder.pte"} | (set() if source.geometry.text.tie_word_embeddings else {table.file})
+    assert {path.name for path in folder.iterdir()} == files
+    return component, table, load(folder / names.TEXT_DECODER_PTE)
 
 
 def load(path: Path) -> Any:
@@ -164,8 +165,8 @@ def relative(value: torch.Tensor, wanted: torch.Tensor) -> float:
 
 
 def test_the_table_is_the_heads_own_rows(quantized: Any) -> None:
-    source, recipe, folder, component, table, _ = quantized
-    assert table.file == component.file == "text_decoder.pte"
+    source, recipe, folder, _, table, _ = quantized
+    assert table.file == "text_decoder.pte"
     assert table.storage == ("int4" if recipe.name == "int4-small" else "int8")
     gathered = EmbeddingMap(folder / table.file, table).gather(range(300))
     weight = source.tensor("model.embed_tokens.weight").numpy()
@@ -188,8 +189,8 @@ def test_layer_groups_tell_stored_bytes(quantized: Any) -> None:
 
 
 def test_only_cache_and_attention_run_outside_xnnpack(quantized: Any) -> None:
-    _, _, folder, component, _, _ = quantized
-    methods = read_pte(folder / component.file).methods
+    folder = quantized[2]
+    methods = read_pte(folder / names.TEXT_DECODER_PTE).methods
     assert len(methods["text_decoder"].delegates) == 2  # before and behind the one layer's attention
     operators = {"update_cache": 2, "custom_sdpa": 1}
     assert methods["text_decoder"].kernels == Counter(
@@ -201,8 +202,8 @@ def test_only_cache_and_attention_run_outside_xnnpack(quantized: Any) -> None:
 
 
 def test_layers_share_the_quantization_of_one_input(quantized: Any) -> None:
-    _, _, folder, component, _, _ = quantized
-    graphs = read_pte(folder / component.file).methods["text_decoder"].delegates
+    folder = quantized[2]
+    graphs = read_pte(folder / names.TEXT_DECODER_PTE).methods["text_decoder"].delegates
     conversions = sum(
         node["xnode_union_type"] == "XNNConvert" for graph in graphs for node in graph["xnodes"]
     )

@@ -14,6 +14,7 @@ from pocketvl.export.graphs.vision_encoder import VisionEncoder
 from pocketvl.export.vision import export_vision_encoder
 from pocketvl.export.weights import fill
 from pocketvl.quant.recipe import named_recipe
+from pocketvl.runtime import names
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import VisionGeometry
 from pocketvl.runtime.positions import vision_rope
@@ -50,7 +51,7 @@ def export(
     )
     assert steps == sorted(steps)
     assert steps[-1] == 1.0
-    return component, load(folder / component.file)
+    return component, load(folder / names.VISION_ENCODER_PTE)
 
 
 def load(path: Path) -> Any:
@@ -157,7 +158,9 @@ def test_padding_changes_nothing(tmp_path: Path, recipe: str) -> None:
         wanted = wanted_of(source, tensors[0], rows, columns)
         assert relative(outputs[0], wanted) < (1e-5 if recipe == "fp32" else 0.03)
     stored = sum(group.bytes for group in component.layers)
-    assert stored < (tmp_path / component.file).stat().st_size < 2 * stored  # weights once for all buckets
+    assert (
+        stored < (tmp_path / names.VISION_ENCODER_PTE).stat().st_size < 2 * stored
+    )  # weights once for all buckets
 
 
 @pytest.fixture(scope="module", params=["int8", "int4-small"])

@@ -19,7 +19,6 @@ def vision(
     (folder / names.VISION_ENCODER_PTE).write_bytes(weight.view(torch.uint8).numpy().tobytes())
     progress("vision", 1.0)
     return Component(
-        names.VISION_ENCODER_PTE,
         (_entry(names.VISION_ENCODER, names.VISION_ENCODER_PTE),),
         (LayerGroup(names.VISION_ENCODER, 8 if recipe.name != "fp32" else 32, None, 1, 1, 1),),
     )
@@ -32,7 +31,7 @@ def text(
     eos: tuple[int, ...],
     folder: Path,
     progress: Progress,
-) -> tuple[Component, EmbeddingTable, tuple[str, ...]]:
+) -> tuple[Component, EmbeddingTable]:
     """text_decoder.pte is empty, token_embedding.bin the embedding in float32."""
     progress("text", 1.0)
     geometry = source.geometry.text
@@ -40,7 +39,6 @@ def text(
     table = source.tensor("model.embed_tokens.weight").float().numpy()
     (folder / names.TOKEN_EMBEDDING_FILE).write_bytes(table.tobytes())
     component = Component(
-        names.TEXT_DECODER_PTE,
         (
             _entry(names.TEXT_DECODER, names.TEXT_DECODER_PTE),
             _entry(names.LM_HEAD, names.TEXT_DECODER_PTE),
@@ -57,7 +55,7 @@ def text(
         None,
         None,
     )
-    return component, embedding, (names.TOKEN_EMBEDDING_FILE,)
+    return component, embedding
 
 
 def full_disk(

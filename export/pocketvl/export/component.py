@@ -67,8 +67,7 @@ class ExportSettings:
 
 @dataclass(frozen=True)
 class Component:
-    """What one exporter wrote: its first file or package, its entry points and the bits of its layers."""
+    """What one exporter wrote: its entry points and the bits of its layers."""
 
-    file: str
     entry_points: tuple[EntryPoint, ...]
     layers: tuple[LayerGroup, ...]

@@ -47,7 +47,7 @@ T = TypeVar("T")
 VisionExporter = Callable[[TensorSource, Recipe, ExportSettings, Path, Progress], Component]
 TextExporter = Callable[
     [TensorSource, Recipe, ExportSettings, tuple[int, ...], Path, Progress],
-    tuple[Component, EmbeddingTable, tuple[str, ...]],
+    tuple[Component, EmbeddingTable],
 ]
 
 # An export that needs more memory than this runs each component in a process of its own, so that the second
@@ -119,6 +119,7 @@ class Task:
     recipe: Recipe
     settings: ExportSettings
     image: ImageSettings
+    exporters: Exporters
     estimate: Estimate
 
 
@@ -161,34 +162,28 @@ def export_bundle(
         max_pixels=max_pixels,
         exporters=exporters,
     )
-    checkpoint, source, estimate = task.checkpoint, task.source, task.estimate
-    recipe, settings, image = task.recipe, task.settings, task.image
-    if kept := kept_layers(recipe, source):
-        warn(describe_kept(kept, source))
-    warning = check_space(estimate, output)
+    if kept := kept_layers(task.recipe, task.source):
+        warn(describe_kept(kept, task.source))
+    warning = check_space(task.estimate, output)
     if warning is not None:
         warn(warning)
-    run = run_isolated if estimate.memory > _ISOLATED_ABOVE else _run_here
+    run = run_isolated if task.estimate.memory > _ISOLATED_ABOVE else _run_here
     decided = decisions or output.with_name(f".{output.name}.calibration")
-    weights: PackedSource = source
+    weights: PackedSource = task.source
     data: str | None = None
-    if recipe.calibrated:
-        arguments = (checkpoint, source, recipe, settings, image, decided)
+    if task.recipe.calibrated:
+        arguments = (task.checkpoint, task.source, task.recipe, task.settings, task.image, decided)
         data = run(calibrate, arguments, _share(progress, 0.0, _CALIBRATION_END))
-        weights, progress = CalibratedSource(source, decided), _share(progress, _CALIBRATION_END, 1.0)
+        weights, progress = CalibratedSource(task.source, decided), _share(progress, _CALIBRATION_END, 1.0)
     with partial_bundle(output, overwrite=overwrite) as partial:
-        written = _write_components(
-            partial.folder, checkpoint, weights, recipe, settings, progress, run, exporters
-        )
+        written = _write_components(partial.folder, task, weights, run, progress)
         if written.damage:
             warn(describe_damage(written.damage))
-        _write_text_files(checkpoint, partial.folder)
-        exporters.finish(partial.folder, checkpoint, image, settings)
+        _write_text_files(task.checkpoint, partial.folder)
+        exporters.finish(partial.folder, task.checkpoint, task.image, task.settings)
         progress("hashing", _TEXT_END)
-        manifest = _manifest(
-            partial, checkpoint, source, recipe, data, settings, image, command, written, exporters
-        )
-        write_card(partial.folder, manifest, checkpoint.folder)
+        manifest = _manifest(partial, task, written, data, command)
+        write_card(partial.folder, manifest, task.checkpoint.folder)
         partial.complete(manifest)
     if decisions is None:
         rmtree(decided, ignore_errors=True)
@@ -214,25 +209,20 @@ def check_export(
     exporters.check(settings, source.geometry, recipe)
     recipe = with_checkpoint_bits(recipe, source)
     estimate = exporters.estimate(source.geometry, recipe, settings)
-    return Task(checkpoint, source, recipe, settings, image, estimate)
+    return Task(checkpoint, source, recipe, settings, image, exporters, estimate)
 
 
 def _write_components(
-    folder: Path,
-    checkpoint: Checkpoint,
-    source: PackedSource,
-    recipe: Recipe,
-    settings: ExportSettings,
-    progress: Progress,
-    run: Runner,
-    exporters: Exporters,
+    folder: Path, task: Task, weights: PackedSource, run: Runner, progress: Progress
 ) -> Written:
+    """weights: those of the task, calibrated where its recipe is."""
+    given = (weights, task.recipe, task.settings)
     vision, vision_damage = run(
-        with_damage, (exporters.vision, source, recipe, settings, folder), _share(progress, 0.0, _VISION_END)
+        with_damage, (task.exporters.vision, *given, folder), _share(progress, 0.0, _VISION_END)
     )
-    (text, table, _), text_damage = run(
+    (text, table), text_damage = run(
         with_damage,
-        (exporters.text, source, recipe, settings, checkpoint.special_tokens.eos, folder),
+        (task.exporters.text, *given, task.checkpoint.special_tokens.eos, folder),
         _share(progress, _VISION_END, _TEXT_END),
     )
     entry_points = (*vision.entry_points, *text.entry_points)
@@ -247,25 +237,18 @@ def _write_text_files(source: Checkpoint, folder: Path) -> None:
 
 
 def _manifest(
-    partial: PartialBundle,
-    checkpoint: Checkpoint,
-    source: Checkpoint | MergedLora,
-    recipe: Recipe,
-    data: str | None,
-    settings: ExportSettings,
-    image: ImageSettings,
-    command: str,
-    written: Written,
-    exporters: Exporters,
+    partial: PartialBundle, task: Task, written: Written, data: str | None, command: str
 ) -> Manifest:
+    """data: sha256 of what was calibrated on."""
+    checkpoint, settings, exporters = task.checkpoint, task.settings, task.exporters
     return Manifest(
         schema_version=names.SCHEMA_VERSION,
         target=exporters.target,
-        recipe=recipe.name,
-        quantization_method=method_name(recipe, source),
-        geometry=source.geometry,
+        recipe=task.recipe.name,
+        quantization_method=method_name(task.recipe, task.source),
+        geometry=task.source.geometry,
         special_tokens=checkpoint.special_tokens,
-        image=image,
+        image=task.image,
         buckets=settings.buckets,
         max_context=settings.max_context,
         prefill_chunk=settings.prefill_chunk,
@@ -276,9 +259,9 @@ def _manifest(
         layers=written.layers,
         files=partial.records(exporters.target),
         provenance=Provenance(
-            source=source.name,
-            source_sha256=source.fingerprint(),
-            calibration=_calibration(recipe) if data else None,
+            source=task.source.name,
+            source_sha256=task.source.fingerprint(),
+            calibration=_calibration(task.recipe) if data else None,
             calibration_sha256=data,
             pocketvl=version("pocketvl"),
             tools={tool: version(tool) for tool in exporters.tools},

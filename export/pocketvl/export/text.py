@@ -31,11 +31,11 @@ def export_text_decoder(
     eos: tuple[int, ...],
     folder: Path,
     progress: Progress,
-) -> tuple[Component, EmbeddingTable, tuple[str, ...]]:
+) -> tuple[Component, EmbeddingTable]:
     """Write text_decoder.pte, and token_embedding.bin if embeddings are not tied, into an existing folder.
 
-    Returns the component, the table of token embeddings and the names of further files written. Raises
-    CheckpointError, RecipeError, CensusError or ExportError.
+    Returns the component and the table of token embeddings. Raises CheckpointError, RecipeError, CensusError
+    or ExportError.
     """
     text = source.geometry.text
     path = folder / names.TEXT_DECODER_PTE
@@ -63,14 +63,13 @@ def export_text_decoder(
     lower(programs, _metadata(text, settings, eos), path)
     progress("Checking the decoder", _LOWERED)
     groups = census(path, wanted)
-    extra: tuple[str, ...] = ()
     if text.tie_word_embeddings:
         table = tied_table(path, wanted[names.LM_HEAD][0], probe)
     else:
         table, group = write_table(source, text, head_bits, folder)
-        groups, extra = (*groups, group), (table.file,)
+        groups = (*groups, group)
     progress("Wrote the decoder", 1.0)
-    return Component(path.name, _entry_points(text), groups), table, extra
+    return Component(_entry_points(text), groups), table
 
 
 def trace_decoder(decoder: nn.Module, text: TextGeometry, prefill_chunk: int) -> ExportedProgram:

@@ -63,7 +63,7 @@ def export_vision_encoder(
     progress("Checking the vision encoder", _LOWERED)
     groups = _groups_of_one_method(census(path, wanted))
     progress("Wrote the vision encoder", 1.0)
-    return Component(path.name, tuple(_entry_point(vision, size) for size in sizes), groups)
+    return Component(tuple(_entry_point(vision, size) for size in sizes), groups)
 
 
 def trace_encoder(

@@ -21,9 +21,7 @@ from tests.support.random_source import RandomSource
 Float32 = NDArray[np.float32]
 
 
-def export(
-    source: RandomSource, recipe: Recipe, folder: Path
-) -> tuple[Component, EmbeddingTable, tuple[str, ...]]:
+def export(source: RandomSource, recipe: Recipe, folder: Path) -> tuple[Component, EmbeddingTable]:
     return export_text_onnx(source, recipe, ExportSettings(), (1,), folder, lambda *_: None)
 
 

@@ -66,7 +66,7 @@ def export_head(
         groups += layer_groups(names.TOKEN_EMBEDDING, stored_layers(wanted[names.TOKEN_EMBEDDING]))
     progress("Wrote the head", 1.0)
     entries = tuple(_entry_point(signature) for signature in signatures)
-    return Component(path.name, entries, groups), _embedding_table(path, table, places[table.layer])
+    return Component(entries, groups), _embedding_table(path, table, places[table.layer])
 
 
 def _own_table(source: TensorSource, text: TextGeometry, head_bits: Bits) -> Stored:

@@ -31,7 +31,7 @@ def export_text_packages(
     eos: tuple[int, ...],
     folder: Path,
     progress: Progress,
-) -> tuple[Component, EmbeddingTable, tuple[str, ...]]:
+) -> tuple[Component, EmbeddingTable]:
     """Write head.mlpackage, and text_decoder.mlpackage or text_decoder_0.mlpackage .., into a folder.
 
     One chunk is in memory at a time. Raises UsageError for settings that Core ML cannot take,
@@ -48,12 +48,7 @@ def export_text_packages(
         chunk = _export_chunk(source, recipe, settings, span, folder / file, _part(progress, start, end))
         entries += chunk.entry_points
         layers += chunk.layers
-    component = Component(entries[0].file, (*entries, *head.entry_points), (*_summed(layers), *head.layers))
-    return (
-        component,
-        table,
-        tuple(sorted({entry.file for entry in component.entry_points} - {component.file})),
-    )
+    return Component((*entries, *head.entry_points), (*_summed(layers), *head.layers)), table
 
 
 def chunk_spans(text: TextGeometry, settings: ExportSettings) -> tuple[range, ...]:
@@ -125,7 +120,6 @@ def _export_chunk(
     census(path, dict.fromkeys(functions, wanted))
     progress("Wrote the decoder", 1.0)
     return Component(
-        path.name,
         tuple(_entry_point(path.name, signature) for signature in signatures),
         layer_groups(names.TEXT_DECODER, stored_layers(wanted)),
     )

@@ -46,7 +46,6 @@ def export_vision_package(
     census(path, dict.fromkeys(functions, wanted))
     progress("Wrote the vision encoder", 1.0)
     return Component(
-        path.name,
         tuple(_entry_point(vision, bucket) for bucket in settings.buckets),
         layer_groups(names.VISION_ENCODER, stored_layers(wanted)),
     )

@@ -36,13 +36,12 @@ def export_text_onnx(
     eos: tuple[int, ...],
     folder: Path,
     progress: Progress,
-) -> tuple[Component, EmbeddingTable, tuple[str, ...]]:
+) -> tuple[Component, EmbeddingTable]:
     """Write the graphs of decoder and head, their data file, embed_tokens for transformers.js and, where
     embeddings are not tied, token_embedding.bin.
 
-    Returns the component, the table of token embeddings and the names of further files that our runtime
-    reads. One layer's weights are in memory at a time. Raises CheckpointError, RecipeError, CensusError,
-    ExportError, MissingExtraError.
+    Returns the component and the table of token embeddings. One layer's weights are in memory at a time.
+    Raises CheckpointError, RecipeError, CensusError, ExportError, MissingExtraError.
     """
     text = source.geometry.text
     (folder / names.ONNX_FOLDER).mkdir(exist_ok=True)
@@ -68,16 +67,15 @@ def export_text_onnx(
         *layer_groups(names.TEXT_DECODER, stored_layers(expected(decoder))),
         *layer_groups(names.LM_HEAD, stored_layers(expected(head))),
     )
-    extra: tuple[str, ...] = (names.HOST_LM_HEAD, data)
     if text.tie_word_embeddings:
         table, holds = _tied_table(head, data), expected(head)[0]
     else:
         table, group = write_table(source, text, expected(head)[0].bits, folder)
         holds = own_table(folder, table)
-        groups, extra = (*groups, group), (*extra, table.file)
+        groups = (*groups, group)
     write_embed_tokens(folder, table, holds)
     progress("Wrote the decoder", 1.0)
-    return Component(names.HOST_TEXT_DECODER, entries, groups), table, extra
+    return Component(entries, groups), table
 
 
 def _place(

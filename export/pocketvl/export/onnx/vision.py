@@ -50,4 +50,4 @@ def export_vision_onnx(
     census({host: encoder, pictures: encoder})
     progress("Wrote the vision encoder", 1.0)
     layers = layer_groups(names.VISION_ENCODER, stored_layers(expected(encoder)))
-    return Component(names.HOST_VISION_ENCODER, (entry,), layers)
+    return Component((entry,), layers)
