@@ -1,6 +1,7 @@
 """A bundle opens only if every file, size, hash and id in it fits."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,25 @@ def test_a_link_out_of_the_bundle(folder: Path) -> None:
     path.rename(folder.parent / "elsewhere.pte")
     path.symlink_to(folder.parent / "elsewhere.pte")
     assert "leaves the bundle" in refusal(folder)
+
+
+def test_a_pipe_in_place_of_a_file(folder: Path) -> None:
+    path = folder / names.VISION_ENCODER_PTE
+    path.unlink()
+    os.mkfifo(path)
+    assert "vision_encoder.pte is no regular file" in refusal(folder)
+
+
+def test_links_that_run_in_a_circle(folder: Path) -> None:
+    path = folder / names.VISION_ENCODER_PTE
+    path.unlink()
+    path.symlink_to(path.name)
+    assert "vision_encoder.pte is missing" in refusal(folder)
+
+
+def test_a_name_that_no_disk_takes(folder: Path) -> None:
+    change(folder, "files", 0, "path", value="x" * 300)
+    assert "x cannot be read (File name too long)" in refusal(folder)
 
 
 def test_a_linked_bundle_and_links_inside_it(folder: Path, tmp_path: Path) -> None:

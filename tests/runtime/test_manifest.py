@@ -1,6 +1,7 @@
 """manifest.json is read back exactly, and anything else in it is refused by name."""
 
 import json
+import os
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -110,12 +111,24 @@ def test_no_number_breaks_the_reader(path: KeyPath, number: float) -> None:
         (("buckets",), [64, 16], "ascending"),
         (("buckets",), [16, 16], "ascending"),
         (("buckets",), [18], "multiple of 4"),
+        (("buckets",), [0], "1 or more"),
+        (("buckets",), [-4, 4], "1 or more"),
+        (("buckets",), [2**21], "a bucket is 2097152"),
+        (("max_context",), 2**40, "max_context is 1099511627776, but must not be more than 1048576"),
+        (("geometry", "text", "num_layers"), 10**6, "num_layers is 1000000"),
+        (("geometry", "text", "max_position_embeddings"), 2**62, "max_position_embeddings is"),
+        (("geometry", "text", "mrope_section"), [9, -4, 3], "must not be negative"),
+        (("geometry", "vision", "depth"), 1025, "depth is 1025"),
+        (("geometry", "vision", "patch_size"), 257, "patch_size is 257"),
+        (("image", "max_pixels"), 10**400, "max_pixels is"),
         (("prefill_chunk",), 0, "prefill_chunk 0"),
         (("prefill_chunk",), 129, "prefill_chunk 129"),
         (("files", 0, "path"), "../text_decoder.pte", "inside the bundle"),
         (("files", 0, "path"), "/etc/passwd", "inside the bundle"),
         (("files", 0, "path"), "a\\b", "inside the bundle"),
         (("files", 0, "path"), "", "inside the bundle"),
+        (("files", 0, "path"), "a\0b", "cannot be printed"),
+        (("files", 0, "path"), "a\ud800", "cannot be printed"),
         (("files", 0, "path"), "other.pte", "text_decoder.pte is used but not listed"),
         (("entry_points", 0, "name"), "vision", "vision_encoder is missing"),
         (("token_embedding", "file"), "token_embedding.bin", "token_embedding.bin is used"),
@@ -147,7 +160,7 @@ def test_another_schema(tmp_path: Path, version: object) -> None:
         read_manifest(path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "3", "null"])
+@pytest.mark.parametrize("text", ["", "{", "[1]", "3", "null", "[" * 200_000, "9" * 5000])
 def test_files_that_are_no_manifest(tmp_path: Path, text: str) -> None:
     path = tmp_path / "manifest.json"
     path.write_text(text)
@@ -159,6 +172,26 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_bytes(b"\xff\xfe")
     with pytest.raises(ManifestError, match="cannot be read"):
         read_manifest(tmp_path / "manifest.json")
+
+
+def test_a_pipe_and_a_device_are_no_manifest(tmp_path: Path) -> None:
+    """To open the one would wait for good, to read the other would take all memory."""
+    path = tmp_path / "manifest.json"
+    os.mkfifo(path)
+    with pytest.raises(ManifestError, match="no regular file"):
+        read_manifest(path)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(ManifestError, match="leaves the bundle"):
+        read_manifest(path)
+
+
+def test_a_manifest_of_gigabytes(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ManifestError, match="has 1099511627776 bytes"):
+        read_manifest(path)
 
 
 @pytest.mark.parametrize(

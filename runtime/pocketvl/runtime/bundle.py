@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle_file import file_size
 from pocketvl.runtime.errors import BundleError
 from pocketvl.runtime.manifest import FileRecord, Manifest, read_manifest
 
@@ -46,16 +47,11 @@ def open_bundle(folder: Path, check_hashes: bool = False) -> Bundle:
 
 
 def _check_file(folder: Path, record: FileRecord) -> None:
-    path = folder / record.path
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise BundleError(f"{path} is a link that leaves the bundle; put a copy of the file in its place.")
-    if not path.is_file():
-        raise BundleError(f"{path} is missing; copy the whole bundle again or export it again.")
-    size = path.stat().st_size
+    size = file_size(folder, record.path)
     if size != record.size:
         raise BundleError(
-            f"{path} has {size} bytes, but the manifest says {record.size}; copy the bundle again or export"
-            " it again."
+            f"{folder / record.path} has {size} bytes, but the manifest says {record.size}; copy the bundle"
+            " again or export it again."
         )
 
 

@@ -1,6 +1,7 @@
 """The dtypes that config.json names for transformers.js."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,40 @@ def test_a_short_data_file_is_refused(tmp_path: Path) -> None:
         check_variants(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "null", "{}", '{"transformers.js_config": 1}', "\xff"])
+DAMAGED = ["{", "[]", "null", "{}", '{"transformers.js_config": 1}', "\xff", "[" * 200_000, "9" * 5000]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
 def test_a_damaged_config_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content, encoding="latin-1")
-    with pytest.raises(BundleError, match=r"config\.json (is not valid JSON|has no object)"):
+    with pytest.raises(BundleError, match=r"config\.json (is not valid JSON|has no object|cannot be read)"):
+        check_variants(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["config.json", "onnx", "onnx/embed_tokens_q4.onnx_data"])
+def test_links_out_of_the_bundle_are_refused(tmp_path: Path, file: str) -> None:
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    write(folder, "_q4", {"dtype": "q4", "use_external_data_format": True})
+    (folder / file).rename(tmp_path / "elsewhere")
+    (folder / file).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BundleError, match="leaves the bundle"):
+        check_variants(folder)
+
+
+@pytest.mark.parametrize(
+    "file", ["config.json", "onnx/embed_tokens_q4.onnx", "onnx/embed_tokens_q4.onnx_data"]
+)
+def test_pipes_are_not_opened(tmp_path: Path, file: str) -> None:
+    write(tmp_path, "_q4", {"dtype": "q4", "use_external_data_format": True})
+    (tmp_path / file).unlink()
+    os.mkfifo(tmp_path / file)
+    with pytest.raises(BundleError, match=f"{file} is no regular file"):
+        check_variants(tmp_path)
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "config.json"])
+def test_a_config_that_never_ends_is_not_read(tmp_path: Path, target: str) -> None:
+    (tmp_path / "config.json").symlink_to(target)
+    with pytest.raises(BundleError, match=r"config\.json is (missing|a link)"):
         check_variants(tmp_path)

@@ -67,7 +67,10 @@ def check_ports(file: str, ports: Ports, session: Any) -> None:
         ("input", ports.inputs, session.get_inputs()),
         ("output", ports.outputs, session.get_outputs()),
     ):
-        _check(file, kind, specs, {value.name: value for value in found})
+        try:
+            _check(file, kind, specs, {value.name: value for value in found})
+        except UnicodeDecodeError:  # onnxruntime decodes names when they are asked for
+            raise _unfit(file, f"has an {kind} whose name is no text") from None
 
 
 def _check(file: str, kind: str, specs: Sequence[TensorSpec], found: dict[str, Any]) -> None:

@@ -5,12 +5,13 @@ that name + "_data", + "_data_1" .. (src/utils/dtypes.js and model-loader.js of 
 over an unknown dtype in silence and takes another one.
 """
 
-import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle_file import file_size, read_json
 from pocketvl.runtime.errors import BundleError
 from pocketvl.runtime.onnx.check import check_model
 
@@ -41,13 +42,13 @@ def check_variants(folder: Path) -> None:
     A bundle without config.json is none of transformers.js's, and passes. Raises BundleError.
     """
     config = folder / names.CONFIG_FILE
-    if not config.exists():
+    if not os.path.lexists(config):
         return
-    settings = _settings(config)
+    settings = _settings(folder)
     present = {
         f"{names.ONNX_FOLDER}/{path.name}": path.stat().st_size
         for path in (folder / names.ONNX_FOLDER).glob("*")
-        if path.is_file()
+        if path.exists()
     }
     for session in names.TRANSFORMERS_JS_SESSIONS:
         dtype = _dtype(config, settings, session)
@@ -59,6 +60,7 @@ def check_variants(folder: Path) -> None:
                     f"{config} names the dtype {dtype} for {session}, but {folder / needed} is missing; copy"
                     " the whole bundle again or export it again."
                 )
+            file_size(folder, needed)
         for tensor in check_model(folder, file, present).external:
             if f"{names.ONNX_FOLDER}/{tensor.location}" not in data:
                 raise BundleError(
@@ -67,13 +69,8 @@ def check_variants(folder: Path) -> None:
                 )
 
 
-def _settings(config: Path) -> Mapping[str, Any]:
-    try:
-        value = json.loads(config.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BundleError(f"{config} cannot be read ({error.strerror}); copy the bundle again.") from None
-    except ValueError as error:
-        raise BundleError(f"{config} is not valid JSON ({error}); export the bundle again.") from None
+def _settings(folder: Path) -> Mapping[str, Any]:
+    config, value = folder / names.CONFIG_FILE, read_json(folder, names.CONFIG_FILE)
     settings = value.get(_SETTINGS) if isinstance(value, dict) else None
     if not isinstance(settings, dict):
         raise BundleError(f"{config} has no object {_SETTINGS!r}; export the bundle again.")
