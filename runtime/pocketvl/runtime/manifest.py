@@ -1,12 +1,15 @@
 """manifest.json: all that a runtime must know about a bundle, in one strict, versioned file."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle_file import read_json
 from pocketvl.runtime.errors import ManifestError
 from pocketvl.runtime.geometry import ImageSettings, ModelGeometry, SamplingDefaults, SpecialTokens
+from pocketvl.runtime.limits import check_limits
 from pocketvl.runtime.strict import from_json, to_json
 
 Dimension = int | str  # a size, or the name of a dynamic one
@@ -137,12 +140,13 @@ class Manifest:
     def __post_init__(self) -> None:
         if self.target not in names.TARGETS:
             raise ValueError(f"target {self.target!r} is none of {', '.join(names.TARGETS)}")
-        if list(self.buckets) != sorted(set(self.buckets)) or not self.buckets:
-            raise ValueError("buckets must be ascending numbers of patches")
+        if list(self.buckets) != sorted(set(self.buckets)) or not self.buckets or self.buckets[0] < 1:
+            raise ValueError("buckets must be ascending numbers of patches, 1 or more")
         if any(bucket % self.geometry.vision.merge_area for bucket in self.buckets):
             raise ValueError(f"each bucket must be a multiple of {self.geometry.vision.merge_area} patches")
         if not 1 <= self.prefill_chunk <= self.max_context:
             raise ValueError(f"prefill_chunk {self.prefill_chunk} must lie in 1..{self.max_context}")
+        check_limits(self.geometry, self.image, self.buckets, self.max_context)
         paths = {record.path for record in self.files}
         for record in self.files:
             _check_relative(record.path)
@@ -165,16 +169,9 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
 
 def read_manifest(path: Path) -> Manifest:
     """Parse and validate. Raises ManifestError."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ManifestError(
-            f"{path} does not exist; is this folder a bundle that `pocketvl export` wrote?"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path} cannot be read: {error}.") from None
-    except json.JSONDecodeError as error:
-        raise ManifestError(f"{path} is not valid JSON: {error}; export the bundle again.") from None
+    if not os.path.lexists(path):
+        raise ManifestError(f"{path} does not exist; is this folder a bundle that `pocketvl export` wrote?")
+    value = read_json(path.parent, path.name, ManifestError)
     version = value.get("schema_version") if isinstance(value, dict) else None
     if version != names.SCHEMA_VERSION:
         raise ManifestError(
@@ -188,3 +185,5 @@ def _check_relative(path: str) -> None:
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\\" in path or not path:
         raise ValueError(f"the file path {path!r} must stay inside the bundle")
+    if not path.isprintable():  # among others, what no file system takes: a null, half of a character
+        raise ValueError(f"the file path {path!r} holds characters that cannot be printed")
