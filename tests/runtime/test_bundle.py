@@ -2,6 +2,7 @@
 
 import json
 import os
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,36 @@ def test_links_that_run_in_a_circle(folder: Path) -> None:
 def test_a_name_that_no_disk_takes(folder: Path) -> None:
     change(folder, "files", 0, "path", value="x" * 300)
     assert "x cannot be read (File name too long)" in refusal(folder)
+
+
+def add_optional(folder: Path) -> Path:
+    """A file that an app may leave out."""
+    path = folder / names.CONFIG_FILE
+    path.write_text("{}")
+    record = {"path": names.CONFIG_FILE, "size": 2, "sha256": sha256(b"{}").hexdigest()}
+    change(folder, "optional_files", value=[record])
+    return path
+
+
+def test_optional_files_may_be_left_out(folder: Path) -> None:
+    path = add_optional(folder)
+    open_bundle(folder, check_hashes=True)
+    path.unlink()
+    open_bundle(folder, check_hashes=True)
+
+
+@pytest.mark.parametrize(("content", "said"), [("[]", "has the sha256"), ("{ }", "has 3 bytes, but")])
+def test_changed_optional_files_are_found_on_request(folder: Path, content: str, said: str) -> None:
+    add_optional(folder).write_text(content)
+    open_bundle(folder)
+    assert f"config.json {said}" in refusal(folder, check_hashes=True)
+
+
+def test_an_optional_link_out_of_the_bundle(folder: Path) -> None:
+    path = add_optional(folder)
+    path.unlink()
+    path.symlink_to(folder.parent / "nowhere")
+    assert "leaves the bundle" in refusal(folder, check_hashes=True)
 
 
 def test_a_linked_bundle_and_links_inside_it(folder: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from pocketvl.runtime.strict import from_json, to_json
 from tests.support.manifests import small_manifest
 
 FILES = (FileRecord(names.TEXT_DECODER_PTE, 2, "b" * 64), FileRecord(names.VISION_ENCODER_PTE, 1, "a" * 64))
-GOOD: dict[str, Any] = to_json(small_manifest(FILES))
+OPTIONAL = (FileRecord(names.CONFIG_FILE, 3, "c" * 64),)
+GOOD: dict[str, Any] = to_json(replace(small_manifest(FILES), optional_files=OPTIONAL))
 KeyPath = tuple[str | int, ...]
 
 
@@ -120,7 +122,7 @@ def test_no_number_breaks_the_reader(path: KeyPath, number: float) -> None:
         (("geometry", "text", "mrope_section"), [9, -4, 3], "must not be negative"),
         (("geometry", "vision", "depth"), 1025, "depth is 1025"),
         (("geometry", "vision", "patch_size"), 257, "patch_size is 257"),
-        (("image", "max_pixels"), 10**400, "max_pixels is"),
+        (("image", "max_pixels"), 2**50, "max_pixels is"),
         (("prefill_chunk",), 0, "prefill_chunk 0"),
         (("prefill_chunk",), 129, "prefill_chunk 129"),
         (("files", 0, "path"), "../text_decoder.pte", "inside the bundle"),
@@ -129,6 +131,9 @@ def test_no_number_breaks_the_reader(path: KeyPath, number: float) -> None:
         (("files", 0, "path"), "", "inside the bundle"),
         (("files", 0, "path"), "a\0b", "cannot be printed"),
         (("files", 0, "path"), "a\ud800", "cannot be printed"),
+        (("files", 0, "path"), names.VISION_ENCODER_PTE, "vision_encoder.pte is listed twice"),
+        (("optional_files", 0, "path"), names.VISION_ENCODER_PTE, "vision_encoder.pte is listed twice"),
+        (("optional_files", 0, "path"), "../config.json", "inside the bundle"),
         (("files", 0, "path"), "other.pte", "text_decoder.pte is used but not listed"),
         (("entry_points", 0, "name"), "vision", "vision_encoder is missing"),
         (("token_embedding", "file"), "token_embedding.bin", "token_embedding.bin is used"),
@@ -160,7 +165,7 @@ def test_another_schema(tmp_path: Path, version: object) -> None:
         read_manifest(path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "3", "null", "[" * 200_000, "9" * 5000])
+@pytest.mark.parametrize("text", ["", "{", "[1]", "3", "null", "[" * 200_000, "9" * 5000, '["\\ud800"]'])
 def test_files_that_are_no_manifest(tmp_path: Path, text: str) -> None:
     path = tmp_path / "manifest.json"
     path.write_text(text)

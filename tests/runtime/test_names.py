@@ -1,4 +1,4 @@
-"""Which files of a bundle its manifest lists."""
+"""Which files of a bundle its manifest lists for every app."""
 
 import pytest
 

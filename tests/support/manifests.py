@@ -86,6 +86,7 @@ def small_manifest(files: tuple[FileRecord, ...]) -> Manifest:
         token_embedding=TABLE,
         layers=(LayerGroup(names.LM_HEAD, 8, None, 1, 36864, 38400),),
         files=files,
+        optional_files=(),
         provenance=Provenance(
             "small", "0" * 64, None, None, "0.1.0", {"torch": "2.13.0"}, "pocketvl export small"
         ),

@@ -1,15 +1,18 @@
 """`pocketvl inspect`: what is in a bundle."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from pocketvl.cli.console import megabytes, out, print_json
-from pocketvl.runtime.bundle import open_bundle
+from pocketvl.runtime import names
+from pocketvl.runtime.bundle import Bundle, open_bundle
 from pocketvl.runtime.engines import check_artifacts
 from pocketvl.runtime.manifest import Manifest, TensorSpec
 from pocketvl.runtime.strict import to_json
@@ -18,7 +21,7 @@ from pocketvl.runtime.strict import to_json
 def inspect(
     bundle: Annotated[Path, typer.Argument(help="Folder that `pocketvl export` wrote.")],
     check: Annotated[
-        bool, typer.Option("--check", help="Compare the hash of every file, too, and look into graphs.")
+        bool, typer.Option("--check", help="Compare the hashes of files, too, and look into graphs.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
@@ -30,9 +33,9 @@ def inspect(
     if as_json:
         print_json({"checked_hashes": check, **to_json(manifest)})
         return
-    out.print(f"[bold]{bundle.name}[/]  {_headline(manifest)}")
+    out.print(f"[bold]{escape(bundle.name)}[/]  {escape(_headline(manifest))}")
     out.print(_layers(manifest))
-    out.print(_files(manifest))
+    out.print(_files(opened))
     out.print(_entry_points(manifest))
     text = manifest.geometry.text
     out.print(
@@ -43,11 +46,16 @@ def inspect(
     area = manifest.geometry.vision.merge_area
     out.print("buckets " + ", ".join(f"{b} patches = {b // area} tokens" for b in manifest.buckets))
     provenance = manifest.provenance
-    out.print(f"from {provenance.source} (sha256 {provenance.source_sha256[:16]}...)")
+    out.print(escape(f"from {provenance.source} (sha256 {provenance.source_sha256[:16]}...)"))
     if provenance.calibration_sha256 is not None:
         digest = provenance.calibration_sha256[:16]
-        out.print(f"calibrated on {provenance.calibration} (sha256 {digest}...)")
-    out.print("hashes checked, all equal" if check else "sizes checked; --check compares hashes, too")
+        out.print(escape(f"calibrated on {provenance.calibration} (sha256 {digest}...)"))
+    if not check:
+        out.print("sizes checked; --check compares hashes, too")
+        return
+    out.print("hashes checked, all equal")
+    if unlisted := _unlisted(opened):
+        out.print(escape(f"without a hash in the manifest: {', '.join(unlisted)}"))
 
 
 def _headline(manifest: Manifest) -> str:
@@ -65,7 +73,7 @@ def _layers(manifest: Manifest) -> Table:
         column.justify = "right"
     for group in manifest.layers:
         table.add_row(
-            group.component,
+            escape(group.component),
             str(group.bits),
             str(group.group_size or "-"),
             str(group.layers),
@@ -75,18 +83,33 @@ def _layers(manifest: Manifest) -> Table:
     return table
 
 
-def _files(manifest: Manifest) -> Table:
+def _files(bundle: Bundle) -> Table:
     table = Table("file", "size", "sha256", title="files")
     table.columns[1].justify = "right"
-    for record in manifest.files:
-        table.add_row(record.path, megabytes(record.size), record.sha256[:16])
+    for record in bundle.manifest.files:
+        table.add_row(escape(record.path), megabytes(record.size), escape(record.sha256[:16]))
+    for record in bundle.manifest.optional_files:
+        state = "optional" if os.path.lexists(bundle.folder / record.path) else "optional, left out"
+        table.add_row(escape(f"{record.path} ({state})"), megabytes(record.size), escape(record.sha256[:16]))
     return table
+
+
+def _unlisted(bundle: Bundle) -> list[str]:
+    """Files in the folder of which the manifest says nothing."""
+    manifest = bundle.manifest
+    listed = {record.path for record in (*manifest.files, *manifest.optional_files)}
+    present = (path for path in bundle.folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted(
+        {path.relative_to(bundle.folder).as_posix() for path in present} - listed - {names.MANIFEST_FILE}
+    )
 
 
 def _entry_points(manifest: Manifest) -> Table:
     table = Table("method", "file", "inputs", "outputs", title="entry points")
     for entry in manifest.entry_points:
-        table.add_row(entry.method, entry.file, _tensors(entry.inputs), _tensors(entry.outputs))
+        table.add_row(
+            escape(entry.method), escape(entry.file), _tensors(entry.inputs), _tensors(entry.outputs)
+        )
     return table
 
 
@@ -96,7 +119,9 @@ def _tensors(specs: Sequence[TensorSpec]) -> str:
     for spec in specs:
         shape = ", ".join(map(str, spec.shape))
         alike.setdefault((re.sub(r"\d+", "*", spec.name), f"{spec.dtype} ({shape})"), []).append(spec.name)
-    return "\n".join(
-        f"{names[0] if len(names) == 1 else f'{pattern} ({len(names)} times)'} {kind}"
-        for (pattern, kind), names in alike.items()
+    return escape(
+        "\n".join(
+            f"{found[0] if len(found) == 1 else f'{pattern} ({len(found)} times)'} {kind}"
+            for (pattern, kind), found in alike.items()
+        )
     )

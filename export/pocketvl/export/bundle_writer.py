@@ -40,13 +40,14 @@ class PartialBundle:
         self._destination = destination
         self._overwrite = overwrite
 
-    def records(self, target: str = names.EXECUTORCH) -> tuple[FileRecord, ...]:
-        """Size and sha256 of every file so far that a manifest for this target lists, sorted by path; each
-        is brought to the disk, too."""
+    def records(self, target: str = names.EXECUTORCH, *, optional: bool = False) -> tuple[FileRecord, ...]:
+        """Size and sha256 of every file so far that an app needs, or of those that are optional for this
+        target, sorted by path; each is brought to the disk, too. The model card is edited later and has none.
+        """
         return tuple(
-            self._record(path)
-            for path in self._files()
-            if not names.is_unlisted(path.relative_to(self.folder).as_posix(), target)
+            self._record(self.folder / path)
+            for path in (path.relative_to(self.folder).as_posix() for path in self._files())
+            if path != names.MODEL_CARD and names.is_unlisted(path, target) == optional
         )
 
     def complete(self, manifest: Manifest) -> None:
@@ -54,7 +55,7 @@ class PartialBundle:
 
         Raises ExportError if the destination changed meanwhile; then nothing is replaced.
         """
-        listed = {record.path for record in manifest.files}
+        listed = {record.path for record in (*manifest.files, *manifest.optional_files)}
         for path in self._files():
             if path.relative_to(self.folder).as_posix() not in listed:
                 _sync(path)

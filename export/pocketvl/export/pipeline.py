@@ -258,6 +258,7 @@ def _manifest(
         token_embedding=written.table,
         layers=written.layers,
         files=partial.records(exporters.target),
+        optional_files=partial.records(exporters.target, optional=True),
         provenance=Provenance(
             source=task.source.name,
             source_sha256=task.source.fingerprint(),

@@ -1,6 +1,7 @@
 """Opening a bundle: what does not fit is refused here, before any native code sees it."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +31,8 @@ class Bundle:
 def open_bundle(folder: Path, check_hashes: bool = False) -> Bundle:
     """Read the manifest and check that the files, ids and sizes in it fit together.
 
-    check_hashes reads every byte and compares sha256. Raises BundleError (ManifestError for
-    manifest.json itself).
+    check_hashes reads every byte and compares sha256, also of those optional files that are there. Raises
+    BundleError (ManifestError for manifest.json itself).
     """
     if not folder.is_dir():
         kind = "is a file, not a folder" if folder.exists() else "does not exist"
@@ -41,7 +42,10 @@ def open_bundle(folder: Path, check_hashes: bool = False) -> Bundle:
         _check_file(folder, record)
     _check_contents(folder, manifest)
     if check_hashes:
-        for record in manifest.files:
+        optional = [record for record in manifest.optional_files if os.path.lexists(folder / record.path)]
+        for record in optional:
+            _check_file(folder, record)
+        for record in (*manifest.files, *optional):
             _check_hash(folder, record)
     return Bundle(folder, manifest)
 

@@ -33,7 +33,9 @@ def read_json(folder: Path, file: str, kind: type[BundleError] = BundleError) ->
     if size > _MOST_JSON:
         raise kind(f"{path} has {size} bytes, more than any that pocketvl writes; export the bundle again.")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # halves of characters could not be printed
+        return value
     except OSError as error:
         raise kind(f"{path} cannot be read ({error.strerror}); copy the bundle again.") from None
     except UnicodeDecodeError as error:

@@ -134,7 +134,8 @@ class Manifest:
     entry_points: tuple[EntryPoint, ...]
     token_embedding: EmbeddingTable
     layers: tuple[LayerGroup, ...]
-    files: tuple[FileRecord, ...]
+    files: tuple[FileRecord, ...]  # what an app needs
+    optional_files: tuple[FileRecord, ...]  # what transformers.js alone reads; an app may leave them out
     provenance: Provenance
 
     def __post_init__(self) -> None:
@@ -148,8 +149,12 @@ class Manifest:
             raise ValueError(f"prefill_chunk {self.prefill_chunk} must lie in 1..{self.max_context}")
         check_limits(self.geometry, self.image, self.buckets, self.max_context)
         paths = {record.path for record in self.files}
-        for record in self.files:
+        listed = set()
+        for record in (*self.files, *self.optional_files):
             _check_relative(record.path)
+            if record.path in listed:
+                raise ValueError(f"the file {record.path} is listed twice")
+            listed.add(record.path)
         for path in (*(entry.file for entry in self.entry_points), self.token_embedding.file):
             if path not in paths and not any(listed.startswith(f"{path}/") for listed in paths):
                 raise ValueError(f"{path} is used but not listed under files")

@@ -77,8 +77,8 @@ TRANSFORMERS_JS_FILES = (
 
 
 def is_unlisted(path: str, target: str) -> bool:
-    """Whether a bundle has this file beside those of its manifest: the model card, and what transformers.js
-    alone reads. An app that uses our runtime may leave it out."""
+    """Whether a bundle has this file beside the `files` of its manifest: the model card, and what
+    transformers.js alone reads, its `optional_files`. An app that uses our runtime may leave it out."""
     if path == MODEL_CARD:
         return True
     if target != ONNX:

@@ -44,8 +44,20 @@ def test_the_manifest_lists_what_our_runtime_reads(tmp_path: Path) -> None:
         "onnx/decoder_model_merged_q4.onnx_data",
         "onnx/vision_encoder_int8.onnx_data",
     }
-    present = {path.name for path in (tmp_path / "bundle" / "onnx").iterdir()}
-    assert {"decoder_model_merged_q4.onnx", "vision_encoder_int8.onnx", "embed_tokens_int8.onnx"} <= present
+    assert [record.path for record in manifest.optional_files] == [
+        "config.json",
+        "generation_config.json",
+        "onnx/decoder_model_merged_q4.onnx",
+        "onnx/embed_tokens_int8.onnx",
+        "onnx/embed_tokens_int8.onnx_data",
+        "onnx/vision_encoder_int8.onnx",
+        "preprocessor_config.json",
+        "tokenizer_config.json",
+    ]
+    listed = {record.path for record in (*manifest.files, *manifest.optional_files)}
+    present = (path for path in bundle.folder.rglob("*") if path.is_file())
+    unlisted = {path.relative_to(bundle.folder).as_posix() for path in present} - listed
+    assert unlisted == {names.MANIFEST_FILE, names.MODEL_CARD}
     assert manifest.token_embedding.file == "onnx/decoder_model_merged_q4.onnx_data"
     assert set(manifest.provenance.tools) == {"torch", "onnx", "onnxscript"}
 
