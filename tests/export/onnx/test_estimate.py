@@ -1,18 +1,24 @@
 """Sizes known before an export, against what it writes."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.estimate import Layer
+from pocketvl.export.estimate import DISK_EXTRA, Layer
 from pocketvl.export.onnx.estimate import estimate_onnx, stored_bytes
 from pocketvl.export.onnx.stored import pack
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import NAMED_RECIPES, Bits, named_recipe
 from pocketvl.runtime import names
-from tests.support.checkpoints import SMALL_GEOMETRY
+from pocketvl.runtime.bundle import Bundle
+from tests.support.bundles import export_for_test
+from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint
+from tests.support.geometries import GEOMETRIES
+
+PAGE = 4096  # on which a tensor of a data file begins
 
 
 @pytest.mark.parametrize(
@@ -41,6 +47,33 @@ def test_stored_bytes_of_floats() -> None:
 def test_smaller_recipes_are_smaller() -> None:
     sizes = [estimate_onnx(SMALL_GEOMETRY, named_recipe(name), ExportSettings()) for name in NAMED_RECIPES]
     assert [size.disk for size in sizes] == sorted((size.disk for size in sizes), reverse=True)
+
+
+def check(bundle: Bundle) -> None:
+    """Layers to the byte; beside them norms, biases, what lies between pages, graphs and text files."""
+    manifest = bundle.manifest
+    settings = ExportSettings(manifest.buckets, "dynamic", manifest.max_context, manifest.prefill_chunk)
+    estimate = estimate_onnx(manifest.geometry, named_recipe(manifest.recipe), settings)
+    for component in (names.VISION_ENCODER, names.TEXT_DECODER, names.LM_HEAD):
+        written = sum(group.bytes for group in manifest.layers if group.component == component)
+        assert estimate.artifacts[component] == written
+    (copy,) = (bundle.folder / names.ONNX_FOLDER).glob("embed_tokens*.onnx_data")
+    own = sum(group.bytes for group in manifest.layers if group.component == names.TOKEN_EMBEDDING)
+    tables = copy.stat().st_size + own
+    assert abs(estimate.artifacts[names.TOKEN_EMBEDDING] - tables) < 2 * PAGE
+    total = sum(path.stat().st_size for path in bundle.folder.rglob("*") if path.is_file())
+    layers = sum(estimate.artifacts.values())
+    assert layers < total < layers + 400_000
+    assert estimate.disk == layers + DISK_EXTRA
+
+
+def test_a_bundle_is_as_large_as_was_estimated(any_bundle: Bundle) -> None:
+    check(any_bundle)
+
+
+def test_so_is_one_with_a_table_of_its_own(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "checkpoint", GEOMETRIES["untied, 4/4 heads of 32"])
+    check(export_for_test(tmp_path / "checkpoint", tmp_path / "bundle", "int4-small", target=names.ONNX))
 
 
 @pytest.mark.parametrize("tied", [True, False])
