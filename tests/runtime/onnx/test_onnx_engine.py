@@ -60,10 +60,15 @@ def test_slots_are_written_again(bundle: Bundle, engine: OnnxEngine) -> None:
 
 
 def test_the_whole_context_can_be_filled(bundle: Bundle, engine: OnnxEngine) -> None:
+    """Chunk after chunk up to the last slot: what one call over all tokens gives."""
     chunk, context = bundle.manifest.prefill_chunk, bundle.manifest.max_context
-    for first in range(0, context, chunk):
-        hidden = decode(bundle, engine, embeddings(bundle, chunk, seed=first), first)
-    assert np.isfinite(hidden).all()
+    rows = embeddings(bundle, context)
+    hidden = [decode(bundle, engine, rows[at : at + chunk], at) for at in range(0, context, chunk)]
+    at_once = replace(bundle, manifest=replace(bundle.manifest, prefill_chunk=context))
+    whole = decode(at_once, OnnxEngine(at_once, threads=1), rows, 0)
+    np.testing.assert_allclose(np.concatenate(hidden), whole, atol=1e-4)
+    alone = decode(bundle, OnnxEngine(bundle, threads=1), rows[-1:], context - 1)  # behind empty slots
+    assert np.abs(alone - whole[-1:]).max() > 1e-3  # the slots before it do matter
     with pytest.raises(EngineError, match=f"outside the context of {context}"):
         decode(bundle, engine, embeddings(bundle, 1), context)
 
