@@ -52,6 +52,7 @@ def card_text(manifest: Manifest, license_: dict[str, Any]) -> str:
         base=f"[{source}](https://huggingface.co/{source})" if _HUB_ID.fullmatch(source) else source,
         target=_TARGETS[manifest.target],
         total=sum(record.size for record in manifest.files),
+        optional=sum(record.size for record in manifest.optional_files),
         method=_method(manifest.quantization_method),
         largest=min(manifest.image.max_pixels, manifest.buckets[-1] * vision.patch_size**2),
         extra=_EXTRAS[manifest.target],
