@@ -1,9 +1,10 @@
 """`pocketvl demo`: export the shipped tiny model, ask it about pictures, show what it said."""
 
+import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -13,6 +14,10 @@ from pocketvl.cli import options
 from pocketvl.cli.console import megabytes, note, out, progress_bar
 from pocketvl.cli.extras import needs_extra
 
+if TYPE_CHECKING:
+    from pocketvl.export.tiny import Example
+    from pocketvl.runtime.session import ChatSession
+
 DEMO_EXAMPLES = 2  # of each task
 
 
@@ -20,36 +25,17 @@ def demo(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the bundle and the pictures.")
     ] = Path("demo-output"),
-    recipe: Annotated[str, typer.Option(help="fp32, int8, int4, int4-small or int4-fast.")] = "int4",
+    recipe: Annotated[
+        str, typer.Option(help="fp32, int8, int4, int4-small, int4-fast or a .toml file.")
+    ] = "int4",
     first: Annotated[int, typer.Option(help="Number of the first example; others show others.", min=0)] = 0,
     threads: options.Threads = None,
 ) -> None:
     """Export the tiny model, ask it about freshly drawn pictures, and print right and given answers."""
     with needs_extra("export", "The demo exports a model, which"):
         from pocketvl.evaluate.contact_sheet import contact_sheet
-        from pocketvl.export.component import ExportSettings
-        from pocketvl.export.pipeline import export_bundle
-        from pocketvl.export.tiny import TASKS, make_example, score
-        from pocketvl.quant.recipe_file import load_recipe
-    from pocketvl.runtime.sampling import Sampler
-
-    bundle = output / f"tiny-{recipe}"
-    note(f"1. exporting the tiny Qwen2-VL (recipe {recipe}) to {bundle}")
-    began = time.perf_counter()
-    output.mkdir(parents=True, exist_ok=True)
-    with progress_bar("export tiny") as progress:
-        manifest = export_bundle(
-            "tiny",
-            bundle,
-            recipe=load_recipe(recipe),
-            settings=ExportSettings(buckets=(256, 576), max_context=1024),
-            overwrite=True,
-            command=f"pocketvl demo --recipe {recipe}",
-            progress=progress,
-        )
-    size = sum(record.size for record in manifest.files)
-    note(f"   {megabytes(size)} in {time.perf_counter() - began:.1f} s")
-
+        from pocketvl.export.tiny import TASKS, make_example
+    bundle = _export(output, recipe)
     examples = [make_example(task, first + i) for task in TASKS for i in range(DEMO_EXAMPLES)]
     note(f"2. asking it about {len(examples)} pictures that it has never seen")
     table = Table("task", "question", "expected", "answer", "", "time", title="greedy answers")
@@ -57,24 +43,19 @@ def demo(
     with options.open_session(bundle, threads=threads, keep_vision=True) as (session, _):
         for example in examples:
             began = time.perf_counter()
-            session.reset()
-            pictures = [{"type": "image", "image": image} for image in example.images]
-            answer = session.ask(
-                [*pictures, {"type": "text", "text": example.question}], max_tokens=32, sampler=Sampler()
-            )
-            value = score(example, answer.text)
-            good = value >= (0.5 if example.box else 1.0)
+            text = _ask(session, example)
+            seconds = time.perf_counter() - began
+            mark, good = _mark(example, text)
             right += good
-            mark = f"IoU {value:.2f}" if example.box else "right" if good else "wrong"
             table.add_row(
                 example.task,
                 escape(example.question),
                 escape(example.answer),
-                escape(answer.text),
+                escape(text),
                 f"[{'green' if good else 'red'}]{mark}[/]",
-                f"{(time.perf_counter() - began) * 1000:.0f} ms",
+                f"{seconds * 1000:.0f} ms",
             )
-            cells.append((example.images, example.question, answer.text, good))
+            cells.append((example.images, example.question, text, good))
     out.print(table)
     sheet = output / "pictures.png"
     contact_sheet(cells).save(sheet)
@@ -82,3 +63,46 @@ def demo(
     out.print(f"ask your own: pocketvl chat {bundle}", soft_wrap=True)
     if right < len(examples) // 2:
         sys.exit(1)
+
+
+def _export(output: Path, recipe: str) -> Path:
+    from pocketvl.export.component import ExportSettings
+    from pocketvl.export.pipeline import export_bundle
+    from pocketvl.quant.recipe_file import load_recipe
+
+    chosen = load_recipe(recipe)
+    bundle = output / f"tiny-{chosen.name}"
+    note(f"1. exporting the tiny Qwen2-VL (recipe {chosen.name}) to {bundle}")
+    began = time.perf_counter()
+    output.mkdir(parents=True, exist_ok=True)
+    with progress_bar("export tiny") as progress:
+        manifest = export_bundle(
+            "tiny",
+            bundle,
+            recipe=chosen,
+            settings=ExportSettings(buckets=(256, 576), max_context=1024),
+            overwrite=True,
+            command=shlex.join(["pocketvl", "demo", "--recipe", Path(recipe).name]),
+            progress=progress,
+        )
+    size = sum(record.size for record in manifest.files)
+    note(f"   {megabytes(size)} in {time.perf_counter() - began:.1f} s")
+    return bundle
+
+
+def _ask(session: "ChatSession", example: "Example") -> str:
+    from pocketvl.runtime.sampling import Sampler
+
+    session.reset()
+    pictures = [{"type": "image", "image": image} for image in example.images]
+    question = {"type": "text", "text": example.question}
+    return session.ask([*pictures, question], max_tokens=32, sampler=Sampler()).text
+
+
+def _mark(example: "Example", text: str) -> tuple[str, bool]:
+    from pocketvl.export.tiny import score
+
+    value = score(example, text)
+    if example.box:
+        return f"IoU {value:.2f}", value >= 0.5
+    return ("right", True) if value >= 1.0 else ("wrong", False)
