@@ -24,7 +24,7 @@ def with_file(bundle: Bundle, folder: Path, file: str, content: bytes) -> Bundle
     (folder / file).write_bytes(content)
     path = folder / names.MANIFEST_FILE
     manifest = json.loads(path.read_text(encoding="utf-8"))
-    for record in manifest["files"]:
+    for record in (*manifest["files"], *manifest["optional_files"]):
         if record["path"] == file:
             record |= {"size": len(content), "sha256": sha256(content).hexdigest()}
     path.write_text(json.dumps(manifest), encoding="utf-8")

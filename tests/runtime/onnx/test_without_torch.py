@@ -80,9 +80,8 @@ def test_without_onnxruntime_the_command_is_named(bundle: Bundle) -> None:
 
 
 def test_inspect_refuses_a_dtype_whose_file_is_missing(bundle: Bundle, tmp_path: Path) -> None:
-    copy = bundles.with_file(bundle, tmp_path / "copy", "chat_template.jinja", b"{{ messages }}")
-    config = copy.folder / "config.json"
-    config.write_text(config.read_text(encoding="utf-8").replace('"fp32"', '"q5"'), encoding="utf-8")
+    config = (bundle.folder / "config.json").read_bytes().replace(b'"fp32"', b'"q5"')
+    copy = bundles.with_file(bundle, tmp_path / "copy", "config.json", config)
     refused = run("inspect", copy.folder, "--check")
     assert refused.returncode == 1
     assert "names the dtype 'q5'" in " ".join(refused.stderr.split())
