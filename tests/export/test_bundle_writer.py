@@ -273,10 +273,11 @@ def test_no_space_left(tmp_path: Path, code: int) -> None:
 
 
 # Starts a bundle, says so, and waits; what happens then is up to the signal. Tests that a shell started in
-# the background inherit an ignored SIGINT, so the script takes it back.
+# the background inherit an ignored SIGINT, under nohup an ignored SIGHUP, so the script takes them back.
 SLOW_WRITER = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from pathlib import Path
 from pocketvl.export.bundle_writer import partial_bundle
 with partial_bundle(Path(sys.argv[1]), overwrite=True) as partial:
@@ -347,7 +348,7 @@ def test_an_old_bundle_left_by_a_killed_export_comes_back(tmp_path: Path) -> Non
 
 
 def test_other_handlers_and_other_threads(tmp_path: Path) -> None:
-    seen = []
+    seen, hangup = [], signal.getsignal(signal.SIGHUP)
     before = signal.signal(signal.SIGTERM, lambda *_: seen.append(1))
     try:
         with partial_bundle(tmp_path / "a"):
@@ -360,7 +361,7 @@ def test_other_handlers_and_other_threads(tmp_path: Path) -> None:
     thread.start()
     thread.join()
     open_bundle(tmp_path / "b")
-    assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGHUP) == hangup
 
 
 def test_the_model_card_stands_beside_the_manifest(tmp_path: Path) -> None:
