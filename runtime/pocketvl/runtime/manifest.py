@@ -180,7 +180,8 @@ def read_manifest(path: Path) -> Manifest:
     version = value.get("schema_version") if isinstance(value, dict) else None
     if version != names.SCHEMA_VERSION:
         raise ManifestError(
-            f"{path} has schema_version {version!r}; this pocketvl reads {names.SCHEMA_VERSION}."
+            f"{path} has schema_version {version!r}; this pocketvl reads {names.SCHEMA_VERSION};"
+            " export the bundle again."
             " Export the bundle again with this version."
         )
     return from_json(Manifest, value, str(path))

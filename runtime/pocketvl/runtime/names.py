@@ -1,6 +1,6 @@
 """Every file, method, tensor and state name that an app reads. Imports nothing."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # Files of a bundle.
 MANIFEST_FILE = "manifest.json"
