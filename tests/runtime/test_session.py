@@ -1,6 +1,5 @@
 """ChatSession on a real bundle: state between turns, caches, limits, failures."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,24 +144,6 @@ def test_cancel_stops_the_answer_and_keeps_what_was_said(session: ChatSession) -
     assert len(answer.token_ids) < 200
     following = session.ask("And now?", max_tokens=2)
     assert following.prompt_token_ids[: len(answer.prompt_token_ids)] == answer.prompt_token_ids
-
-
-def test_two_answers_at_once_are_refused(session: ChatSession) -> None:
-    started, release = threading.Event(), threading.Event()
-
-    def hold(_piece: str) -> None:
-        started.set()
-        release.wait(10)
-
-    thread = threading.Thread(target=lambda: session.ask("one two", max_tokens=20, on_text=hold))
-    thread.start()
-    try:
-        assert started.wait(10)
-        with pytest.raises(UsageError, match="answering already"):
-            session.ask("three")
-    finally:
-        release.set()
-        thread.join()
 
 
 def test_seeded_sampling_repeats(session: ChatSession) -> None:

@@ -77,7 +77,8 @@ def test_one_session_answers_at_a_time(bundle: Bundle, engine: Engine) -> None:
     thread.start()
     try:
         assert started.wait(10)
-        for refused in (lambda: second.ask("three"), second.close, first.close):
+        asked = (lambda: first.ask("three"), lambda: second.ask("three"))
+        for refused in (*asked, first.close, second.close):
             with pytest.raises(UsageError, match="answering already"):
                 refused()
     finally:

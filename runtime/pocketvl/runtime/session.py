@@ -204,7 +204,7 @@ class ChatSession:
                 turn.images_cached += was_cached
                 turn.images_encoded += not was_cached
         finally:  # an encoder that failed would stay otherwise, through turns without new pictures, too
-            if images and not self._keep_vision:
+            if turn.images_cached < len(images) and not self._keep_vision:
                 self._engine.release_vision()
         turn.vision_seconds = time.perf_counter() - began
         return embeddings

@@ -95,13 +95,17 @@ def test_a_short_data_file_is_refused(tmp_path: Path) -> None:
         check_variants(tmp_path)
 
 
-DAMAGED = ["{", "[]", "null", "{}", '{"transformers.js_config": 1}', "\xff", "[" * 200_000, "9" * 5000]
+DAMAGED = {
+    **dict.fromkeys(["{", "[" * 200_000, "9" * 5000], "is not valid JSON"),
+    **dict.fromkeys(["[]", "null", "{}", '{"transformers.js_config": 1}'], "has no object"),
+    "\xff": "cannot be read",
+}
 
 
-@pytest.mark.parametrize("content", DAMAGED)
-def test_a_damaged_config_is_refused(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(("content", "reason"), DAMAGED.items())
+def test_a_damaged_config_is_refused(tmp_path: Path, content: str, reason: str) -> None:
     (tmp_path / "config.json").write_text(content, encoding="latin-1")
-    with pytest.raises(BundleError, match=r"config\.json (is not valid JSON|has no object|cannot be read)"):
+    with pytest.raises(BundleError, match=rf"config\.json {reason}"):
         check_variants(tmp_path)
 
 
