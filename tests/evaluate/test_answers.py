@@ -11,10 +11,11 @@ from pocketvl.evaluate.answers import answer_questions, bundle_sha256
 from pocketvl.evaluate.data.dataset import Dataset, open_dataset
 from pocketvl.evaluate.results import Result, read_results
 from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.decoding.sampling import Sampler
+from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.executorch_engine import ExecuTorchEngine
+from pocketvl.runtime.executorch_engine import open_executorch
 from pocketvl.runtime.manifest import FileRecord
-from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
 
 TOKENS = 4
@@ -26,8 +27,8 @@ def bundle(small_bundle: Bundle) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def engine(bundle: Bundle) -> ExecuTorchEngine:
-    return ExecuTorchEngine(bundle, 1)
+def engine(bundle: Bundle) -> Engine:
+    return open_executorch(bundle, 1)
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +36,14 @@ def dataset() -> Dataset:
     return open_dataset("generated:1")
 
 
-def run(bundle: Bundle, engine: ExecuTorchEngine, dataset: Dataset, path: Path) -> tuple[Result, ...]:
+def run(bundle: Bundle, engine: Engine, dataset: Dataset, path: Path) -> tuple[Result, ...]:
     return answer_questions(
         bundle, engine, dataset, path, max_tokens=TOKENS, progress=lambda _step, _share: None
     )
 
 
 def test_every_question_is_asked_alone_and_greedily(
-    bundle: Bundle, engine: ExecuTorchEngine, dataset: Dataset, tmp_path: Path
+    bundle: Bundle, engine: Engine, dataset: Dataset, tmp_path: Path
 ) -> None:
     results = run(bundle, engine, dataset, tmp_path / "new" / "results.jsonl")
     assert [result.id for result in results] == [question.id for question in dataset.questions]
@@ -56,7 +57,7 @@ def test_every_question_is_asked_alone_and_greedily(
 
 
 def test_lines_are_a_header_and_the_results(
-    bundle: Bundle, engine: ExecuTorchEngine, dataset: Dataset, tmp_path: Path
+    bundle: Bundle, engine: Engine, dataset: Dataset, tmp_path: Path
 ) -> None:
     path = tmp_path / "results.jsonl"
     results = run(bundle, engine, dataset, path)
@@ -70,7 +71,7 @@ def test_lines_are_a_header_and_the_results(
 
 @pytest.mark.parametrize("torn", [b"", b'{"id": "count-0", "ta'])
 def test_a_stopped_run_goes_on(
-    torn: bytes, bundle: Bundle, engine: ExecuTorchEngine, dataset: Dataset, tmp_path: Path
+    torn: bytes, bundle: Bundle, engine: Engine, dataset: Dataset, tmp_path: Path
 ) -> None:
     path = tmp_path / "results.jsonl"
     whole = run(bundle, engine, dataset, path)
@@ -84,7 +85,7 @@ def test_a_stopped_run_goes_on(
 
 
 def test_ctrl_c_leaves_what_was_answered(
-    bundle: Bundle, engine: ExecuTorchEngine, dataset: Dataset, tmp_path: Path
+    bundle: Bundle, engine: Engine, dataset: Dataset, tmp_path: Path
 ) -> None:
     path = tmp_path / "results.jsonl"
 
@@ -99,7 +100,7 @@ def test_ctrl_c_leaves_what_was_answered(
 
 
 def test_another_run_is_not_continued(
-    bundle: Bundle, engine: ExecuTorchEngine, dataset: Dataset, tmp_path: Path
+    bundle: Bundle, engine: Engine, dataset: Dataset, tmp_path: Path
 ) -> None:
     path = tmp_path / "results.jsonl"
     one = open_dataset("generated/count:1")
@@ -122,9 +123,7 @@ def test_another_run_is_not_continued(
         run(bundle, engine, one, path)
 
 
-def test_questions_that_cannot_be_asked_score_0(
-    bundle: Bundle, engine: ExecuTorchEngine, tmp_path: Path
-) -> None:
+def test_questions_that_cannot_be_asked_score_0(bundle: Bundle, engine: Engine, tmp_path: Path) -> None:
     Image.new("RGB", (2100, 10)).save(tmp_path / "long.png")
     (tmp_path / "broken.png").write_bytes(b"no picture")
     rows = [

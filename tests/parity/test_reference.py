@@ -14,9 +14,9 @@ from pocketvl.evaluate.metrics import relative_error
 from pocketvl.evaluate.reference import Reference, Turn
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.engines import open_engine
-from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
 from tests.support.bundles import SETTINGS, export_for_test
 from tests.support.checkpoints import write_checkpoint

@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.errors import ContextError, EngineError, ImageError, UsageError
-from pocketvl.runtime.executorch_engine import ExecuTorchEngine
+from pocketvl.runtime.decoding.sampling import Sampler
+from pocketvl.runtime.engine import Engine
+from pocketvl.runtime.errors import ContextError, EngineError, ImageError
+from pocketvl.runtime.executorch_engine import open_executorch
 from pocketvl.runtime.positions import mrope_positions, vision_rope
-from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
 
 
@@ -21,14 +22,14 @@ def bundle(small_bundle: Bundle) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def engine(bundle: Bundle) -> Iterator[ExecuTorchEngine]:
-    engine = ExecuTorchEngine(bundle)
+def engine(bundle: Bundle) -> Iterator[Engine]:
+    engine = open_executorch(bundle)
     yield engine
     engine.close()
 
 
 @pytest.fixture
-def session(bundle: Bundle, engine: ExecuTorchEngine) -> ChatSession:
+def session(bundle: Bundle, engine: Engine) -> ChatSession:
     return ChatSession(bundle, engine)
 
 
@@ -62,7 +63,7 @@ def test_second_turn_continues_the_first(session: ChatSession) -> None:
 
 
 def test_a_turn_on_the_cache_equals_the_same_turn_from_scratch(
-    bundle: Bundle, engine: ExecuTorchEngine, session: ChatSession
+    bundle: Bundle, engine: Engine, session: ChatSession
 ) -> None:
     other = ChatSession(bundle, engine)
     other.ask(about(picture(9), "Something else entirely"), max_tokens=7)  # dirties the KV cache
@@ -82,14 +83,14 @@ def test_a_picture_is_encoded_once(session: ChatSession) -> None:
     assert counts == [(1, 0), (0, 1), (1, 1)]
 
 
-def test_outputs_of_the_engine_survive_the_next_call(bundle: Bundle, engine: ExecuTorchEngine) -> None:
+def test_outputs_of_the_engine_survive_the_next_call(bundle: Bundle, engine: Engine) -> None:
     """Outputs that alias the encoder's buffer would turn the first picture into the second."""
     vision = bundle.manifest.geometry.vision
     cos, sin = vision_rope(4, 4, vision)
     first, second = np.random.default_rng(0).standard_normal((2, 16, vision.patch_dim), np.float32)
-    embeddings = engine.encode_image(first, cos, sin)
+    embeddings = engine.vision.encode(first, cos, sin)
     before = embeddings.copy()
-    other = engine.encode_image(second, cos, sin)
+    other = engine.vision.encode(second, cos, sin)
     assert np.array_equal(embeddings, before)
     assert not np.allclose(embeddings, other)
 
@@ -169,21 +170,21 @@ def test_the_largest_bucket_bounds_a_picture(session: ChatSession, bundle: Bundl
     assert 0 < tokens <= bundle.manifest.buckets[-1] // 4
 
 
-def test_engine_refuses_shapes_before_native_code(bundle: Bundle, engine: ExecuTorchEngine) -> None:
+def test_engine_refuses_shapes_before_native_code(bundle: Bundle, engine: Engine) -> None:
     rows = np.zeros((6, bundle.manifest.geometry.vision.patch_dim), np.float32)
     with pytest.raises(EngineError, match="multiples of 4"):
-        engine.encode_image(rows, rows, rows)
+        engine.vision.encode(rows, rows, rows)
     hidden = np.zeros((1, 7), np.float32)
     with pytest.raises(EngineError, match="hidden must be float32"):
-        engine.logits(hidden)
+        engine.text.logits(hidden)
     with pytest.raises(EngineError, match="outside the context"):
-        engine.decode(hidden, hidden, hidden, 320)
+        engine.text.decode(hidden, hidden, hidden, 320)
 
 
-def test_vision_is_loaded_again_after_release(bundle: Bundle, engine: ExecuTorchEngine) -> None:
+def test_vision_is_loaded_again_after_release(bundle: Bundle, engine: Engine) -> None:
     released = ChatSession(bundle, engine)
     first = released.ask(about(picture(6)), max_tokens=4).token_ids
-    engine.release_vision()
+    engine.vision.release()
     kept = ChatSession(bundle, engine, keep_vision=True)
     assert kept.ask(about(picture(6)), max_tokens=4).token_ids == first
 

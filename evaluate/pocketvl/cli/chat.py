@@ -6,8 +6,8 @@ import sys
 from pocketvl.cli import options
 from pocketvl.cli.ask import summary
 from pocketvl.cli.console import error, note
+from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.errors import PocketVLError
-from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import DEFAULT_MAX_TOKENS, ChatSession
 
 _HELP = "/image PATH... adds pictures to the next question, /reset starts anew, /quit or Ctrl-D leaves"

@@ -13,9 +13,9 @@ from pocketvl.evaluate.results import Header, Result, open_results
 from pocketvl.evaluate.scoring import score
 from pocketvl.runtime.answer import Answer
 from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.errors import ImageError, PromptError
-from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
 
 Progress = Callable[[str, float], None]

@@ -13,8 +13,8 @@ from pocketvl.evaluate.samples import Conversation, conversations, vision_sample
 from pocketvl.export.tiny import TASKS, make_example, score
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Engine
-from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
 
 Progress = Callable[[str, float], None]

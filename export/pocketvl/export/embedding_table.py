@@ -17,7 +17,7 @@ from pocketvl.export.pte import Range, read_pte
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime import names
-from pocketvl.runtime.embedding import EmbeddingMap
+from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.errors import CheckpointError, ExportError
 from pocketvl.runtime.geometry import TextGeometry
 from pocketvl.runtime.manifest import EmbeddingTable, LayerGroup

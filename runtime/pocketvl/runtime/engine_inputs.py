@@ -2,11 +2,18 @@
 
 import numpy as np
 
+from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.engine import Float32
-from pocketvl.runtime.errors import EngineError
+from pocketvl.runtime.errors import BundleError, EngineError
 from pocketvl.runtime.manifest import Manifest
 
 MAX_THREADS = 256  # native pools take any number, and a process without the memory for them dies silently
+
+
+def check_target(bundle: Bundle, target: str) -> None:
+    """Raises BundleError where the bundle is for another one."""
+    if bundle.manifest.target != target:
+        raise BundleError(f"{bundle.folder} is a bundle for {bundle.manifest.target}, not for {target}.")
 
 
 def check_threads(threads: int | None) -> None:
@@ -16,7 +23,7 @@ def check_threads(threads: int | None) -> None:
 
 
 def check_image_inputs(manifest: Manifest, patches: Float32, rope_cos: Float32, rope_sin: Float32) -> None:
-    """For Engine.encode_image. Raises EngineError."""
+    """For VisionEngine.encode. Raises EngineError."""
     vision, count, largest = manifest.geometry.vision, len(patches), manifest.buckets[-1]
     if count < 1 or count % vision.merge_area or count > largest:
         raise EngineError(
@@ -31,7 +38,7 @@ def check_image_inputs(manifest: Manifest, patches: Float32, rope_cos: Float32, 
 def check_decoder_inputs(
     manifest: Manifest, embeddings: Float32, rope_cos: Float32, rope_sin: Float32, cache_position: int
 ) -> None:
-    """For Engine.decode. Raises EngineError."""
+    """For TextEngine.decode. Raises EngineError."""
     text, count = manifest.geometry.text, len(embeddings)
     if not 1 <= count <= manifest.prefill_chunk:
         raise EngineError(
@@ -48,7 +55,7 @@ def check_decoder_inputs(
 
 
 def check_hidden(manifest: Manifest, hidden: Float32) -> None:
-    """For Engine.logits. Raises EngineError."""
+    """For TextEngine.logits. Raises EngineError."""
     _expect("hidden", hidden, (max(len(hidden), 1), manifest.geometry.text.hidden_size))
 
 

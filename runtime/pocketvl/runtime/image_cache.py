@@ -1,19 +1,8 @@
 """Image embeddings kept by content, so that no picture is encoded twice."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
 
-from pocketvl.runtime.engine import Float32
-
-Grid = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class EncodedImage:
-    """embeddings: float32 (tokens, hidden_size); grid: patches along (t, h, w)."""
-
-    embeddings: Float32
-    grid: Grid
+from pocketvl.runtime.decoding.feed import Media
 
 
 class ImageCache:
@@ -22,15 +11,17 @@ class ImageCache:
     def __init__(self, max_bytes: int = 256_000_000) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._entries: OrderedDict[str, EncodedImage] = OrderedDict()
+        self._entries: OrderedDict[str, Media] = OrderedDict()
 
-    def get(self, key: str) -> EncodedImage | None:
+    def get(self, key: str) -> Media | None:
         entry = self._entries.get(key)
         if entry is not None:
             self._entries.move_to_end(key)
         return entry
 
-    def put(self, key: str, entry: EncodedImage) -> None:
+    def put(self, key: str, entry: Media) -> None:
+        if key in self._entries:
+            return
         self._bytes += entry.embeddings.nbytes
         self._entries[key] = entry
         while self._bytes > self._max_bytes and len(self._entries) > 1:

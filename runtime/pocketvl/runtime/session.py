@@ -2,27 +2,24 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from pocketvl.runtime import names
 from pocketvl.runtime.answer import Answer, StopReason
 from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.embedding import EmbeddingMap
+from pocketvl.runtime.conversation import Conversation
+from pocketvl.runtime.decoding.decoder import Decoder
+from pocketvl.runtime.decoding.embedding import EmbeddingMap
+from pocketvl.runtime.decoding.feed import Feed, Media, build_feed, text_feed
+from pocketvl.runtime.decoding.generation import generate
+from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Engine, Float32
 from pocketvl.runtime.errors import BundleError, ContextError, UsageError
 from pocketvl.runtime.geometry import ImageSettings, SamplingDefaults
-from pocketvl.runtime.manifest import Manifest
 from pocketvl.runtime.messages import Message, Picture, Text, media_of, parse_messages
-from pocketvl.runtime.positions import mrope_positions
-from pocketvl.runtime.prefill import Decoder, Prompt, placeholders
 from pocketvl.runtime.prompt import PromptEncoder
-from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.tokenizer import Tokenizer
 from pocketvl.runtime.turn import Turn
 from pocketvl.runtime.vision import PreparedImage, VisionPipeline
@@ -32,21 +29,11 @@ DEFAULT_MAX_TOKENS = 256
 Content = str | Sequence[Mapping[str, Any]]
 
 
-@dataclass(frozen=True)
-class _Conversation:
-    """All that carries over from one turn to the next."""
-
-    messages: tuple[Message, ...]
-    token_ids: tuple[int, ...]  # without the stop token of the last answer
-    cached: int  # the first so many of them stand in the KV slots 0..cached-1
-    next_position: int  # rope position of the token after token_ids; not their number
-
-
 class ChatSession:
     """Asks questions, one turn after the other. The bundle's files are loaded when first needed.
 
     A turn that fails leaves the conversation as it was before. Sessions may share an engine, one answering at
-    a time; a conversation that another one has driven out of the KV cache can only be begun anew.
+    a time: what another one has driven out of the KV cache is fed again from the kept embeddings.
     """
 
     def __init__(
@@ -71,27 +58,26 @@ class ChatSession:
         self._tokenizer = Tokenizer(bundle.path(names.TOKENIZER_FILE))
         self._prompts = PromptEncoder(self._tokenizer, manifest.special_tokens, _chat_template(bundle))
         table = EmbeddingMap(bundle.path(manifest.token_embedding.file), manifest.token_embedding)
-        self._decoder = Decoder(engine, table, manifest)
+        self._decoder = Decoder(engine.text, table, manifest)
         settings = _limited(manifest.image, min_pixels, max_pixels)
-        self._vision = VisionPipeline(manifest, settings, engine)
+        self._vision = VisionPipeline(manifest, settings, engine.vision)
         first = parse_messages([{"role": "system", "content": system}]) if system is not None else ()
-        self._start = _Conversation(first, (), 0, 0)
-        self._conversation = self._start
+        self._start = self.conversation = Conversation(first)
         self._cancelled = threading.Event()
 
     @property
     def next_position(self) -> int:
         """Rope position that the next token gets."""
-        return self._conversation.next_position
+        return self.conversation.feed.next_position
 
     @property
     def free_context(self) -> int:
         """Tokens that still fit."""
-        return max(0, self._manifest.max_context - len(self._conversation.token_ids))
+        return max(0, self._manifest.max_context - len(self.conversation.feed))
 
     def reset(self) -> None:
         """Forget the conversation, not the pictures' embeddings."""
-        self._conversation = self._start
+        self.conversation = self._start
 
     def cancel(self) -> None:
         """Stop the answer in progress, from any thread. What was said so far stays in the conversation."""
@@ -99,7 +85,7 @@ class ChatSession:
 
     def close(self) -> None:
         """Free the engine's memory, the conversation's keys and values with it. Raises UsageError."""
-        with self._engine_in_use():
+        with self._engine.text.cache.claim():
             self._engine.close()
 
     def ask(
@@ -117,49 +103,30 @@ class ChatSession:
         """
         if max_tokens < 1:
             raise UsageError(f"max_tokens must be at least 1, not {max_tokens}.")
-        with self._engine_in_use():
+        with self._engine.text.cache.claim():
             self._cancelled.clear()
             turn = Turn(sampler or _sampler(self._manifest.sampling), max_tokens, on_text)
             return self._answer(parse_messages([{"role": "user", "content": content}]), turn)
 
-    @contextmanager
-    def _engine_in_use(self) -> Iterator[None]:
-        if not self._engine.cache.in_use.acquire(blocking=False):
-            raise UsageError("This engine is answering already; wait for it, or cancel it.")
-        try:
-            yield
-        finally:
-            self._engine.cache.in_use.release()
-
     def _answer(self, new: tuple[Message, ...], turn: Turn) -> Answer:
-        before = self._conversation
-        self._check_cache(before)
+        before = self.conversation
         images = self._prepare(new)
         ids = self._encode(before, new, images)
-        whole = (*before.token_ids, *ids)
-        self._check_context(len(whole), len(before.token_ids))
+        self._check_context(len(before.feed) + len(ids), len(before.feed))
+        media = self._encode_images(images, turn)
+        merge = self._manifest.geometry.vision.spatial_merge_size
+        start = before.feed.next_position
+        whole = before.feed.then(build_feed(ids, media, self._manifest.special_tokens, merge, start))
+        hidden = self._prefill(whole, turn)
+        if hidden is None:  # cancelled: slots written so far are a beginning of the same turn asked again
+            return Answer("", (), whole.token_ids, start, "cancelled", turn.statistics())
 
-        embeddings = self._encode_images(images, turn)
-        positions, next_position = mrope_positions(
-            ids,
-            [image.grid for image in images],
-            self._manifest.special_tokens,
-            self._manifest.geometry.vision.spatial_merge_size,
-            before.next_position,
-        )
-        hidden = self._prefill(_prompt(before, ids, positions, embeddings, self._manifest), turn)
-        if hidden is None:  # cancelled: slots written so far are overwritten by the next turn
-            return Answer("", (), whole, before.next_position, "cancelled", turn.statistics())
-
-        tokens, reason = self._generate(hidden, whole, next_position, turn)
-        kept = tokens[:-1] if reason == "stop" else tokens
-        self._conversation = _Conversation(
-            messages=(*before.messages, *new, Message("assistant", (Text(turn.text),))),
-            token_ids=(*whole, *kept),
-            cached=len(whole) + len(tokens) - 1,  # the last token was never fed
-            next_position=next_position + len(kept),
-        )
-        return Answer(turn.text, tokens, whole, next_position + len(tokens), reason, turn.statistics())
+        tokens, reason = self._generate(hidden, whole, turn)
+        kept = text_feed(tokens[:-1] if reason == "stop" else tokens, whole.next_position)
+        messages = (*before.messages, *new, Message("assistant", (Text(turn.text),)))
+        self.conversation = Conversation(messages, whole.then(kept), before)
+        position = whole.next_position + len(tokens)
+        return Answer(turn.text, tokens, whole.token_ids, position, reason, turn.statistics())
 
     def _prepare(self, new: tuple[Message, ...]) -> list[PreparedImage]:
         prepared = []
@@ -170,19 +137,12 @@ class ChatSession:
         return prepared
 
     def _encode(
-        self, before: _Conversation, new: tuple[Message, ...], images: list[PreparedImage]
+        self, before: Conversation, new: tuple[Message, ...], images: list[PreparedImage]
     ) -> list[int]:
         counts = [self._vision.tokens(image) for image in images]
-        if before.token_ids:
+        if len(before.feed):
             return self._prompts.encode_continuation(before.messages, new, counts)
         return self._prompts.encode((*before.messages, *new), counts)
-
-    def _check_cache(self, before: _Conversation) -> None:
-        if before.cached and not self._decoder.cache_is_untouched:
-            raise UsageError(
-                "This conversation is no longer in the engine's KV cache: it was closed, or another session"
-                " answered with it. Call reset() and begin anew, or give each conversation its own engine."
-            )
 
     def _check_context(self, needed: int, used: int) -> None:
         limit = self._manifest.max_context
@@ -194,51 +154,50 @@ class ChatSession:
                 " --max-context."
             )
 
-    def _encode_images(self, images: list[PreparedImage], turn: Turn) -> list[Float32]:
+    def _encode_images(self, images: list[PreparedImage], turn: Turn) -> list[Media]:
         began = time.perf_counter()
-        embeddings = []
+        media = []
         try:
             for image in images:
                 encoded, was_cached = self._vision.encode(image)
-                embeddings.append(encoded.embeddings)
+                media.append(encoded)
                 turn.images_cached += was_cached
                 turn.images_encoded += not was_cached
         finally:  # an encoder that failed would stay otherwise, through turns without new pictures, too
             if turn.images_cached < len(images) and not self._keep_vision:
-                self._engine.release_vision()
+                self._engine.vision.release()
         turn.vision_seconds = time.perf_counter() - began
-        return embeddings
+        return media
 
-    def _prefill(self, prompt: Prompt, turn: Turn) -> Float32 | None:
+    def _prefill(self, whole: Feed, turn: Turn) -> Float32 | None:
         """The last token's hidden state (1, hidden_size), or None if cancelled."""
         began = time.perf_counter()
+        held = min(self._engine.text.cache.common_prefix(whole), len(whole) - 1)
         hidden = None
-        for chunk in self._decoder.feed(prompt):
+        for chunk in self._decoder.feed(whole, held):
             if self._cancelled.is_set():
                 return None
             hidden = chunk[-1:]
         turn.prefill_seconds = time.perf_counter() - began
-        turn.prefill_tokens = len(prompt.token_ids)
+        turn.prefill_tokens = len(whole) - held
         return hidden
 
-    def _generate(
-        self, hidden: Float32, prompt: tuple[int, ...], position: int, turn: Turn
-    ) -> tuple[tuple[int, ...], StopReason]:
-        """Tokens until one ends the answer; each is fed only if another is to follow."""
+    def _generate(self, hidden: Float32, whole: Feed, turn: Turn) -> tuple[tuple[int, ...], StopReason]:
+        """Tokens until one ends the answer."""
         stream = self._tokenizer.stream()
         tokens: list[int] = []
-        while True:
-            token = turn.sampler.sample(self._decoder.logits(hidden)[0], (*prompt, *tokens))
+        reason: StopReason | None = None
+        for token in generate(self._decoder, turn.sampler, hidden, whole.token_ids):
             turn.token_done()
             tokens.append(token)
             if token not in self._manifest.special_tokens.eos:
                 turn.add_text(stream.push(token))
-            reason = self._reason_to_stop(token, len(prompt) + len(tokens), len(tokens), turn)
+            reason = self._reason_to_stop(token, len(whole) + len(tokens), len(tokens), turn)
             if reason is not None:
-                turn.add_text(stream.finish())
-                return tuple(tokens), reason
-            before = len(tokens) - 1
-            hidden = self._decoder.step(token, position + before, len(prompt) + before)
+                break
+        turn.add_text(stream.finish())
+        assert reason is not None  # generate() has no end
+        return tuple(tokens), reason
 
     def _reason_to_stop(self, token: int, length: int, count: int, turn: Turn) -> StopReason | None:
         if token in self._manifest.special_tokens.eos:
@@ -248,26 +207,6 @@ class ChatSession:
         if count >= turn.max_tokens:
             return "length"
         return "context" if length > self._manifest.max_context else None
-
-
-def _prompt(
-    before: _Conversation,
-    ids: list[int],
-    positions: NDArray[np.int64],
-    images: list[Float32],
-    manifest: Manifest,
-) -> Prompt:
-    """What is not in the cache yet: the end of the last answer, as plain text, then the new turn."""
-    unfed = before.token_ids[before.cached :]
-    tail = np.arange(before.next_position - len(unfed), before.next_position)
-    is_image = placeholders(ids, manifest.special_tokens)
-    return Prompt(
-        token_ids=(*unfed, *ids),
-        positions=np.concatenate([np.broadcast_to(tail, (3, len(unfed))), positions], axis=1),
-        cache_position=before.cached,
-        is_image=np.concatenate([np.zeros(len(unfed), np.bool_), is_image]),
-        images=images,
-    )
 
 
 def _limited(image: ImageSettings, min_pixels: int | None, max_pixels: int | None) -> ImageSettings:

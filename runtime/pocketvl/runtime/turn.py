@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from pocketvl.runtime.answer import Statistics
-from pocketvl.runtime.sampling import Sampler
+from pocketvl.runtime.decoding.sampling import Sampler
 
 
 class Turn:

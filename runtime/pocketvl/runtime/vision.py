@@ -5,12 +5,13 @@ from typing import Any
 
 from PIL import Image
 
-from pocketvl.runtime.engine import Engine
+from pocketvl.runtime.decoding.feed import Media
+from pocketvl.runtime.engine import VisionEngine
 from pocketvl.runtime.geometry import ImageSettings
 from pocketvl.runtime.image import content_key, load_image
-from pocketvl.runtime.image_cache import EncodedImage, Grid, ImageCache
+from pocketvl.runtime.image_cache import ImageCache
 from pocketvl.runtime.manifest import Manifest
-from pocketvl.runtime.patches import patchify
+from pocketvl.runtime.patches import Grid, patchify
 from pocketvl.runtime.positions import vision_rope
 from pocketvl.runtime.resize import resize_image, resize_to_bucket
 
@@ -27,7 +28,7 @@ class PreparedImage:
 class VisionPipeline:
     """prepare() is quick and says how many tokens a picture takes; encode() runs the encoder."""
 
-    def __init__(self, manifest: Manifest, settings: ImageSettings, engine: Engine) -> None:
+    def __init__(self, manifest: Manifest, settings: ImageSettings, engine: VisionEngine) -> None:
         self._vision = manifest.geometry.vision
         self._buckets = manifest.buckets
         self._settings = settings
@@ -46,13 +47,13 @@ class VisionPipeline:
         t, h, w = prepared.grid
         return t * h * w // self._vision.merge_area
 
-    def encode(self, prepared: PreparedImage) -> tuple[EncodedImage, bool]:
+    def encode(self, prepared: PreparedImage) -> tuple[Media, bool]:
         """The embeddings, and whether they were cached. Raises EngineError."""
         cached = self._cache.get(prepared.key)
         if cached is not None:
             return cached, True
         patches, grid = patchify(prepared.image, self._vision, self._settings)
         cos, sin = vision_rope(grid[1], grid[2], self._vision)
-        encoded = EncodedImage(self._engine.encode_image(patches, cos, sin), grid)
+        encoded = Media(grid, prepared.key, self._engine.encode(patches, cos, sin))
         self._cache.put(prepared.key, encoded)
         return encoded, False

@@ -16,7 +16,7 @@ from pocketvl.export.onnx.files import graph_name
 from pocketvl.export.weights import decided
 from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.embedding import EmbeddingMap
+from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.errors import CensusError
 from tests.export.onnx import graphs
 from tests.export.test_text import reference, source_of
