@@ -7,8 +7,8 @@ from pocketvl.runtime.errors import BundleError
 
 
 def open_engine(bundle: Bundle, threads: int | None = None) -> Engine:
-    """Nothing is loaded yet. `threads` sizes ExecuTorch's or onnxruntime's pool; Core ML and numpy choose for
-    themselves.
+    """Nothing is loaded yet. Core ML bundles are evaluated in numpy, on macOS as elsewhere. `threads` sizes
+    ExecuTorch's or onnxruntime's pool; numpy chooses for itself.
 
     Raises BundleError for a target that this pocketvl cannot run, MissingExtraError, EngineError.
     """
