@@ -63,8 +63,8 @@ def check_variants(folder: Path) -> None:
         for found in sorted(present):
             if found.startswith(f"{file}_data") and found not in data:
                 raise BundleError(
-                    f"{folder / found} is left out by {_EXTERNAL} in {config}, so transformers.js would not load"
-                    " it; export the bundle again."
+                    f"{folder / found} is left out by {_EXTERNAL} in {config}, so transformers.js would not"
+                    " load it; export the bundle again."
                 )
 
 
