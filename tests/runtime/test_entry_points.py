@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pocketvl.export.component import ExportSettings
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import open_bundle
 from pocketvl.runtime.entry_points import (
@@ -20,7 +21,9 @@ from pocketvl.runtime.entry_points import (
 )
 from pocketvl.runtime.errors import BundleError
 from pocketvl.runtime.manifest import EntryPoint, FileRecord, Manifest, TensorSpec, write_manifest
-from tests.support.checkpoints import SMALL_GEOMETRY
+from tests.support.bundles import export_for_test
+from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint
+from tests.support.geometries import ONE_LAYER
 from tests.support.manifests import small_manifest, write_small_bundle
 
 FILES = tuple(FileRecord(path, 1, "a" * 64) for path in (names.VISION_ENCODER_PTE, names.TEXT_DECODER_PTE))
@@ -213,3 +216,13 @@ def test_a_bundle_with_other_entry_points_does_not_open(tmp_path: Path) -> None:
         " ['patches', 1176], but its geometry and settings need float32 ['patches', 1176]; export the bundle"
         " again."
     )
+
+
+def test_a_bundle_with_a_method_a_bucket_opens(tmp_path: Path) -> None:
+    """Other settings and targets are opened by the tests of their exporters."""
+    geometry = replace(ONE_LAYER, text=replace(ONE_LAYER.text, tie_word_embeddings=False))
+    write_checkpoint(tmp_path / "checkpoint", geometry)
+    by_buckets = ExportSettings(buckets=(16, 64), max_context=64, prefill_chunk=16, vision_shapes="buckets")
+    bundle = export_for_test(tmp_path / "checkpoint", tmp_path / "bundle", "int4", by_buckets)
+    assert [entry.patches for entry in bundle.manifest.entries(names.VISION_ENCODER)] == [16, 64]
+    assert bundle.manifest.token_embedding.file == names.TOKEN_EMBEDDING_FILE

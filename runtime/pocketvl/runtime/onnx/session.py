@@ -43,8 +43,8 @@ def open_session(runtime: ModuleType, path: Path, threads: int | None) -> Any:
             ir_version, opset, domain = newer.groups()
             written = f"IR version {ir_version}" if ir_version else f"opset {opset} of {domain}"
             raise EngineError(
-                f"{path} is written in {written}, which onnxruntime {runtime.__version__} does not know; install"
-                " a newer one with: pip install -U onnxruntime, or export the bundle again."
+                f"{path} is written in {written}, which onnxruntime {runtime.__version__} does not know;"
+                " install a newer one with: pip install -U onnxruntime, or export the bundle again."
             ) from None
         raise EngineError(
             f"onnxruntime {runtime.__version__} cannot load {path}: {reason(error)}. Copy the whole bundle"
