@@ -1,5 +1,6 @@
-"""Bundles that several files only read: exported once a process."""
+"""Bundles that several files only read: exported once a process. No test sees the user's cache folder."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,13 @@ from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
 from tests.support.bundles import export_for_test
 from tests.support.checkpoints import write_checkpoint
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -85,7 +85,7 @@ def test_inspect_shows_components_and_checks_hashes(bundle: Path, capsys: pytest
     status, out, _ = run(capsys, "inspect", bundle, "--check")
     assert status == 0
     assert "text_decoder" in out
-    assert "hashes checked" in out
+    assert "files checked, all equal" in out
     status, out, _ = run(capsys, "inspect", bundle, "--json")
     assert json.loads(out)["recipe"] == "fp32"
 

@@ -47,7 +47,7 @@ def everything(folder: Path) -> set[str]:
 
 def test_a_new_bundle(tmp_path: Path) -> None:
     write(tmp_path / "out")
-    bundle = open_bundle(tmp_path / "out", check_hashes=True)
+    bundle = open_bundle(tmp_path / "out", verify="always")
     assert {record.path for record in bundle.manifest.files} | {names.MANIFEST_FILE} == everything(
         tmp_path / "out"
     )
@@ -96,7 +96,7 @@ def test_an_exception_leaves_nothing(tmp_path: Path, error: BaseException, exist
         write_by(destination, fail)
     assert everything(tmp_path) == before
     if existing:
-        open_bundle(destination, check_hashes=True)
+        open_bundle(destination, verify="always")
 
 
 def test_leaving_without_completing(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_an_existing_bundle_needs_overwrite(tmp_path: Path) -> None:
     write(tmp_path / "out", overwrite=True)
     assert (tmp_path / "out").stat().st_ino != inode
     assert children(tmp_path) == ["out"]
-    open_bundle(tmp_path / "out", check_hashes=True)
+    open_bundle(tmp_path / "out", verify="always")
 
 
 def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_failure_between_the_two_renames_puts_the_old_bundle_back(
     monkeypatch.setattr(Path, "rename", fail_to_move_in)
     with pytest.raises(ExportError, match="disk error"):
         write(destination, overwrite=True)
-    assert open_bundle(destination, check_hashes=True).manifest == old
+    assert open_bundle(destination, verify="always").manifest == old
     assert children(tmp_path) == ["out"]
 
 
@@ -320,7 +320,7 @@ def test_a_real_signal(tmp_path: Path, number: signal.Signals, status: int) -> N
         process.send_signal(number)
         assert process.wait(20) == status
     assert everything(tmp_path) == before
-    open_bundle(tmp_path / "out", check_hashes=True)
+    open_bundle(tmp_path / "out", verify="always")
 
 
 def test_leftovers_of_a_killed_export_are_removed_but_not_those_of_a_live_one(tmp_path: Path) -> None:
@@ -344,7 +344,7 @@ def test_an_old_bundle_left_by_a_killed_export_comes_back(tmp_path: Path) -> Non
     with suppress(RuntimeError), partial_bundle(tmp_path / "out", overwrite=True):
         raise RuntimeError
     assert children(tmp_path) == ["out"]
-    assert open_bundle(tmp_path / "out", check_hashes=True).manifest == manifest
+    assert open_bundle(tmp_path / "out", verify="always").manifest == manifest
 
 
 def test_other_handlers_and_other_threads(tmp_path: Path) -> None:
@@ -370,7 +370,7 @@ def test_the_model_card_stands_beside_the_manifest(tmp_path: Path) -> None:
         fill_folder(partial.folder)
         (partial.folder / names.MODEL_CARD).write_text("# card")
         partial.complete(small_manifest(partial.records()))
-    listed = {record.path for record in open_bundle(destination, check_hashes=True).manifest.files}
+    listed = {record.path for record in open_bundle(destination, verify="always").manifest.files}
     assert everything(destination) == listed | {names.MANIFEST_FILE, names.MODEL_CARD}
     write(destination, overwrite=True)
     assert names.MODEL_CARD not in children(destination)

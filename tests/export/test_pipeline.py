@@ -40,7 +40,7 @@ def export(model: Path, output: Path, **options: Any) -> Manifest:
 
 def test_the_bundle(model: Path, tmp_path: Path) -> None:
     manifest = export(model, tmp_path / "out")
-    bundle = open_bundle(tmp_path / "out", check_hashes=True)
+    bundle = open_bundle(tmp_path / "out", verify="always")
     assert bundle.manifest == manifest
     assert [record.path for record in manifest.files] == [
         names.CHAT_TEMPLATE_FILE,
@@ -100,7 +100,7 @@ def test_a_base_model(tmp_path: Path) -> None:
     manifest = export(tmp_path / "base", tmp_path / "out")
     assert not manifest.chat
     assert not (tmp_path / "out" / names.CHAT_TEMPLATE_FILE).exists()
-    open_bundle(tmp_path / "out", check_hashes=True)
+    open_bundle(tmp_path / "out", verify="always")
 
 
 def test_progress_only_grows_and_ends_at_one(model: Path, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_an_existing_bundle_is_refused_before_the_checkpoint_is_read(model: Path
         export(tmp_path / "nothing", tmp_path / "out")
     first = open_bundle(tmp_path / "out").manifest
     second = export(model, tmp_path / "out", overwrite=True, recipe=named_recipe("int4"))
-    assert open_bundle(tmp_path / "out", check_hashes=True).manifest == second != first
+    assert open_bundle(tmp_path / "out", verify="always").manifest == second != first
 
 
 def test_too_little_space(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +169,7 @@ def test_a_disk_that_fills_up(model: Path, tmp_path: Path) -> None:
     with pytest.raises(SpaceError, match="became full"):
         export(model, tmp_path / "out", overwrite=True, exporters=replace(QUICK, vision=exporters.full_disk))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "out"]
-    open_bundle(tmp_path / "out", check_hashes=True)
+    open_bundle(tmp_path / "out", verify="always")
 
 
 def test_damage_found_while_working_leaves_nothing(model: Path, tmp_path: Path) -> None:

@@ -148,6 +148,15 @@ def test_no_number_breaks_the_reader(path: KeyPath, number: float) -> None:
         (("image", "min_pixels"), 0, "min_pixels 0"),
         (("geometry", "text", "rope_theta"), float("nan"), "rope_theta must be a finite number"),
         (("geometry", "text", "rope_theta"), 10**400, "rope_theta must be a finite number"),
+        (("layers", 0, "bytes"), 10**400, r"layers\[0\].bytes must be an integer of at most 64 bits"),
+        (("layers", 0, "group_size"), -(2**63), r"group_size must be an integer of at most 64 bits"),
+        (("layers", 0, "bits"), 0, "must be at least 1"),
+        (("layers", 0, "parameters"), -1, "at least 0"),
+        (("entry_points", 0, "patches"), 2**63, "patches must be an integer of at most 64 bits"),
+        (("entry_points", 0, "inputs", 0, "shape", 0), 10**30, r"shape\[0\] must be an integer of at most"),
+        (("files", 0, "size"), 10**400, r"size must be an integer of at most 64 bits"),
+        (("files", 0, "sha256"), "B" * 64, "sha256 of text_decoder.pte is not 64 lowercase"),
+        (("sampling", "top_k"), 2**64, "top_k must be an integer of at most 64 bits"),
     ],
 )
 def test_impossible_values(path: KeyPath, value: Any, said: str) -> None:

@@ -37,7 +37,7 @@ def verify(
     from pocketvl.runtime.bundle import open_bundle
     from pocketvl.runtime.engines import open_engine
 
-    opened = open_bundle(bundle, check_hashes=True)
+    opened = open_bundle(bundle, verify="always")
     if update_card:
         check_card(bundle)
     checkpoint = open_checkpoint(against)

@@ -47,7 +47,7 @@ class PartialBundle:
         return tuple(
             self._record(self.folder / path)
             for path in (path.relative_to(self.folder).as_posix() for path in self._files())
-            if path != names.MODEL_CARD and names.is_unlisted(path, target) == optional
+            if path != names.MODEL_CARD and names.is_optional(path, target) == optional
         )
 
     def complete(self, manifest: Manifest) -> None:

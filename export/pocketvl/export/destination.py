@@ -53,7 +53,7 @@ class _Files:
     target: str
 
     def holds(self, path: str) -> bool:
-        return path in self.listed or (bool(self.listed) and names.is_unlisted(path, self.target))
+        return path in self.listed or (bool(self.listed) and names.is_optional(path, self.target))
 
 
 def _read_bundle(manifest: Path) -> _Files:

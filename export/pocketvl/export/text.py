@@ -15,8 +15,9 @@ from pocketvl.export.weights import fill
 from pocketvl.export.xnnpack import load_custom_ops, lower
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
+from pocketvl.runtime.entry_points import pte_decoder, pte_head
 from pocketvl.runtime.geometry import TextGeometry
-from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, TensorSpec
+from pocketvl.runtime.manifest import EmbeddingTable
 
 _FILLED = 0.2  # share of the time spent when the weights are quantized
 _TRACED = 0.25
@@ -69,7 +70,7 @@ def export_text_decoder(
         table, group = write_table(source, text, head_bits, folder)
         groups = (*groups, group)
     progress("Wrote the decoder", 1.0)
-    return Component(_entry_points(text), groups), table
+    return Component((pte_decoder(text), pte_head(text)), groups), table
 
 
 def trace_decoder(decoder: nn.Module, text: TextGeometry, prefill_chunk: int) -> ExportedProgram:
@@ -109,29 +110,3 @@ def _metadata(text: TextGeometry, settings: ExportSettings, eos: tuple[int, ...]
         names.GET_EOS_IDS: list(eos),
         names.USE_KV_CACHE: True,
     }
-
-
-def _entry_points(text: TextGeometry) -> tuple[EntryPoint, EntryPoint]:
-    width, rope = text.hidden_size, ("tokens", text.head_dim)
-    decoder = EntryPoint(
-        name=names.TEXT_DECODER,
-        file=names.TEXT_DECODER_PTE,
-        method=names.TEXT_DECODER,
-        patches=None,
-        inputs=(
-            TensorSpec(names.EMBEDDINGS, "float32", (1, "tokens", width)),
-            TensorSpec(names.ROPE_COS, "float32", rope),
-            TensorSpec(names.ROPE_SIN, "float32", rope),
-            TensorSpec(names.CACHE_POSITION, "int64", (1,)),
-        ),
-        outputs=(TensorSpec(names.HIDDEN, "float32", (1, "tokens", width)),),
-    )
-    head = EntryPoint(
-        name=names.LM_HEAD,
-        file=names.TEXT_DECODER_PTE,
-        method=names.LM_HEAD,
-        patches=None,
-        inputs=(TensorSpec(names.HIDDEN, "float32", (1, "rows", width)),),
-        outputs=(TensorSpec(names.LOGITS, "float32", (1, "rows", text.vocab_size)),),
-    )
-    return decoder, head

@@ -16,6 +16,7 @@ from pocketvl.runtime.engine_inputs import (
     check_decoder_inputs,
     check_hidden,
     check_image_inputs,
+    check_target,
     check_threads,
 )
 from pocketvl.runtime.errors import EngineError, MissingExtraError
@@ -33,6 +34,9 @@ class ExecuTorchEngine:
     """An Engine (see engine.py) over vision_encoder.pte and text_decoder.pte, each loaded at first use."""
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        """threads None: ExecuTorch's own choice. Raises BundleError for another target, EngineError,
+        MissingExtraError."""
+        check_target(bundle, names.EXECUTORCH)
         self._bundle = bundle
         self._vision = bundle.manifest.entries(names.VISION_ENCODER)
         self._decoder = bundle.manifest.entries(names.TEXT_DECODER)[0]

@@ -10,6 +10,14 @@ from pocketvl.runtime.errors import ManifestError
 
 T = TypeVar("T")
 
+_MOST_INTEGER = (1 << 63) - 1  # offsets and sizes of files are 64 bits; JSON has integers of any length
+
+
+def shortened(value: object) -> str:
+    """A value of a file as Python writes it, cut where it is too long for a sentence."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
+
 
 def to_json(value: Any) -> Any:
     """Dataclasses become objects, tuples lists; everything else stays."""
@@ -62,6 +70,12 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return _finite(value, where)
     if type(value) is not hint:
         raise ManifestError(f"{where} must be {hint.__name__}, not {_kind(value)}.")
+    return _bounded(value, where)
+
+
+def _bounded(value: Any, where: str) -> Any:
+    if isinstance(value, int) and not -_MOST_INTEGER <= value <= _MOST_INTEGER:
+        raise ManifestError(f"{where} must be an integer of at most 64 bits.")
     return value
 
 
@@ -82,7 +96,7 @@ def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
     plain = [option for option in options if option is not type(None)]
     for option in plain:
         if type(value) is option:
-            return value
+            return _bounded(value, where)
     return _convert(plain[0], value, where)
 
 

@@ -43,7 +43,7 @@ def export(
         command="pytest",
         exporters=coreml_exporters(),
     )
-    return open_bundle(output, check_hashes=True)
+    return open_bundle(output, verify="always")
 
 
 def leaves(geometry: ModelGeometry, recipe: Recipe) -> Iterator[Linear]:

@@ -69,7 +69,7 @@ def test_a_question_is_answered_without_torch(bundle: Bundle, tmp_path: Path) ->
 def test_inspect_checks_without_torch_and_onnxruntime(bundle: Bundle) -> None:
     done = run("inspect", bundle.folder, "--check", absent=(*ABSENT, "onnxruntime"))
     assert done.returncode == 0, done.stderr
-    assert "hashes checked, all equal" in done.stdout
+    assert "files checked, all equal" in done.stdout
 
 
 def test_without_onnxruntime_the_command_is_named(bundle: Bundle) -> None:

@@ -15,6 +15,7 @@ from pocketvl.export.layer_groups import layer_groups
 from pocketvl.export.steps import Steps
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
+from pocketvl.runtime.entry_points import package_decoder, token_counts
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import TextGeometry
 from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, LayerGroup, TensorSpec
@@ -66,27 +67,10 @@ def chunk_spans(text: TextGeometry, settings: ExportSettings) -> tuple[range, ..
     return tuple(range(start, end) for start, end in zip([0, *ends], ends, strict=False))
 
 
-def token_counts(prefill_chunk: int) -> tuple[int, ...]:
-    """Tokens of each function's call: 1 to decode, and a quarter and all of prefill_chunk to prefill."""
-    return tuple(sorted({1, max(1, prefill_chunk // 4), prefill_chunk}))
-
-
-def decoder_signature(text: TextGeometry, max_context: int, layers: int, tokens: int) -> Signature:
-    """For exactly so many tokens, over a chunk of so many layers."""
-    width, rope = text.hidden_size, (tokens, text.head_dim)
-    cache = (layers, text.num_kv_heads, max_context, text.head_dim)
-    return Signature(
-        names.decoder_function(tokens),
-        (
-            TensorSpec(names.EMBEDDINGS, "float16", (1, tokens, width)),
-            TensorSpec(names.ROPE_COS, "float16", rope),
-            TensorSpec(names.ROPE_SIN, "float16", rope),
-            TensorSpec(names.CACHE_POSITION, "int32", (1,)),
-            TensorSpec(names.ATTENTION_MASK, "float16", (1, 1, tokens, max_context)),
-        ),
-        TensorSpec(names.HIDDEN, "float16", (1, tokens, width)),
-        (TensorSpec(names.K_CACHE, "float16", cache), TensorSpec(names.V_CACHE, "float16", cache)),
-    )
+def decoder_states(text: TextGeometry, max_context: int, layers: int) -> tuple[TensorSpec, TensorSpec]:
+    """The key-value cache of a chunk of so many layers."""
+    shape = (layers, text.num_kv_heads, max_context, text.head_dim)
+    return TensorSpec(names.K_CACHE, "float16", shape), TensorSpec(names.V_CACHE, "float16", shape)
 
 
 def _export_chunk(
@@ -103,11 +87,12 @@ def _export_chunk(
     weights = prepare(chunk, source, recipe.method, steps.next)
     wanted = expected(weights.values())
     counts = token_counts(settings.prefill_chunk)
-    signatures = [decoder_signature(text, settings.max_context, len(span), tokens) for tokens in counts]
-    steps = Steps(progress, "Converting the decoder", _FILLED, _CONVERTED, len(signatures))
+    entries = tuple(package_decoder(text, settings.max_context, tokens, path.name) for tokens in counts)
+    states = decoder_states(text, settings.max_context, len(span))
+    steps = Steps(progress, "Converting the decoder", _FILLED, _CONVERTED, len(entries))
     functions = {}
-    for signature in signatures:
-        functions[signature.name] = build_function(chunk, signature, weights)
+    for entry in entries:
+        functions[entry.method] = build_function(chunk, Signature.of(entry, states), weights)
         steps.next()
     progress("Writing the decoder", _CONVERTED)
     facts: dict[str, int | str] = {
@@ -120,19 +105,8 @@ def _export_chunk(
     census(path, dict.fromkeys(functions, wanted))
     progress("Wrote the decoder", 1.0)
     return Component(
-        tuple(_entry_point(path.name, signature) for signature in signatures),
+        entries,
         layer_groups(names.TEXT_DECODER, stored_layers(wanted)),
-    )
-
-
-def _entry_point(file: str, signature: Signature) -> EntryPoint:
-    return EntryPoint(
-        name=names.TEXT_DECODER,
-        file=file,
-        method=signature.name,
-        patches=None,
-        inputs=signature.inputs,
-        outputs=(signature.output,),
     )
 
 

@@ -14,8 +14,7 @@ from pocketvl.export.layer_groups import layer_groups
 from pocketvl.export.steps import Steps
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.geometry import VisionGeometry
-from pocketvl.runtime.manifest import EntryPoint, TensorSpec
+from pocketvl.runtime.entry_points import package_vision
 
 _FILLED = 0.3  # share of the time spent when the weights are quantized
 _CONVERTED = 0.9
@@ -34,10 +33,10 @@ def export_vision_package(
     weights = prepare(encoder, source, recipe.method, steps.next)
     wanted = expected(weights.values())
     steps = Steps(progress, "Converting the vision encoder", _FILLED, _CONVERTED, len(settings.buckets))
+    entries = tuple(package_vision(vision, bucket) for bucket in settings.buckets)
     functions = {}
-    for bucket in settings.buckets:
-        signature = encoder_signature(vision, bucket)
-        functions[signature.name] = build_function(encoder, signature, weights)
+    for entry in entries:
+        functions[entry.method] = build_function(encoder, Signature.of(entry), weights)
         steps.next()
     progress("Writing the vision encoder", _CONVERTED)
     path = folder / names.VISION_ENCODER_PACKAGE
@@ -46,34 +45,6 @@ def export_vision_package(
     census(path, dict.fromkeys(functions, wanted))
     progress("Wrote the vision encoder", 1.0)
     return Component(
-        tuple(_entry_point(vision, bucket) for bucket in settings.buckets),
+        entries,
         layer_groups(names.VISION_ENCODER, stored_layers(wanted)),
-    )
-
-
-def encoder_signature(vision: VisionGeometry, patches: int) -> Signature:
-    """For exactly so many patches, padding included."""
-    rope = (patches, vision.head_dim)
-    tokens = patches // vision.merge_area
-    return Signature(
-        names.encode_function(patches),
-        (
-            TensorSpec(names.PATCHES, "float16", (patches, vision.patch_dim)),
-            TensorSpec(names.ROPE_COS, "float16", rope),
-            TensorSpec(names.ROPE_SIN, "float16", rope),
-            TensorSpec(names.KEY_MASK, "float16", (patches,)),
-        ),
-        TensorSpec(names.IMAGE_EMBEDDINGS, "float16", (tokens, vision.output_size)),
-    )
-
-
-def _entry_point(vision: VisionGeometry, patches: int) -> EntryPoint:
-    signature = encoder_signature(vision, patches)
-    return EntryPoint(
-        name=names.VISION_ENCODER,
-        file=names.VISION_ENCODER_PACKAGE,
-        method=signature.name,
-        patches=patches,
-        inputs=signature.inputs,
-        outputs=(signature.output,),
     )

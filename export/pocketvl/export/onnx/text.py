@@ -17,11 +17,12 @@ from pocketvl.export.onnx.expected import stored_layers
 from pocketvl.export.onnx.files import data_name, graph_name, in_bundle
 from pocketvl.export.onnx.leaf import MatMulNBits, Weights
 from pocketvl.export.onnx.place import expected, place
-from pocketvl.export.onnx.ports import entry_point, merged_ports
+from pocketvl.export.onnx.ports import merged_ports
 from pocketvl.export.onnx.text_graph import Decoder, HostDecoder, MergedDecoder
 from pocketvl.export.steps import Steps
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
+from pocketvl.runtime.entry_points import host_graph
 from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint
 from pocketvl.runtime.onnx.ports import Ports
 
@@ -51,8 +52,8 @@ def export_text_onnx(
     _place(decoder, head, source, recipe, folder / data, progress)
     progress("Converting the decoder", _PLACED)
     entries = (
-        entry_point(names.TEXT_DECODER, names.HOST_TEXT_DECODER, source.geometry),
-        entry_point(names.LM_HEAD, names.HOST_LM_HEAD, source.geometry),
+        host_graph(names.TEXT_DECODER, names.HOST_TEXT_DECODER, source.geometry),
+        host_graph(names.LM_HEAD, names.HOST_LM_HEAD, source.geometry),
     )
     graphs: dict[str, tuple[nn.Module, EntryPoint | Ports]] = {
         names.HOST_TEXT_DECODER: (HostDecoder(decoder), entries[0]),

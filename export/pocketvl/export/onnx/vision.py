@@ -11,13 +11,13 @@ from pocketvl.export.onnx.data_file import DataFile
 from pocketvl.export.onnx.expected import stored_layers
 from pocketvl.export.onnx.files import data_name, graph_name
 from pocketvl.export.onnx.place import expected, place
-from pocketvl.export.onnx.ports import entry_point
 from pocketvl.export.onnx.tools import import_onnx
 from pocketvl.export.onnx.vision_graph import OnnxVisionEncoder
 from pocketvl.export.onnx.vision_pictures import write_pictures
 from pocketvl.export.steps import Steps
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
+from pocketvl.runtime.entry_points import host_graph
 
 _PLACED = 0.7  # share of the time spent when the weights are written
 _CONVERTED = 0.9
@@ -42,7 +42,7 @@ def export_vision_onnx(
     with DataFile(host.parent / data_name(pictures.name)) as data:
         place(encoder, source, recipe.method, data, steps.next)
     progress("Converting the vision encoder", _PLACED)
-    entry = entry_point(names.VISION_ENCODER, names.HOST_VISION_ENCODER, source.geometry)
+    entry = host_graph(names.VISION_ENCODER, names.HOST_VISION_ENCODER, source.geometry)
     smallest = {"patches": 2 * vision.merge_area}  # one token would be taken for a constant
     write_graph(encoder, entry.inputs, entry.outputs, host, smallest)
     write_pictures(host, vision, pictures)
