@@ -9,9 +9,9 @@ from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.errors import ImageError
 from pocketvl.runtime.geometry import ImageSettings
 from pocketvl.runtime.image import content_key, load_image
-from pocketvl.runtime.image_cache import EncodedImage, Grid, ImageCache
+from pocketvl.runtime.image_cache import EncodedImage, ImageCache
 from pocketvl.runtime.manifest import Manifest
-from pocketvl.runtime.patches import patchify
+from pocketvl.runtime.patches import Grid, grid_of, patchify
 from pocketvl.runtime.positions import vision_rope
 from pocketvl.runtime.resize import resize_image, resize_to_bucket
 
@@ -59,8 +59,7 @@ class VisionPipeline:
         height, width = wanted or (image.height, image.width)
         size = resize_to_bucket(height, width, self._vision, settings, self._buckets)
         resized = resize_image(image, size)
-        patch = self._vision.patch_size
-        return PreparedImage(resized, (1, size[0] // patch, size[1] // patch), content_key(resized))
+        return PreparedImage(resized, grid_of(*size, self._vision), content_key(resized))
 
     def tokens(self, prepared: PreparedImage) -> int:
         t, h, w = prepared.grid
@@ -71,7 +70,8 @@ class VisionPipeline:
         cached = self._cache.get(prepared.key)
         if cached is not None:
             return cached, True
-        patches, grid = patchify(prepared.image, self._vision, self._settings)
+        grid = prepared.grid
+        patches, _ = patchify(prepared.image, self._vision, self._settings)
         cos, sin = vision_rope(grid[1], grid[2], self._vision)
         encoded = EncodedImage(self._engine.encode_image(patches, cos, sin), grid)
         self._cache.put(prepared.key, encoded)
