@@ -8,7 +8,7 @@ from PIL import Image
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.errors import ImageError
 from pocketvl.runtime.geometry import ImageSettings
-from pocketvl.runtime.image import content_key, load_image
+from pocketvl.runtime.image import content_key, open_image
 from pocketvl.runtime.image_cache import EncodedImage, ImageCache
 from pocketvl.runtime.manifest import Manifest
 from pocketvl.runtime.patches import Grid, grid_of, patchify
@@ -26,6 +26,7 @@ class PreparedImage:
     image: Image.Image
     grid: Grid
     key: str  # equal for equal pixels
+    notes: tuple[str, ...] = ()  # what the user should know about how the image was read
 
 
 class VisionPipeline:
@@ -47,7 +48,7 @@ class VisionPipeline:
         resized_height: int | None = None,
         resized_width: int | None = None,
     ) -> PreparedImage:
-        """`source` is what load_image takes. The limits replace the pipeline's own for this image.
+        """`source` is what open_image takes. The limits replace the pipeline's own for this image.
 
         resized_height and resized_width, in pixels, take the place of the image's own size; both go
         through smart_resize and its limits, as in fetch_image of qwen-vl-utils. Never larger than the
@@ -55,11 +56,11 @@ class VisionPipeline:
         """
         settings = _limited(self._settings, min_pixels, max_pixels)
         wanted = _wanted_size(resized_height, resized_width)
-        image = load_image(source)
-        height, width = wanted or (image.height, image.width)
-        size = resize_to_bucket(height, width, self._vision, settings, self._buckets)
-        resized = resize_image(image, size)
-        return PreparedImage(resized, grid_of(*size, self._vision), content_key(resized))
+        with open_image(source) as opened:
+            size = resize_to_bucket(*(wanted or opened.size), self._vision, settings, self._buckets)
+            resized = resize_image(opened.read(at_least=size), size)
+        notes = tuple(opened.notes)
+        return PreparedImage(resized, grid_of(*size, self._vision), content_key(resized), notes)
 
     def tokens(self, prepared: PreparedImage) -> int:
         t, h, w = prepared.grid
