@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
@@ -14,6 +15,7 @@ from pocketvl.runtime.files import regular_size
 from pocketvl.runtime.image_format import MOST_PIXELS, check_pixels, open_encoded
 from pocketvl.runtime.image_samples import array_to_image, note_dark_colour, to_rgb
 from pocketvl.runtime.image_source import MOST_BYTES, decode_base64, resolve_source
+from pocketvl.runtime.resize import resize_image
 
 __all__ = ["MOST_BYTES", "OpenedImage", "content_key", "decode_base64", "load_image", "open_image"]
 
@@ -52,24 +54,31 @@ class OpenedImage:
         self.size = self._at_rest(image.size[::-1])  # (height, width) of the upright image, in pixels
         self.notes: list[str] = []  # sentences about what was not read by the letter, complete after read()
 
-    def read(self, at_least: tuple[int, int] = (1, 1)) -> Image.Image:
+    def read(self, size: tuple[int, int] | None = None) -> Image.Image:
         """RGB, 8 bits, upright, transparency on white; of an animation the first frame. Call it once.
 
-        Of more than 2^25 pixels, each side is divided by the least whole number (for JPEG 2, 4 or 8) that
-        leaves fewer, but no side becomes shorter than `at_least`, (height, width) in pixels. Raises
-        ImageError.
+        `size` is the (height, width) to which it is resized by resize_image. Of more than 2^25 pixels, each
+        side is first divided by the least whole number (for JPEG 2, 4 or 8) that leaves fewer, but no side
+        becomes shorter than `size`. Raises ImageError.
         """
+        wanted = self._at_rest(size or (1, 1))
         with _damage_named(self._name):
-            rgb = self._decode(self._at_rest(at_least))
+            large = math.prod(self.size) > WHOLE_PIXELS
+            rgb = self._decode(wanted)
+            if self._given and rgb is self._image:
+                rgb = rgb.copy()
+            if size and large:  # turning it first would hold it twice
+                rgb = resize_image(rgb, wanted)
             if self._orientation in _UPRIGHT:
-                return rgb.transpose(_UPRIGHT[self._orientation])
-            return rgb.copy() if self._given and rgb is self._image else rgb
+                rgb = rgb.transpose(_UPRIGHT[self._orientation])
+            return resize_image(rgb, size) if size and not large else rgb
 
     def _at_rest(self, size: tuple[int, int]) -> tuple[int, int]:
         """(height, width) as displayed from as stored, or the other way round."""
         return (size[1], size[0]) if self._orientation >= 5 else size
 
     def _decode(self, at_least: tuple[int, int]) -> Image.Image:
+        """RGB as stored."""
         image, name = self._image, self._name
         if self._scalable and (factor := _reduction(image, at_least, _JPEG_REDUCTIONS)) > 1:
             image.draft(None, (image.width // factor, image.height // factor))

@@ -13,7 +13,7 @@ from pocketvl.runtime.image_cache import EncodedImage, ImageCache
 from pocketvl.runtime.manifest import Manifest
 from pocketvl.runtime.patches import Grid, grid_of, patchify
 from pocketvl.runtime.positions import vision_rope
-from pocketvl.runtime.resize import resize_image, resize_to_bucket
+from pocketvl.runtime.resize import resize_to_bucket
 
 _LONGEST_SIDE = 1 << 20
 _MOST_PIXELS = _LONGEST_SIDE**2
@@ -58,7 +58,7 @@ class VisionPipeline:
         wanted = _wanted_size(resized_height, resized_width)
         with open_image(source) as opened:
             size = resize_to_bucket(*(wanted or opened.size), self._vision, settings, self._buckets)
-            resized = resize_image(opened.read(at_least=size), size)
+            resized = opened.read(size)
         notes = tuple(opened.notes)
         return PreparedImage(resized, grid_of(*size, self._vision), content_key(resized), notes)
 

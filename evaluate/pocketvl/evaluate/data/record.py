@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pocketvl.evaluate.data.question import ImageRef
@@ -43,10 +44,9 @@ def image_file(file: Path, where: str, column: str, location: str) -> ImageRef:
     try:
         data = read_bytes(file, UsageError, MOST_BYTES)
     except UsageError as error:
-        raise UsageError(f"{where}, {column}: {error} Its path counts from the folder of the dataset.") from None
-    return ImageRef(
-        location, hashlib.sha256(data).hexdigest(), lambda: read_bytes(file, ImageError, MOST_BYTES)
-    )
+        raise UsageError(f"{where}, {column}: {error} Paths count from the dataset's folder.") from None
+    read = partial(read_bytes, file, ImageError, MOST_BYTES)
+    return ImageRef(location, hashlib.sha256(data).hexdigest(), read)
 
 
 def image_location(where: str, record_id: str, number: int, total: int) -> str:
