@@ -55,7 +55,7 @@ def picture(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-SIZES = [(112, 112), (28, 560), (560, 28), (97, 61), (500, 300)]
+SIZES = [(112, 112), (28, 560), (560, 28), (97, 61), (500, 300), (12, 560)]
 
 
 @pytest.mark.parametrize("size", SIZES)

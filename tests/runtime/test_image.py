@@ -134,10 +134,10 @@ def test_16_bit_colour_is_scaled_alike() -> None:
 
 
 def test_wider_samples_are_refused() -> None:
-    with pytest.raises(ImageError, match="32-bit samples; convert"):
+    with pytest.raises(ImageError, match="32-bit samples from 70000 to 70000; convert"):
         load_image(Image.new("I", (1, 1), 70000))
-    with pytest.raises(ImageError, match="floating-point samples; convert"):
-        load_image(Image.new("F", (1, 1), 0.5))
+    with pytest.raises(ImageError, match=r"floating-point samples from 0\.5 to 1\.5; scale them to 0\.\.1"):
+        load_image(np.array([[0.5, 1.5]], np.float32))
 
 
 def test_cmyk_is_converted() -> None:
@@ -170,7 +170,9 @@ def png_chunks(width: int, height: int, bits: int, colour: int, rows: bytes) -> 
 def test_decompression_bombs_are_refused_by_their_header(tmp_path: Path, side: int) -> None:
     path = tmp_path / "bomb.png"
     path.write_bytes(png_chunks(side, side, 8, 2, b"\0"))
-    with pytest.raises(ImageError, match=r"bomb\.png.*pixels \(the limit is 89478485\); scale it down"):
+    with pytest.raises(
+        ImageError, match=r"bomb\.png.*pixels \(the limit for .* is 89478485\); scale it down"
+    ):
         load_image(path)
 
 
@@ -188,12 +190,12 @@ def test_a_picture_without_pixels_is_refused() -> None:
     ("name", "data", "expected"),
     [
         ("empty.png", b"", r"empty\.png is empty \(0 bytes\)"),
-        ("notes.jpg", b"dear diary\n" * 20, r"notes\.jpg is not a picture.*save it as"),
+        ("notes.jpg", b"dear diary\n" * 20, r"notes\.jpg is not an image.*save it as"),
         ("cut.jpg", encoded(noise(200, 200), "JPEG")[:4000], r"cut\.jpg is damaged or cut off"),
         ("cut.png", encoded(noise(200, 200))[:4000], r"cut\.png is damaged or cut off"),
         ("cut.gif", encoded(noise(200, 200), "GIF")[:900], r"cut\.gif is damaged or cut off"),
         ("head.png", encoded(noise())[:20], r"head\.png is (damaged or cut off|not a picture)"),
-        ("flip.png", encoded(noise(40, 40)).replace(b"IDAT", b"IDAX"), r"flip\.png is not a picture"),
+        ("flip.png", encoded(noise(40, 40)).replace(b"IDAT", b"IDAX"), r"flip\.png is not an image"),
     ],
 )
 def test_bad_files_are_named(tmp_path: Path, name: str, data: bytes, expected: str) -> None:
@@ -225,7 +227,7 @@ def test_other_mistakes(tmp_path: Path) -> None:
         load_image("x" * 5000)
     with pytest.raises(ImageError, match="does not hold base64"):
         load_image("data:image/png,hello")
-    with pytest.raises(ImageError, match=r"damaged .* encode the whole picture again"):
+    with pytest.raises(ImageError, match=r"damaged .* encode the whole image again"):
         load_image("data:image/png;base64,iVBOR*")
     with pytest.raises(ImageError, match="data: URL is empty"):
         load_image("data:image/png;base64,")

@@ -12,6 +12,7 @@ from pocketvl.cli import options
 from pocketvl.cli.console import note, print_json
 from pocketvl.runtime.answer import Answer
 from pocketvl.runtime.errors import PromptError, UsageError
+from pocketvl.runtime.files import read_text
 from pocketvl.runtime.session import DEFAULT_MAX_TOKENS, Content
 
 
@@ -93,10 +94,8 @@ def _turns(question: str | None, images: list[Path], script: Path | None) -> lis
 def read_script(path: Path) -> list[Content]:
     """The user turns of a script."""
     try:
-        turns = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
+        turns = json.loads(read_text(path, UsageError))
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not valid JSON: {error}.") from None
     if not isinstance(turns, list) or not turns:
         raise UsageError(f"{path} must hold a list with at least one user turn.")

@@ -114,8 +114,18 @@ class Reference:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))
 
     def _pixels(self, images: tuple[Image.Image, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-        batch = self._processor(images=list(images), size=self._size, return_tensors="pt")
+        resized = [self._at_least_one_factor(image) for image in images]
+        batch = self._processor(images=resized, size=self._size, return_tensors="pt")
         return batch["pixel_values"], batch["image_grid_thw"]
+
+    def _at_least_one_factor(self, image: Image.Image) -> Image.Image:
+        """As qwen-vl-utils hands it over: the processor alone shortens what has a side that rounds to 0."""
+        factor = self._processor.patch_size * self._processor.merge_size
+        width, height = (max(factor, round(side / factor) * factor) for side in image.size)
+        rounds_to_nothing = min(image.size) <= factor / 2
+        if rounds_to_nothing and self._size["shortest_edge"] <= width * height <= self._size["longest_edge"]:
+            return image.resize((width, height), Image.Resampling.BICUBIC)
+        return image
 
     def _inputs(self, ids: tuple[int, ...], images: tuple[Image.Image, ...]) -> dict[str, torch.Tensor]:
         tokens = torch.tensor([ids])

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from pocketvl.runtime.errors import ManifestError, PocketVLError, UsageError
+from pocketvl.runtime.files import read_bytes
 from pocketvl.runtime.strict import from_json
+
+_MOST_BYTES = 1 << 30
 
 T = TypeVar("T", "Header", "Result")
 
@@ -78,10 +81,7 @@ def open_results(path: Path, header: Header) -> Iterator[tuple[ResultWriter, tup
 
 def read_results(path: Path) -> tuple[Header, tuple[Result, ...]]:
     """A file of results as it is. Raises UsageError if it is none."""
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}); give a file of results.") from None
+    lines = read_bytes(path, UsageError, _MOST_BYTES).splitlines()
     if not lines:
         raise UsageError(f"{path} is empty; run `pocketvl evaluate` again.")
     return _header(path, lines[0]), tuple(_result(path, i, line) for i, line in enumerate(lines[1:], start=2))
@@ -89,7 +89,7 @@ def read_results(path: Path) -> tuple[Header, tuple[Result, ...]]:
 
 def _whole_lines(path: Path) -> list[bytes]:
     """All lines but one that was cut off, which leaves the file, too."""
-    data = path.read_bytes()
+    data = read_bytes(path, UsageError, _MOST_BYTES)
     end = data.rfind(b"\n") + 1
     if end < len(data):
         with path.open("r+b") as file:

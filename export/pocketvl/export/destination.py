@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pocketvl.runtime import names
-from pocketvl.runtime.errors import ExportError
+from pocketvl.runtime.errors import BundleError, ExportError
+from pocketvl.runtime.files import read_text
 
 # Files that a file manager leaves; nobody misses them.
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
@@ -59,12 +60,12 @@ class _Files:
 def _read_bundle(manifest: Path) -> _Files:
     """The files of a manifest of any version, itself among them; none if it is no manifest of ours."""
     try:
-        value = json.loads(manifest.read_text(encoding="utf-8"))
+        value = json.loads(read_text(manifest, BundleError))
         if not {"schema_version", "target", "provenance"} <= value.keys():
             return _Files(frozenset(), "")
         files = {names.MANIFEST_FILE, *(str(record["path"]) for record in value["files"])}
         return _Files(frozenset(files), str(value["target"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (BundleError, ValueError, KeyError, TypeError, AttributeError):
         return _Files(frozenset(), "")
 
 

@@ -30,6 +30,7 @@ from pocketvl.quant.recipe import (
     named_recipe,
 )
 from pocketvl.runtime.errors import RecipeError
+from pocketvl.runtime.files import read_text
 
 SUFFIX = ".toml"
 
@@ -81,9 +82,7 @@ def _literal(value: str | float | bool) -> str:
 
 def _read(path: Path) -> Recipe:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"The recipe {path} cannot be read: {error}.") from None
+        content = tomllib.loads(read_text(path, RecipeError))
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"The recipe {path} is not valid TOML: {error}.") from None
     where = str(path)

@@ -9,6 +9,8 @@ from typing import Any
 from pocketvl.evaluate.data.question import ImageRef
 from pocketvl.evaluate.data.record import Record, image_location, refusal
 from pocketvl.runtime.errors import MissingExtraError, UsageError
+from pocketvl.runtime.files import read_bytes, regular_size
+from pocketvl.runtime.image import MOST_BYTES
 
 _IDS = ("id", "index", "question_id", "questionId")
 
@@ -60,6 +62,9 @@ def _open(folder: Path) -> Any:
         raise MissingExtraError(
             f"Reading {folder} needs `datasets` ({error}); install it with: pip install 'pocketvl[datasets]'."
         ) from None
+    for file in folder.rglob("*"):
+        if not file.is_dir():
+            regular_size(file, UsageError)
     try:
         rows = datasets.load_from_disk(str(folder))
     except Exception as error:  # Arrow and datasets have many exceptions for a damaged file
@@ -91,13 +96,10 @@ def _bytes(picture: Any, where: str) -> bytes:
         if isinstance(data, bytes):
             return data
         try:
-            return Path(str(picture.get("path"))).read_bytes()
-        except OSError as error:
-            raise refusal(
-                where,
-                "image",
-                f"the picture {picture.get('path')} cannot be read ({error.strerror})",
-                "save the dataset with its pictures embedded",
+            return read_bytes(Path(str(picture.get("path"))), UsageError, MOST_BYTES)
+        except UsageError as error:
+            raise UsageError(
+                f"{where}, image: {error} Or save the dataset with its images embedded."
             ) from None
     if isinstance(picture, bytes):
         return picture

@@ -14,6 +14,7 @@ from pocketvl.evaluate.data.tsv import tsv_records
 from pocketvl.evaluate.scoring import METRICS
 from pocketvl.evaluate.scoring.choice import option_of
 from pocketvl.runtime.errors import UsageError
+from pocketvl.runtime.files import regular_size
 
 __all__ = ["Dataset", "Question", "open_dataset"]
 
@@ -56,11 +57,13 @@ def _records(spec: str, limit: int | None) -> tuple[str, Iterable[Record]]:
                 f"{path} is no folder that datasets.save_to_disk wrote; give such a folder or a file."
             )
         return path.resolve().name, arrow_records(path)
-    if not path.is_file():
+    try:
+        regular_size(path, UsageError)
+    except UsageError as error:
         raise UsageError(
-            f"The dataset {spec} does not exist; give a .tsv or .jsonl file, a folder that"
-            " datasets.save_to_disk wrote, or generated:N."
-        )
+            f"{error} A dataset is a .tsv or .jsonl file, a folder that datasets.save_to_disk wrote, or"
+            " generated:N."
+        ) from None
     match path.suffix.lower():
         case ".tsv":
             return path.stem, tsv_records(path, limit)

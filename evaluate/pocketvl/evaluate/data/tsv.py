@@ -10,15 +10,15 @@ import csv
 import hashlib
 import io
 import string
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketvl.evaluate.data.question import ImageRef
-from pocketvl.evaluate.data.record import Record, decode_base64, image_location, refusal
+from pocketvl.evaluate.data.record import Record, base64_or_none, image_file, image_location, refusal
 from pocketvl.runtime.errors import UsageError
+from pocketvl.runtime.files import MOST_TEXT, read_lines
 
 if TYPE_CHECKING:
     import _csv
@@ -66,32 +66,30 @@ def tsv_records(path: Path, limit: int | None = None) -> Iterator[Record]:
 
 def _rows(path: Path) -> Iterator[_Row]:
     # A picture is one field; the library's limit of 131,072 characters is below that of most.
-    csv.field_size_limit(sys.maxsize)
-    with path.open("rb") as file:
-        lines = _CountedLines(file, path)
-        reader = csv.reader(lines, delimiter="\t", strict=True)
-        header = _next(reader, path)
-        if header is None:
-            raise UsageError(f"{path} is empty; download it again.")
-        _check_header(header, path)
+    csv.field_size_limit(MOST_TEXT)
+    lines = _CountedLines(path)
+    reader = csv.reader(lines, delimiter="\t", strict=True)
+    header = _next(reader, path)
+    if header is None:
+        raise UsageError(f"{path} is empty; download it again.")
+    _check_header(header, path)
+    start, line = lines.end, reader.line_num + 1
+    while (cells := _next(reader, path)) is not None:
+        if cells:
+            yield _row(path, f"{path}, line {line}", (start, lines.end), header, cells)
         start, line = lines.end, reader.line_num + 1
-        while (cells := _next(reader, path)) is not None:
-            if cells:
-                yield _row(path, f"{path}, line {line}", (start, lines.end), header, cells)
-            start, line = lines.end, reader.line_num + 1
 
 
 class _CountedLines:
     """Lines of a file as text, and how many bytes of it were read so far."""
 
-    def __init__(self, file: io.BufferedReader, path: Path) -> None:
-        self._file = file
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._number = 0
         self.end = 0
 
     def __iter__(self) -> Iterator[str]:
-        for line in self._file:
+        for line in read_lines(self._path, UsageError):
             self._number += 1
             self.end += len(line)
             try:
@@ -145,7 +143,7 @@ def _pictures(cell: str, where: str) -> list[bytes]:
         raise refusal(where, "image", "is no list that can be read", "write ['base64', 'base64']")
     pictures = []
     for text in texts:
-        data = decode_base64(text)
+        data = base64_or_none(text)
         if data is None:
             raise refusal(where, "image", "is no base64", "download the table again")
         pictures.append(data)
@@ -210,18 +208,8 @@ def _image_files(path: Path, row: _Row) -> tuple[ImageRef, ...]:
         raise refusal(row.where, "image_path", "is no list that can be read", "write ['a.jpg', 'b.jpg']")
     images = []
     for number, name in enumerate(names):
-        file = path.parent / name
-        try:
-            identity = hashlib.sha256(file.read_bytes()).hexdigest()
-        except OSError as error:
-            raise refusal(
-                row.where,
-                "image_path",
-                f"the picture {file} cannot be read ({error.strerror})",
-                f"give its path from the folder of {path.name}",
-            ) from None
         location = image_location(row.where, row.index, number, len(names))
-        images.append(ImageRef(location, identity, file.read_bytes))
+        images.append(image_file(path.parent / name, row.where, "image_path", location))
     return tuple(images)
 
 

@@ -13,7 +13,8 @@ from PIL import Image
 from pocketvl.export.tiny import TASKS, make_example
 from pocketvl.quant.recipe import Calibration
 from pocketvl.runtime.errors import CalibrationError, ImageError
-from pocketvl.runtime.image import load_image
+from pocketvl.runtime.files import read_bytes, read_text
+from pocketvl.runtime.image import MOST_BYTES, load_image
 
 GENERATED = "generated"
 DEFAULT_PROMPT = "Describe this picture in detail."
@@ -34,11 +35,11 @@ class Sample:
         return tuple(load_image(picture) for picture in self.pictures)
 
     def update(self, digest: "hashlib._Hash") -> None:
-        """Add all that decides what the model sees."""
+        """Add all that decides what the model sees. Raises CalibrationError."""
         digest.update(json.dumps([len(self.pictures), self.prompt, self.answer]).encode())
         for picture in self.pictures:
             if isinstance(picture, Path):
-                digest.update(hashlib.sha256(picture.read_bytes()).digest())
+                digest.update(hashlib.sha256(read_bytes(picture, CalibrationError, MOST_BYTES)).digest())
             else:
                 digest.update(f"{picture.mode} {picture.size}".encode() + picture.tobytes())
 
@@ -77,10 +78,7 @@ def samples_fingerprint(samples: tuple[Sample, ...]) -> str:
     """sha256 over pictures, prompts and answers. Raises CalibrationError for a picture that is gone."""
     digest = hashlib.sha256()
     for sample in samples:
-        try:
-            sample.update(digest)
-        except OSError as error:
-            raise CalibrationError(f"A calibration picture cannot be read: {error}.") from None
+        sample.update(digest)
     return digest.hexdigest()
 
 
@@ -143,7 +141,4 @@ def _checked(path: Path, where: str) -> Path:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CalibrationError(f"{path} cannot be read: {error}.") from None
+    return read_text(path, CalibrationError).strip()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketvl.runtime.errors import CheckpointError
+from pocketvl.runtime.files import regular_size
 
 # The format's own limit; a larger number means that the file is something else.
 _MAX_HEADER = 100_000_000
@@ -34,8 +35,8 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
     Raises CheckpointError if the file is not safetensors, is shorter or longer than its header says,
     or has tensors that overlap, leave gaps or disagree with their shapes.
     """
+    size = regular_size(path, CheckpointError)
     try:
-        size = path.stat().st_size
         with path.open("rb") as file:
             length = _header_length(path, file.read(8), size)
             text = file.read(length)

@@ -7,6 +7,7 @@ from typing import Any
 from pocketvl.export.checkpoint.config import ModelConfig
 from pocketvl.export.checkpoint.json_object import JsonObject, read_object, read_optional
 from pocketvl.runtime.errors import CheckpointError
+from pocketvl.runtime.files import read_text
 from pocketvl.runtime.geometry import (
     ImageSettings,
     SamplingDefaults,
@@ -96,10 +97,7 @@ def read_chat_template(folder: Path) -> str | None:
     """The text of the template, or None for a model without one. Raises CheckpointError."""
     plain = folder / "chat_template.jinja"
     if plain.exists():
-        try:
-            return plain.read_text(encoding="utf-8") or None
-        except (OSError, UnicodeDecodeError) as error:
-            raise CheckpointError(f"{plain} cannot be read: {error}.") from None
+        return read_text(plain, CheckpointError) or None
     for file in ("chat_template.json", "tokenizer_config.json"):
         settings = read_optional(folder / file)
         if settings.has("chat_template"):
