@@ -101,6 +101,18 @@ def test_other_models(folder: Path, model_type: str | None, said: str) -> None:
         ({"num_hidden_layers": 3}, "lacks the tensor model.layers.2."),
         ({"intermediate_size": 192}, "[160, 96], but config.json asks for [192, 96]"),
         ({"eos_token_id": "x"}, "'eos_token_id'"),
+        ({"num_hidden_layers": 10**9}, "num_layers is 1000000000, but must not be more than 1024"),
+        ({"vocab_size": 2**40}, "vocab_size is 1099511627776, but must not be more than"),
+        ({"vision_config": {"hidden_size": 96, "depth": 10**9}}, "depth is 1000000000, but must not be more"),
+        ({"head_dim": 32}, "head_dim 32 is not hidden_size / heads, 16"),
+        ({"num_attention_heads": 3, "num_key_value_heads": 1}, "must sum to half of head_dim 32"),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, "sliding-window"),
+        ({"architectures": ["Qwen2VLForSequenceClassification"]}, "'architectures' is ['Qwen2VLForSeq"),
+        ({"text_config": {"hidden_size": 128}}, "'hidden_size' is 96 at the top, but 128 in text_config"),
+        (
+            {"vision_config": {"hidden_size": 96, "rope_parameters": {"rope_theta": 5e5}}},
+            "'rope_theta' is 500000; pocketvl exports 10000 only",
+        ),
     ],
 )
 def test_configs(folder: Path, changes: dict[str, Any], said: str) -> None:
@@ -189,6 +201,44 @@ def test_a_missing_tensor(folder: Path) -> None:
     del tensors["visual.blocks.1.attn.qkv.bias"]
     write_weights(folder, tensors)
     assert "lacks the tensor visual.blocks.1.attn.qkv.bias of shape [192]" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"model.layers.2.mlp.up_proj.weight": torch.ones(160, 96)},
+        {"model.layers.1.self_attn.o_proj.bias": torch.ones(96)},
+        {"model.layers.1.self_attn.o_proj.bias": torch.zeros(95)},
+        {"lm_head.bias": torch.ones(384)},
+        {"score.weight": torch.ones(1, 96)},
+        {"model.layers.0.self_attn.q_norm.weight": torch.ones(16)},
+        {"step": torch.tensor([3])},
+        {"model.layers.0.self_attn.q_proj.qweight": torch.ones(12, 96, dtype=torch.int32)},
+        {"rotary_emb.inv_freqs": torch.ones(8)},
+    ],
+)
+def test_tensors_that_would_be_lost(folder: Path, extra: dict[str, torch.Tensor]) -> None:
+    write_weights(folder, random_tensors(SMALL_GEOMETRY) | extra)
+    message = refusal(folder)
+    assert "holds 1 tensors that the model of its config.json does not have" in message
+    assert next(iter(extra)) in message
+
+
+def test_fewer_layers_in_the_config_than_in_the_weights(folder: Path) -> None:
+    change_json(folder / "config.json", lambda config: config.update(num_hidden_layers=1))
+    assert "holds 12 tensors that" in refusal(folder)
+    assert "model.layers.1.input_layernorm.weight, " in refusal(folder)
+
+
+def test_a_tensor_under_both_of_its_names(folder: Path) -> None:
+    twice = {"model.language_model.norm.weight": torch.ones(96)}
+    write_weights(folder, random_tensors(SMALL_GEOMETRY) | twice)
+    assert "model.norm.weight twice, as model.norm.weight and as model.language_model" in refusal(folder)
+
+
+def test_a_head_of_another_shape_than_the_table(folder: Path) -> None:
+    write_weights(folder, random_tensors(SMALL_GEOMETRY) | {"lm_head.weight": torch.ones(380, 96)})
+    assert "lm_head.weight has the shape [380, 96]" in refusal(folder)
 
 
 def test_a_misshapen_tensor(folder: Path) -> None:

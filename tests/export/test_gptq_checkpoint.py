@@ -147,20 +147,41 @@ def test_a_packed_head_that_is_not_tied(tmp_path: Path) -> None:
     written = write_packed_checkpoint(tmp_path, SYMMETRIC, geometry)
     packed = "model.layers.0.mlp.down_proj"
 
+    layer = random_layer(416, 128, SYMMETRIC, 7)
+
     def replace_head(tensors: dict[str, torch.Tensor]) -> None:
-        layer = random_layer(416, 128, SYMMETRIC, 7)
         del tensors["lm_head.weight"]
         tensors |= {f"lm_head.{kind}": value for kind, value in pack_gptq(layer, SYMMETRIC).items()}
-        tensors["head"] = layer.weight().float()
 
     change(tmp_path, replace_head)
-    wanted = load_file(tmp_path / WEIGHTS)["head"]
+    wanted = layer.weight().float()
     checkpoint = open_checkpoint(str(tmp_path))
     assert torch.equal(checkpoint.tensor("lm_head.weight"), wanted)
     quantized = checkpoint.quantized("lm_head")
     assert quantized is not None
     assert np.array_equal(quantized.dequantize(), wanted.numpy())
     assert torch.equal(checkpoint.tensor(f"{packed}.weight"), written.tensors[f"{packed}.weight"])
+
+
+def test_a_packed_head_is_kept_though_the_config_ties_it(tmp_path: Path) -> None:
+    written = write_packed_checkpoint(tmp_path, SYMMETRIC)
+    layer = random_layer(384, 96, SYMMETRIC, 7)
+    head = {f"lm_head.{kind}": value for kind, value in pack_gptq(layer, SYMMETRIC).items()}
+    change(tmp_path, lambda tensors: tensors.update(head))
+    checkpoint = open_checkpoint(str(tmp_path))
+    assert not checkpoint.geometry.text.tie_word_embeddings
+    assert torch.equal(checkpoint.tensor("lm_head.weight"), layer.weight().float())
+    table = "model.embed_tokens.weight"
+    assert torch.equal(checkpoint.tensor(table), written.tensors[table])
+    assert "lm_head of its own" in checkpoint.notes[0]
+
+
+def test_a_layer_that_is_stored_packed_and_as_floats(tmp_path: Path) -> None:
+    write_packed_checkpoint(tmp_path, SYMMETRIC)
+    name = "model.layers.0.mlp.up_proj.weight"
+    change(tmp_path, lambda tensors: tensors.update({name: torch.ones(160, 96)}))
+    with pytest.raises(CheckpointError, match=rf"holds {name} twice, as packed integers and as"):
+        open_checkpoint(str(tmp_path))
 
 
 class Dequantized:

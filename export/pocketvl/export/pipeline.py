@@ -162,6 +162,8 @@ def export_bundle(
         max_pixels=max_pixels,
         exporters=exporters,
     )
+    for sentence in task.source.notes:
+        warn(sentence)
     if kept := kept_layers(task.recipe, task.source):
         warn(describe_kept(kept, task.source))
     warning = check_space(task.estimate, output)

@@ -36,6 +36,7 @@ class MergedLora:
         self._adapted = {layer for layer, source in sources.items() if f"{source}.weight" in self._updates}
         self.geometry: ModelGeometry = base.geometry
         self.name = " + ".join([base.name, *(folder.resolve().name for folder in self._folders)])
+        self.notes: tuple[str, ...] = base.notes
         self.packing = base.packing
         self.fixed_bits = {
             layer: bits for layer, bits in base.fixed_bits.items() if layer not in self._adapted
