@@ -160,9 +160,7 @@ def test_a_tied_model_saved_with_a_copy_of_its_table(tmp_path: Path) -> None:
 def test_a_head_that_was_trained_is_kept_though_the_config_ties_it(
     tmp_path: Path, dtype: torch.dtype, changed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        weights, "_COMPARED", 1000
-    )  # so that the table takes many reads, the last a short one
+    monkeypatch.setattr(weights, "_COMPARED", 1000)  # many reads, the last a short one
     write_checkpoint(tmp_path)
     tensors = random_tensors(SMALL_GEOMETRY)
     head = tensors["model.embed_tokens.weight"].to(dtype, copy=True)

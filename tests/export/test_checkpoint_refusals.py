@@ -188,6 +188,23 @@ def test_an_index_that_points_elsewhere(tmp_path: Path, name: object) -> None:
     assert "model.safetensors.index.json" in refusal(tmp_path)
 
 
+def test_an_index_that_names_a_tensor_which_no_shard_holds(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, shards=2)
+    named = {"lm_head.weight": "model-00002-of-00002.safetensors"}
+    change_json(tmp_path / "model.safetensors.index.json", lambda index: index["weight_map"].update(named))
+    assert "names the tensor lm_head.weight, which no shard holds" in refusal(tmp_path)
+
+
+def test_weights_as_one_file_and_as_shards(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, shards=2)
+    write_weights(tmp_path, random_tensors(SMALL_GEOMETRY, seed=1))
+    message = refusal(tmp_path)
+    assert "twice, as model.safetensors and as model-00001-of-00002.safetensors" in message
+    for shard in tmp_path.glob("model-*"):
+        shard.unlink()
+    assert open_checkpoint(str(tmp_path)).geometry == SMALL_GEOMETRY  # the index alone is no second model
+
+
 def test_shards_that_repeat_a_tensor(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, shards=2)
     (tmp_path / "model-00002-of-00002.safetensors").write_bytes(
@@ -330,6 +347,11 @@ def file_of(header: object, data: int) -> bytes:
         file_of({"a": entry([2], 0, 4, dtype=3)}, 4),
         file_of({"a": entry("2", 0, 4)}, 4),
         file_of({"a": entry([2.0], 0, 4)}, 4),
+        file_of({"a": entry([10**4000], 0, 4)}, 4),
+        file_of({"a": entry([10**300] * 100, 0, 4)}, 4),
+        file_of({"a": entry([2**62] * 10, 0, 4)}, 4),
+        file_of({"a": entry([2], 0, 10**4000)}, 4),
+        file_of({"a": entry([2], 10**4000, 10**4000 + 4)}, 4),
         file_of({"a": entry([-2], 0, 4)}, 4),
         file_of({"a": entry([2], 0, "4")}, 4),
         file_of({"a": entry([2], 4, 0)}, 4),

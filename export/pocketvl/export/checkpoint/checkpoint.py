@@ -27,6 +27,7 @@ from pocketvl.export.checkpoint.tensors import EMBEDDING, LM_HEAD, expected_tens
 from pocketvl.export.checkpoint.weights import (
     INDEX_FILE,
     Weights,
+    check_index,
     locate_tensor,
     read_headers,
     same_values,
@@ -67,6 +68,7 @@ class Checkpoint:
         quantization = read_quantization(check_model_type(folder))
         files = weight_files(folder)
         headers = read_headers(files)
+        check_index(folder, files, headers)
         config = read_config(folder, has_lm_head=LM_HEAD in headers or PACKED_LM_HEAD in headers)
         config, copies, notes = _with_own_head(config, headers, folder, name)
         self.name = name

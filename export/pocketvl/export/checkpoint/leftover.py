@@ -1,4 +1,4 @@
-"""Tensors of a checkpoint that no part of the export would read: harmless, or a sign that something is lost."""
+"""Tensors of a checkpoint that no part of the export reads: harmless, or a sign that something is lost."""
 
 import re
 from collections.abc import Mapping, Set

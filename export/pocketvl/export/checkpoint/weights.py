@@ -36,10 +36,17 @@ def shard_names(folder: Path) -> tuple[str, ...] | None:
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
-    """model.safetensors, or the shards that the index names. Raises CheckpointError."""
-    if (folder / SINGLE_FILE).exists():
-        return (folder / SINGLE_FILE,)
+    """model.safetensors, or the shards that the index names. Raises CheckpointError, also where both are
+    there."""
     shards = shard_names(folder)
+    if (folder / SINGLE_FILE).exists():
+        others = [name for name in shards or () if name != SINGLE_FILE and (folder / name).exists()]
+        if others:
+            raise CheckpointError(
+                f"{folder} holds weights twice, as {SINGLE_FILE} and as {others[0]} with the others of"
+                f" {INDEX_FILE}; move away the ones that are not meant."
+            )
+        return (folder / SINGLE_FILE,)
     if shards is None:
         raise CheckpointError(_no_weights(folder))
     missing = [name for name in shards if not (folder / name).is_file()]
@@ -49,6 +56,19 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
             f" {', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}. Copy or download them."
         )
     return tuple(folder / name for name in shards)
+
+
+def check_index(folder: Path, files: tuple[Path, ...], headers: Mapping[str, StoredTensor]) -> None:
+    """Raise CheckpointError for a tensor that the index of these shards names and none of them holds."""
+    if [path.name for path in files] == [SINGLE_FILE]:
+        return
+    named = read_object(folder / INDEX_FILE).child("weight_map").values
+    missing = sorted(named.keys() - headers.keys())
+    if missing:
+        raise CheckpointError(
+            f"{folder}: {INDEX_FILE} names the tensor {missing[0]}, which no shard holds; the files are of"
+            " different checkpoints. Copy or download them again."
+        )
 
 
 def _no_weights(folder: Path) -> str:
@@ -122,8 +142,11 @@ def read_tensor(place: StoredTensor, name: str) -> torch.Tensor:
 
 
 def same_values(first: StoredTensor, second: StoredTensor) -> bool:
-    """Whether two tensors of one shape hold the same numbers; reads a few megabytes at a time and stops at the
-    first difference. Raises CheckpointError for a file that cannot be read."""
+    """Whether two tensors of one shape hold the same numbers.
+
+    Reads a few megabytes at a time and stops at the first difference. Raises CheckpointError for a file that
+    cannot be read.
+    """
     item = [place.size // max(1, prod(place.shape)) for place in (first, second)]
     try:
         with first.file.open("rb", buffering=0) as one, second.file.open("rb", buffering=0) as other:
