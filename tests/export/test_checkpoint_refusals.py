@@ -137,9 +137,30 @@ def test_unreadable_configs(folder: Path, text: str) -> None:
         ("preprocessor_config.json", {"resample": 0}, "'resample' is 0"),
         ("preprocessor_config.json", {"rescale_factor": 1.0}, "rescale_factor"),
         ("generation_config.json", {"do_sample": True, "temperature": 0}, "'temperature' must be positive"),
-        ("generation_config.json", {"do_sample": True, "top_p": 1.5}, "'top_p'"),
-        ("generation_config.json", {"repetition_penalty": -1}, "'repetition_penalty'"),
+        ("preprocessor_config.json", {"do_resize": False}, "'do_resize' is False"),
+        ("preprocessor_config.json", {"do_convert_rgb": False}, "'do_convert_rgb' is False"),
+        ("preprocessor_config.json", {"do_pad": True}, "'do_pad' asks for a step"),
+        ("preprocessor_config.json", {"crop_size": {"height": 224}}, "'crop_size' asks for a step"),
+        ("preprocessor_config.json", {"image_processor_type": "CLIPImageProcessor"}, "'CLIPImageProcessor'"),
+        ("preprocessor_config.json", {"size": {"height": 224, "width": 224}}, "size has 'height'"),
+        ("preprocessor_config.json", {"max_pixels": 2**40 + 1}, "'max_pixels' must be a whole number"),
+        ("generation_config.json", {"do_sample": True, "top_p": 1.5}, "top_p must lie above 0"),
+        ("generation_config.json", {"do_sample": True, "top_p": 0}, "top_p must lie above 0"),
+        ("generation_config.json", {"do_sample": True, "top_k": -2}, "top_k must be 0 (no limit) or more"),
+        (
+            "generation_config.json",
+            {"do_sample": True, "temperature": 1e999},
+            "'temperature' must be a number",
+        ),
+        ("generation_config.json", {"repetition_penalty": -1}, "repetition_penalty must be above 0"),
         ("generation_config.json", {"eos_token_id": [384]}, "384"),
+        ("generation_config.json", {"eos_token_id": [383]}, "383, which no token of tokenizer.json has"),
+        ("generation_config.json", {"pad_token_id": 384}, "384, which lies outside the vocabulary of 384"),
+        ("config.json", {"pad_token_id": 151643}, "151643, which lies outside the vocabulary"),
+        ("tokenizer.json", {"model": {"vocab": {"a": 384}}}, "384, which lies outside the vocabulary"),
+        ("tokenizer.json", {"model": {"vocab": {"a": -1}}}, "-1, which lies outside the vocabulary"),
+        ("tokenizer.json", {"model": {"vocab": {"a": "b"}}}, "must give each token a whole number"),
+        ("tokenizer.json", {"model": {"vocab": [["a", 0.5]]}}, "must give each token a whole number"),
         ("tokenizer.json", {"added_tokens": None}, "not a tokenizer"),
         ("tokenizer.json", {"added_tokens": [{"id": 3}]}, "lacks the key 'content'"),
         ("tokenizer.json", {"added_tokens": []}, "<|image_pad|>"),
@@ -148,6 +169,12 @@ def test_unreadable_configs(folder: Path, text: str) -> None:
 def test_settings_files(folder: Path, file: str, changes: dict[str, Any], said: str) -> None:
     change_json(folder / file, lambda value: value.update(changes))
     assert said in refusal(folder)
+
+
+def test_two_files_that_prepare_images_differently(folder: Path) -> None:
+    processor = {"image_processor": {"image_mean": [0.5, 0.5, 0.5]}}
+    (folder / "processor_config.json").write_text(json.dumps(processor))
+    assert "in preprocessor_config.json, but [0.5, 0.5, 0.5] in processor_config.json" in refusal(folder)
 
 
 def test_template_list_without_a_default(folder: Path) -> None:

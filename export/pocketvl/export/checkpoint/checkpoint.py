@@ -9,7 +9,9 @@ import torch
 
 from pocketvl.export.checkpoint.config import CONFIG_FILE, ModelConfig, check_model_type, read_config
 from pocketvl.export.checkpoint.fingerprint import hash_files
+from pocketvl.export.checkpoint.generation import ignored_settings, read_sampling
 from pocketvl.export.checkpoint.header import StoredTensor
+from pocketvl.export.checkpoint.image_files import image_notes, read_image_settings
 from pocketvl.export.checkpoint.leftover import check_all_used
 from pocketvl.export.checkpoint.packed import PACKED_LM_HEAD, locate_packed
 from pocketvl.export.checkpoint.quantization import read_quantization
@@ -18,9 +20,9 @@ from pocketvl.export.checkpoint.settings import (
     TOKENIZER_FILE,
     read_added_tokens,
     read_chat_template,
-    read_image_settings,
-    read_sampling,
     special_tokens,
+    template_notes,
+    turn_notes,
 )
 from pocketvl.export.checkpoint.source import locate
 from pocketvl.export.checkpoint.tensors import EMBEDDING, LM_HEAD, expected_tensors
@@ -75,9 +77,8 @@ class Checkpoint:
         self.geometry: ModelGeometry = config.geometry
         self.tokenizer_file = folder / TOKENIZER_FILE
         self.chat_template: str | None = read_chat_template(folder)
-        self.special_tokens: SpecialTokens = special_tokens(
-            folder, config, read_added_tokens(folder), self.chat_template
-        )
+        tokens = read_added_tokens(folder)
+        self.special_tokens: SpecialTokens = special_tokens(folder, config, tokens, self.chat_template)
         self.image: ImageSettings = read_image_settings(folder, config.geometry.vision)
         self.sampling: SamplingDefaults = read_sampling(folder)
         self._packed = locate_packed(headers, config.geometry, quantization, folder)
@@ -86,7 +87,13 @@ class Checkpoint:
         packed = {place for linear in self._packed.values() for place in linear.places.values()}
         used = self._weights.places | packed | copies
         check_all_used(headers, used, expected_tensors(config.geometry), folder)
-        self.notes: tuple[str, ...] = notes
+        self.notes: tuple[str, ...] = (
+            *notes,
+            *template_notes(folder, tokens.ids, self.chat_template),
+            *turn_notes(self.special_tokens),
+            *image_notes(folder, self.image),
+            *ignored_settings(folder),
+        )
         self.packing = None if quantization is None else quantization.method
         bits = {layer: linear.bits for layer, linear in self._packed.items()}
         self.requantized = frozenset(layer for layer in bits if bits[layer] is None)

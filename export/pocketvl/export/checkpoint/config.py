@@ -71,10 +71,14 @@ def read_config(folder: Path, *, has_lm_head: bool) -> ModelConfig:
         vision_start=config.integer("vision_start_token_id", 151652),
         vision_end=config.integer("vision_end_token_id", 151653),
         eos=text.integers("eos_token_id") if text.has("eos_token_id") else None,
-        unused_ids=tuple(
-            token for key in ("bos_token_id", "pad_token_id") if text.has(key) for token in text.integers(key)
-        ),
+        unused_ids=unused_ids(text),
     )
+
+
+def unused_ids(settings: JsonObject) -> tuple[int, ...]:
+    """Of the tokens that begin and pad a text; -1 is none. Raises CheckpointError."""
+    given = [settings.integer(key) for key in ("bos_token_id", "pad_token_id") if settings.has(key)]
+    return tuple(token for token in given if token != -1)
 
 
 def _says_tied(config: JsonObject, text: JsonObject, *, default: bool) -> bool:
