@@ -44,8 +44,8 @@ class Update:
     scale: float
 
     def add_to(self, weight: torch.Tensor, name: str) -> torch.Tensor:
-        """weight (out, in) float32, changed in place. Raises CheckpointError for values that are not finite, in
-        the sum as well."""
+        """weight (out, in) float32, changed in place. Raises CheckpointError for values that are not finite,
+        in the sum as well."""
         a = read_tensor(self.a, f"{name} lora_A").float()
         b = read_tensor(self.b, f"{name} lora_B").float()
         weight.addmm_(b, a, alpha=self.scale)
