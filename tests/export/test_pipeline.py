@@ -185,7 +185,7 @@ def test_damage_found_while_working_leaves_nothing(model: Path, tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["models"]
 
 
-CALIBRATED = replace(named_recipe("int4", "gptq"), calibration=Calibration(samples=8))
+CALIBRATED = replace(named_recipe("int4", "gptq"), calibration=Calibration("generated", 8))
 
 
 def test_a_calibrated_export_says_what_it_saw_and_leaves_nothing_else(model: Path, tmp_path: Path) -> None:

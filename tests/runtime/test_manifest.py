@@ -46,7 +46,12 @@ def at(value: Any, path: KeyPath) -> Any:
 
 ALL = list(positions(GOOD))
 # Keys of `tools` are free, everything else is a field.
-FIELDS = [path for path in ALL if isinstance(path[-1], str) and path[:-1] != ("provenance", "tools")]
+OPTIONAL_KEYS = [("provenance", "source_revision")]
+FIELDS = [
+    path
+    for path in ALL
+    if isinstance(path[-1], str) and path[:-1] != ("provenance", "tools") and path not in OPTIONAL_KEYS
+]
 OBJECTS = [(), *(path for path in ALL if isinstance(at(GOOD, path), dict) and path[-1] != "tools")]
 
 
@@ -66,6 +71,13 @@ def test_a_missing_key(path: KeyPath) -> None:
     del at(value, path[:-1])[path[-1]]
     with pytest.raises(ManifestError, match=f"lacks the key '{path[-1]}'"):
         parse(value)
+
+
+@pytest.mark.parametrize("path", OPTIONAL_KEYS, ids=".".join)
+def test_a_key_that_may_be_missing(path: KeyPath) -> None:
+    value = deepcopy(GOOD)
+    del at(value, path[:-1])[path[-1]]
+    assert at(to_json(parse(value)), path) is None
 
 
 @pytest.mark.parametrize("path", OBJECTS, ids=lambda path: ".".join(map(str, path)))

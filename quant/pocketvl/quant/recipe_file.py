@@ -61,7 +61,7 @@ def recipe_toml(recipe: Recipe) -> str:
     if recipe.calibrated:
         lines += ["", "[calibration]"]
         settings = dataclasses.asdict(recipe.calibration)
-        lines += [f"{key} = {_literal(value)}" for key, value in settings.items()]
+        lines += [f"{key} = {_literal(value)}" for key, value in settings.items() if value is not None]
     for rule in recipe.rules:
         lines += ["", "[[rule]]", f"layers = {_literal(rule.pattern)}", f"bits = {rule.bits.bits}"]
         if rule.bits.group_size is not None:
@@ -121,7 +121,7 @@ def _group_sizes_of(content: dict[str, Any], where: str) -> list[int | None]:
 
 
 def _calibration(content: Any, where: str) -> Calibration:
-    fields = {f.name: type(f.default) for f in dataclasses.fields(Calibration)}
+    fields = {f.name: str if f.default is None else type(f.default) for f in dataclasses.fields(Calibration)}
     _only(content, tuple(fields), where)
     values = {key: _value(content, key, fields[key], where) for key in content}
     try:

@@ -41,15 +41,17 @@ from pocketvl.runtime.errors import CheckpointError
 from pocketvl.runtime.geometry import ImageSettings, ModelGeometry, SamplingDefaults, SpecialTokens
 
 
-def open_checkpoint(model: str) -> "Checkpoint":
+def open_checkpoint(model: str, revision: str | None = None) -> "Checkpoint":
     """Open a hub id (downloading what is needed), a local folder, or `tiny`, the shipped model.
 
+    revision: a branch, tag or commit of a hub id.
+
     Everything but the weights' values is checked here: config, tokenizer, every tensor's presence, shape
-    and type, every file's size. Raises CheckpointError.
+    and type, every file's size. Raises CheckpointError, and UsageError for a revision of a folder.
     """
-    source = locate(model)
+    source = locate(model, revision)
     try:
-        return Checkpoint(source.folder, source.name)
+        return Checkpoint(source.folder, source.name, source.revision)
     except OSError as error:
         raise CheckpointError(f"{source.folder} cannot be read: {error}.") from None
 
@@ -66,7 +68,7 @@ class Checkpoint:
     notes: sentences for the user about what the checkpoint leaves open or says twice.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, revision: str | None = None) -> None:
         quantization = read_quantization(check_model_type(folder))
         files = weight_files(folder)
         headers = read_headers(files)
@@ -74,6 +76,7 @@ class Checkpoint:
         config = read_config(folder, has_lm_head=LM_HEAD in headers or PACKED_LM_HEAD in headers)
         config, copies, notes = _with_own_head(config, headers, folder, name)
         self.name = name
+        self.revision = revision  # the commit on the hub
         self.geometry: ModelGeometry = config.geometry
         self.tokenizer_file = folder / TOKENIZER_FILE
         self.chat_template: str | None = read_chat_template(folder)
@@ -103,8 +106,8 @@ class Checkpoint:
         self.folder = folder
         self._weight_files = files
 
-    def __reduce__(self) -> tuple[type["Checkpoint"], tuple[Path, str]]:
-        return Checkpoint, (self.folder, self.name)
+    def __reduce__(self) -> tuple[type["Checkpoint"], tuple[Path, str, str | None]]:
+        return Checkpoint, (self.folder, self.name, self.revision)
 
     @property
     def chat(self) -> bool:
