@@ -122,6 +122,8 @@ def never(*_: object) -> Any:
         ({"max_pixels": 5}, UsageError),
         ({"recipe": Recipe("x", "rtn", (Rule("*", Bits(4, 32)),))}, RecipeError),
         ({"recipe": named_recipe("fp16")}, UsageError),
+        ({"recipe": Recipe("x", "rtn", (Rule("lm_heads", Bits(8)), Rule("*", Bits(8))))}, RecipeError),
+        ({"revision": "v1"}, UsageError),
     ],
 )
 def test_what_cannot_succeed_is_refused_before_any_work(

@@ -216,6 +216,7 @@ def check_export(
     source = merge_lora(checkpoint, lora)
     image = fit_image(checkpoint.image, source.geometry.vision, min_pixels, max_pixels)
     settings = fit_settings(settings, image, source.geometry)
+    recipe.check_rules([layer.name for layer in linear_layers(source.geometry)])
     exporters.check(settings, source.geometry, recipe)
     recipe = with_checkpoint_bits(recipe, source)
     estimate = exporters.estimate(source.geometry, recipe, settings)

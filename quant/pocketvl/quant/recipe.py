@@ -1,7 +1,8 @@
 """A recipe names the bits of every linear layer and how they are chosen; nothing weakens it quietly."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from hashlib import sha256
 
@@ -11,6 +12,9 @@ WEIGHT_METHODS = ("rtn", "hqq")  # decide over a weight alone
 CALIBRATED_METHODS = ("gptq",)  # decide over what flows into the layer
 GENERATED = "generated"  # calibration data that pocketvl draws itself
 METHODS = (*WEIGHT_METHODS, *CALIBRATED_METHODS)
+
+
+_SHOWN = 4  # layers, as examples
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,20 @@ class Recipe:
             if fnmatchcase(layer, rule.pattern):
                 return rule.bits_for(layer, in_features)
         raise RecipeError(f"the recipe {self.name!r} has no rule for the layer {layer}.")
+
+    def check_rules(self, layers: Sequence[str]) -> None:
+        """Raise RecipeError for a rule that matches none of the model's layers: what it was meant for would
+        silently get other bits."""
+        for rule in self.rules:
+            if not any(fnmatchcase(layer, rule.pattern) for layer in layers):
+                near = (
+                    get_close_matches(rule.pattern, layers, _SHOWN, cutoff=0.3)
+                    or layers[:: max(1, len(layers) // _SHOWN)]
+                )
+                raise RecipeError(
+                    f"the rule {rule.pattern!r} of the recipe {self.name!r} matches no layer of this model;"
+                    f" layers are named {', '.join(near)}; correct or remove it."
+                )
 
     @property
     def calibrated(self) -> bool:

@@ -91,10 +91,12 @@ def _read(path: Path) -> Recipe:
     rules = _value(content, "rule", list, where)
     if not rules:
         raise RecipeError(f"{where} has no [[rule]], so no layer has any bits.")
+    read = tuple(_rule(rule, f"{where}, rule {index}") for index, rule in enumerate(rules, 1))
+    _refuse_unreachable(read, where)
     return Recipe(
         name=_value(content, "name", str, where),
         method=_value(content, "method", str, where),
-        rules=tuple(_rule(rule, f"{where}, rule {index}") for index, rule in enumerate(rules, 1)),
+        rules=read,
         calibration=_calibration(content.get("calibration", {}), f"{where}, calibration"),
     )
 
@@ -108,6 +110,19 @@ def _rule(content: Any, where: str) -> Rule:
         return Rule(pattern, first, tuple(others))
     except RecipeError as error:
         raise RecipeError(f"{where}: {error}") from None
+
+
+def _refuse_unreachable(rules: tuple[Rule, ...], where: str) -> None:
+    """A rule behind one of the same pattern, or behind one for all layers, decides nothing."""
+    first: dict[str, int] = {}
+    for index, rule in enumerate(rules, 1):
+        earlier = first.get(rule.pattern, first.get("*"))
+        if earlier is not None:
+            raise RecipeError(
+                f"{where}, rule {index}: {rule.pattern!r} is never reached, as rule {earlier},"
+                f" {rules[earlier - 1].pattern!r}, comes first; remove one of them or change their order."
+            )
+        first[rule.pattern] = index
 
 
 def _group_sizes_of(content: dict[str, Any], where: str) -> list[int | None]:
