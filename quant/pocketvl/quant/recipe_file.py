@@ -4,7 +4,7 @@ name = "mine"
 method = "gptq"          # rtn, hqq or gptq
 
 [calibration]            # gptq only; every key may be left out
-data = "generated"
+data = "my-images"       # without it, models other than `tiny` are rounded
 samples = 128
 
 [[rule]]                 # first match wins
