@@ -122,6 +122,8 @@ def never(*_: object) -> Any:
         ({"max_pixels": 5}, UsageError),
         ({"recipe": Recipe("x", "rtn", (Rule("*", Bits(4, 32)),))}, RecipeError),
         ({"recipe": named_recipe("fp16")}, UsageError),
+        ({"recipe": Recipe("x", "rtn", (Rule("lm_heads", Bits(8)), Rule("*", Bits(8))))}, RecipeError),
+        ({"revision": "v1"}, UsageError),
     ],
 )
 def test_what_cannot_succeed_is_refused_before_any_work(
@@ -185,7 +187,7 @@ def test_damage_found_while_working_leaves_nothing(model: Path, tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["models"]
 
 
-CALIBRATED = replace(named_recipe("int4", "gptq"), calibration=Calibration(samples=8))
+CALIBRATED = replace(named_recipe("int4", "gptq"), calibration=Calibration("generated", 8))
 
 
 def test_a_calibrated_export_says_what_it_saw_and_leaves_nothing_else(model: Path, tmp_path: Path) -> None:

@@ -10,17 +10,17 @@ import typer
 from pocketvl.cli.console import megabytes, note, out, progress_bar
 from pocketvl.cli.extras import needs_extra
 from pocketvl.cli.recipe import (
-    METHOD,
     Lora,
     MaxKL,
     MaxPixels,
     MinPixels,
+    Revision,
     SizeBudget,
+    check_data,
     check_free,
     describe,
     make_goal,
     make_plan,
-    note_generated,
     write_recipe,
 )
 from pocketvl.cli.targets import chosen_targets, exporters_for
@@ -55,12 +55,14 @@ def export(
     calibration: Annotated[
         str | None,
         typer.Option(
-            help="What gptq looks at: a folder of pictures, a .jsonl file, generated.  [default: generated]"
+            help="What gptq looks at: a folder of images, a .jsonl file, generated.  [default: nothing, which"
+            " rounds; generated for `tiny`]"
         ),
     ] = None,
     calibration_samples: Annotated[
         int | None, typer.Option(help="How many of them.  [default: the recipe's]", min=1)
     ] = None,
+    revision: Revision = None,
     lora: Lora = None,
     buckets: Annotated[
         str | None,
@@ -107,7 +109,7 @@ def export(
     if goal is None:
         chosen = load_recipe(recipe or "int4", method).with_calibration(calibration, calibration_samples)
         if chosen.calibrated:
-            note_generated(chosen.calibration.data, model)
+            check_data(model, method, chosen.calibration.data, calibration_samples)
     else:
         if recipe is not None:
             raise UsageError(
@@ -117,11 +119,12 @@ def export(
         plan = make_plan(
             model,
             goal,
-            method or METHOD,
+            method,
             calibration,
             calibration_samples,
             targets=targets,
             settings=settings,
+            revision=revision,
             lora=lora or (),
             min_pixels=min_pixels,
             max_pixels=max_pixels,
@@ -130,6 +133,7 @@ def export(
     decisions = output.with_name(f".{output.name}.calibration")  # one calibration for all targets
     common: dict[str, Any] = {
         "recipe": chosen,
+        "revision": revision,
         "lora": lora or (),
         "min_pixels": min_pixels,
         "max_pixels": max_pixels,
@@ -141,6 +145,13 @@ def export(
     # The first checks itself; what the others refuse is to be known before its work.
     for name in targets[1:]:
         check_export(model, settings=of_target[name], exporters=exporters_for(name), **common)
+    said: set[str] = set()  # what holds for all targets is noted once
+
+    def note_once(sentence: str) -> None:
+        if sentence not in said:
+            said.add(sentence)
+            note(sentence)
+
     for name, bundle in bundles.items():
         with progress_bar(f"export {model}") as progress:
             manifest = export_bundle(
@@ -152,7 +163,7 @@ def export(
                 decisions=decisions,
                 command=export_command(context),
                 progress=progress,
-                warn=note,
+                warn=note_once,
                 exporters=exporters_for(name),
             )
         _report(manifest, bundle)

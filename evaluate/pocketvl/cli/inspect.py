@@ -47,7 +47,8 @@ def inspect(
     area = manifest.geometry.vision.merge_area
     out.print("buckets " + ", ".join(f"{b} patches = {b // area} tokens" for b in manifest.buckets))
     provenance = manifest.provenance
-    out.print(escape(f"from {provenance.source} (sha256 {provenance.source_sha256[:16]}...)"))
+    commit = f", commit {provenance.source_revision}" if provenance.source_revision else ""
+    out.print(escape(f"from {provenance.source}{commit} (sha256 {provenance.source_sha256[:16]}...)"))
     if provenance.calibration_sha256 is not None:
         digest = provenance.calibration_sha256[:16]
         out.print(escape(f"calibrated on {provenance.calibration} (sha256 {digest}...)"))

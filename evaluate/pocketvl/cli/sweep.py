@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pocketvl.cli.console import error, out, progress_bar
+from pocketvl.cli.console import error, note, out, progress_bar
 from pocketvl.cli.export import parse_buckets
 from pocketvl.cli.extras import needs_extra
 from pocketvl.cli.targets import exporters_for
@@ -73,9 +73,13 @@ def sweep(
         from pocketvl.evaluate.sweep.recipes import read_recipes
         from pocketvl.evaluate.sweep.sweep import run_sweep
         from pocketvl.export.component import DEFAULT_BUCKETS, DEFAULT_PREFILL_CHUNK, ExportSettings
+        from pocketvl.export.fitting import fit_calibration
+    fitted = [fit_calibration(one, model) for one in read_recipes(recipe, reference)]
+    for sentence in dict.fromkeys(sentence for _, notes in fitted for sentence in notes):
+        note(sentence)
     settings = SweepSettings(
         model=model,
-        recipes=read_recipes(recipe, reference),
+        recipes=tuple(one for one, _ in fitted),
         data=tuple(dict.fromkeys(data)),
         limit=limit,
         export=ExportSettings(

@@ -30,13 +30,13 @@ from pocketvl.export.estimate import (
     linear_layers,
     stored_bytes,
 )
-from pocketvl.export.fitting import fit_image, fit_settings
+from pocketvl.export.fitting import fit_calibration, fit_image, fit_settings
 from pocketvl.export.isolated import run_isolated
 from pocketvl.export.model_card import write_card
 from pocketvl.export.text import export_text_decoder
 from pocketvl.export.vision import export_vision_encoder
 from pocketvl.quant.packed.damage import Damage, describe_damage
-from pocketvl.quant.recipe import Recipe
+from pocketvl.quant.recipe import GENERATED, Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import ImageSettings, ModelGeometry
@@ -121,6 +121,7 @@ class Task:
     image: ImageSettings
     exporters: Exporters
     estimate: Estimate
+    notes: tuple[str, ...]  # for the user
 
 
 def export_bundle(
@@ -129,6 +130,7 @@ def export_bundle(
     *,
     recipe: Recipe,
     settings: ExportSettings,
+    revision: str | None = None,
     lora: Sequence[Path] = (),
     min_pixels: int | None = None,
     max_pixels: int | None = None,
@@ -141,6 +143,9 @@ def export_bundle(
 ) -> Manifest:
     """Export `model` (hub id, folder or `tiny`) into the new folder `output`.
 
+    A calibrated recipe that names no data is rounded, with a note, unless the model is `tiny`.
+
+    revision: a branch, tag or commit of a hub id; the manifest records the commit.
     lora: folders of PEFT adapters that are merged into the weights, one after the other. A checkpoint of
     packed integers decides the bits of its layers where the recipe quantizes them at all.
     min_pixels and max_pixels replace the checkpoint's picture limits. overwrite replaces an existing
@@ -157,11 +162,14 @@ def export_bundle(
         model,
         recipe=recipe,
         settings=settings,
+        revision=revision,
         lora=lora,
         min_pixels=min_pixels,
         max_pixels=max_pixels,
         exporters=exporters,
     )
+    for sentence in task.notes:
+        warn(sentence)
     if kept := kept_layers(task.recipe, task.source):
         warn(describe_kept(kept, task.source))
     warning = check_space(task.estimate, output)
@@ -196,20 +204,24 @@ def check_export(
     *,
     recipe: Recipe,
     settings: ExportSettings,
+    revision: str | None = None,
     lora: Sequence[Path] = (),
     min_pixels: int | None = None,
     max_pixels: int | None = None,
     exporters: Exporters,
 ) -> Task:
     """What can be known before any work. Raises UsageError, CheckpointError, RecipeError."""
-    checkpoint = open_checkpoint(model)
+    recipe, notes = fit_calibration(recipe, model)
+    checkpoint = open_checkpoint(model, revision)
     source = merge_lora(checkpoint, lora)
     image = fit_image(checkpoint.image, source.geometry.vision, min_pixels, max_pixels)
     settings = fit_settings(settings, image, source.geometry)
+    recipe.check_rules([layer.name for layer in linear_layers(source.geometry)])
     exporters.check(settings, source.geometry, recipe)
     recipe = with_checkpoint_bits(recipe, source)
     estimate = exporters.estimate(source.geometry, recipe, settings)
-    return Task(checkpoint, source, recipe, settings, image, exporters, estimate)
+    notes = (*source.notes, *notes)
+    return Task(checkpoint, source, recipe, settings, image, exporters, estimate, notes)
 
 
 def _write_components(
@@ -267,13 +279,14 @@ def _manifest(
             pocketvl=version("pocketvl"),
             tools={tool: version(tool) for tool in exporters.tools},
             command=command,
+            source_revision=checkpoint.revision,
         ),
     )
 
 
 def _calibration(recipe: Recipe) -> str:
     """Without this machine's folders."""
-    return f"{recipe.calibration.samples} of {Path(recipe.calibration.data).name}"
+    return f"{recipe.calibration.samples} of {Path(recipe.calibration.data or GENERATED).name}"
 
 
 def _run_here(function: Callable[..., T], arguments: tuple[Any, ...], progress: Progress) -> T:

@@ -1,7 +1,8 @@
 """A recipe names the bits of every linear layer and how they are chosen; nothing weakens it quietly."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from hashlib import sha256
 
@@ -9,7 +10,11 @@ from pocketvl.runtime.errors import RecipeError
 
 WEIGHT_METHODS = ("rtn", "hqq")  # decide over a weight alone
 CALIBRATED_METHODS = ("gptq",)  # decide over what flows into the layer
+GENERATED = "generated"  # calibration data that pocketvl draws itself
 METHODS = (*WEIGHT_METHODS, *CALIBRATED_METHODS)
+
+
+_SHOWN = 4  # layers, as examples
 
 
 @dataclass(frozen=True)
@@ -72,14 +77,15 @@ class Rule:
 class Calibration:
     """What a calibrated method looks at, and how.
 
-    data: "generated", or a folder or .jsonl file of pictures and prompts; samples: how many of them, drawn
-    by seed. vision_weight: what a picture's token counts against a text token's 1 in the decoder (VLMQ,
-    arXiv 2508.03351, and MBQ, arXiv 2412.19509: pictures' tokens are many and alike, and less sensitive).
+    data: "generated", or a folder or .jsonl file of images and prompts; None where nobody said. samples: how
+    many of them, drawn by seed. vision_weight: what an image's token counts against a text token's 1 in the
+    decoder (VLMQ, arXiv 2508.03351, and MBQ, arXiv 2412.19509: images' tokens are many and alike, and less
+    sensitive).
     damping: added to the Hessian's diagonal, as a share of its mean. folding: whether scales that make
     large inputs count (AWQ, arXiv 2306.00978) are folded into the layer before.
     """
 
-    data: str = "generated"
+    data: str | None = None
     samples: int = 128
     seed: int = 0
     vision_weight: float = 0.3
@@ -119,6 +125,20 @@ class Recipe:
             if fnmatchcase(layer, rule.pattern):
                 return rule.bits_for(layer, in_features)
         raise RecipeError(f"the recipe {self.name!r} has no rule for the layer {layer}.")
+
+    def check_rules(self, layers: Sequence[str]) -> None:
+        """Raise RecipeError for a rule that matches none of the model's layers: what it was meant for would
+        silently get other bits."""
+        for rule in self.rules:
+            if not any(fnmatchcase(layer, rule.pattern) for layer in layers):
+                near = (
+                    get_close_matches(rule.pattern, layers, _SHOWN, cutoff=0.3)
+                    or layers[:: max(1, len(layers) // _SHOWN)]
+                )
+                raise RecipeError(
+                    f"the rule {rule.pattern!r} of the recipe {self.name!r} matches no layer of this model;"
+                    f" layers are named {', '.join(near)}; correct or remove it."
+                )
 
     @property
     def calibrated(self) -> bool:

@@ -127,6 +127,7 @@ class Provenance:
     pocketvl: str
     tools: dict[str, str]  # package -> version
     command: str
+    source_revision: str | None = None  # commit on the hub; may be left out
 
 
 @dataclass(frozen=True)

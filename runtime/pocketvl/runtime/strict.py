@@ -1,4 +1,7 @@
-"""JSON to frozen dataclasses and back, refusing unknown keys, missing keys and wrong types."""
+"""JSON to frozen dataclasses and back, refusing unknown keys, missing keys and wrong types.
+
+Only a key whose field is null by default may be missing.
+"""
 
 import dataclasses
 import math
@@ -42,10 +45,10 @@ def from_json(cls: type[T], value: Any, where: str) -> T:
     unknown = sorted(set(value) - set(fields))
     if unknown:
         raise ManifestError(f"{where} has the unknown key {unknown[0]!r}; known are {', '.join(fields)}.")
-    missing = [name for name in fields if name not in value]
+    missing = [name for name, f in fields.items() if name not in value and f.default is not None]
     if missing:
         raise ManifestError(f"{where} lacks the key {missing[0]!r}.")
-    arguments = {name: _convert(hints[name], value[name], f"{where}.{name}") for name in fields}
+    arguments = {name: _convert(hints[name], value.get(name), f"{where}.{name}") for name in fields}
     try:
         return cls(**arguments)
     except ValueError as error:

@@ -11,12 +11,11 @@ from typing import Any
 from PIL import Image
 
 from pocketvl.export.tiny import TASKS, make_example
-from pocketvl.quant.recipe import Calibration
+from pocketvl.quant.recipe import GENERATED, Calibration
 from pocketvl.runtime.errors import CalibrationError, ImageError
 from pocketvl.runtime.files import read_bytes, read_text
 from pocketvl.runtime.image import MOST_BYTES, load_image
 
-GENERATED = "generated"
 DEFAULT_PROMPT = "Describe this picture in detail."
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _KEYS = {"image", "images", "prompt", "question", "answer"}
@@ -45,7 +44,7 @@ class Sample:
 
 
 def load_samples(calibration: Calibration) -> tuple[Sample, ...]:
-    """As many samples as `calibration` asks for: "generated", a .jsonl file, or a folder of pictures.
+    """As many samples as `calibration` asks for: "generated" or None, a .jsonl file, or a folder of pictures.
 
     "generated" are training pictures of the tiny model's tasks; "generated:448" the same with their longer
     side enlarged to 448 pixels, for models that see more. A .jsonl line: {"image": path | "images": [paths],
@@ -53,7 +52,7 @@ def load_samples(calibration: Calibration) -> tuple[Sample, ...]:
     folder a picture's prompt stands in a .txt file of its name, or is a request to describe it. Everything
     is checked before anything is computed: raises CalibrationError, which names file and line.
     """
-    data = calibration.data
+    data = calibration.data or GENERATED
     if data.partition(":")[0] == GENERATED:
         return tuple(_generated(calibration))
     path = Path(data).expanduser()
@@ -83,7 +82,7 @@ def samples_fingerprint(samples: tuple[Sample, ...]) -> str:
 
 
 def _generated(calibration: Calibration) -> Iterator[Sample]:
-    _, _, words = calibration.data.partition(":")
+    _, _, words = (calibration.data or GENERATED).partition(":")
     if words and not (words.isdecimal() and 28 <= int(words) <= 4096):
         raise CalibrationError(
             f"Calibration data {calibration.data!r}: the side must lie in 28..4096 pixels."
