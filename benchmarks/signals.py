@@ -2,23 +2,25 @@
 
     python benchmarks/signals.py WORK_FOLDER --count 120 --seed 0
 
-Each case is a command on the tiny model that is run again and again in its own folder, so that every run is the
-next run after a signal, too. At the end each case runs once to its end. A run is clean if
+Each case is a command on the tiny model that is run again and again in its own folder, so that every run is
+the next run after a signal, too. At the end each case runs once to its end. A run is clean if
 
 - it left within 5 seconds, with 128 + the signal's number, and said so in one line;
 - no process that it started is left, and no temporary file;
-- the output's name is free or holds a complete bundle, and beside it is nothing but a calibration to go on with.
+- the output's name is free or holds a complete bundle, and beside it is at most a calibration to go on with.
 """
 
 import argparse
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +94,12 @@ def make_cases(work: Path, bundle: Path) -> list[Case]:
     return cases
 
 
+def take_back() -> None:
+    """What nohup or a background job of a shell ignores would stay ignored."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(words: tuple[str, ...], token: str, scratch: Path) -> "subprocess.Popen[str]":
     """As a terminal starts it: with the default reaction to the three signals, whatever started this."""
     return subprocess.Popen(
@@ -101,7 +109,7 @@ def start(words: tuple[str, ...], token: str, scratch: Path) -> "subprocess.Pope
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {TOKEN: token, "TMPDIR": str(scratch), "OMP_NUM_THREADS": "1"},
-        preexec_fn=lambda: [signal.signal(number, signal.SIG_DFL) for number in SIGNALS] and None,
+        preexec_fn=take_back,  # noqa: PLW1509  no threads here
     )
 
 
@@ -127,10 +135,8 @@ def interrupt(case: Case, number: signal.Signals, moment: float, token: str, scr
     """One run with one signal: clean, finished before, or what was wrong."""
     process = start(case.words, token, scratch)
     began = time.monotonic()
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(moment)
-    except subprocess.TimeoutExpired:
-        pass
     finished = process.poll() is not None
     if not finished:
         while not is_heeded(process):
@@ -144,6 +150,8 @@ def interrupt(case: Case, number: signal.Signals, moment: float, token: str, scr
         took = time.monotonic() - sent
     else:
         case.seconds = time.monotonic() - began
+        if case.name == "sweep":  # it would find everything done
+            shutil.rmtree(case.folder / "out")
     said = (process.stderr.read() if process.stderr else "").strip()
     wrong = [f"still there: {name}" for name in case.left(case.folder)]
     wrong += [f"still running: {words}" for words in left_running(token)]
@@ -170,19 +178,9 @@ def main() -> None:
     scratch = arguments.work / "temporary"
     scratch.mkdir(parents=True, exist_ok=True)
     bundle = arguments.work / "evaluated"
-    words = (
-        "export",
-        "tiny",
-        "-o",
-        str(bundle),
-        "--method",
-        "rtn",
-        "--target",
-        "onnx",
-        *SMALL,
-        "--overwrite",
-    )
-    start(words, "prepare", scratch).communicate()
+    words = ("export", "tiny", "-o", str(bundle), "--method", "rtn", "--target", "onnx", "--overwrite")
+    if start(words, "prepare", scratch).wait():
+        sys.exit("The bundle to evaluate could not be exported.")
     cases = [c for c in make_cases(arguments.work, bundle) if arguments.only in c.name]
     for case in cases:
         case.folder.mkdir(exist_ok=True)
