@@ -126,9 +126,9 @@ def left_running(token: str) -> list[str]:
 
 def is_heeded(process: "subprocess.Popen[str]") -> bool:
     """Whether our first line has run. Before it the system ends the process by itself, in silence."""
-    with open(f"/proc/{process.pid}/status") as status:  # noqa: PTH123
-        blocked = next(line for line in status if line.startswith("SigBlk")).split()[1]
-    return bool(int(blocked, 16) & 1 << (signal.SIGTERM - 1))
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    caught = next(line for line in lines if line.startswith("SigCgt")).split()[1]
+    return bool(int(caught, 16) & 1 << (signal.SIGCHLD - 1))  # set as soon as the others are blocked
 
 
 def interrupt(case: Case, number: signal.Signals, moment: float, token: str, scratch: Path) -> str:

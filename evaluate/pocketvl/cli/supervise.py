@@ -31,8 +31,8 @@ def supervise(words: Sequence[str]) -> int:
     """Run the command line `words` in a worker; returns the exit status."""
     # One that is ignored, as nohup does with SIGHUP, stays ignored.
     heeded = {n for n in (*_ENDING, signal.SIGTSTP) if signal.getsignal(n) != signal.SIG_IGN}
-    signal.signal(signal.SIGCHLD, lambda *_: None)  # sigwait need not see a signal that is ignored
     signal.pthread_sigmask(signal.SIG_BLOCK, {*heeded, signal.SIGCHLD})
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # sigwait need not see a signal that is ignored
     try:
         with scratch_folder() as scratch:
             environment = os.environ | {"TMPDIR": str(scratch), SCRATCH: str(scratch)}

@@ -8,7 +8,8 @@ from typing import Any
 
 from pocketvl.evaluate.data.question import ImageRef
 from pocketvl.evaluate.data.record import Record, image_location, refusal
-from pocketvl.runtime.errors import MissingExtraError, UsageError
+from pocketvl.runtime.errors import UsageError
+from pocketvl.runtime.extras import import_failure
 
 _IDS = ("id", "index", "question_id", "questionId")
 
@@ -56,10 +57,8 @@ def arrow_records(folder: Path) -> Iterator[Record]:
 def _open(folder: Path) -> Any:
     try:
         datasets: Any = importlib.import_module("datasets")
-    except ImportError as error:
-        raise MissingExtraError(
-            f"Reading {folder} needs `datasets` ({error}); install it with: pip install 'pocketvl[datasets]'."
-        ) from None
+    except (ImportError, OSError, MemoryError) as error:
+        raise import_failure(error, f"Reading {folder} needs `datasets`", "datasets") from None
     try:
         rows = datasets.load_from_disk(str(folder))
     except Exception as error:  # Arrow and datasets have many exceptions for a damaged file

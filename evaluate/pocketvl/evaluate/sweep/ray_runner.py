@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Any
 
 from pocketvl.evaluate.sweep.task import Outcome, Task, attempt
-from pocketvl.runtime.errors import MissingExtraError, PocketVLError
+from pocketvl.runtime.errors import PocketVLError
+from pocketvl.runtime.extras import import_failure
 
 _RETRIES = 2  # of a task whose worker was lost
 _LOCAL = "local"  # Ray's own word for a cluster that is started here
@@ -86,8 +87,6 @@ def _perform(task: Task, threads: int) -> Outcome:
 def _import_ray() -> Any:
     try:
         import ray
-    except ImportError as error:
-        raise MissingExtraError(
-            f"--ray needs Ray ({error}); install it with: pip install 'pocketvl[ray]'."
-        ) from None
+    except (ImportError, OSError, MemoryError) as error:
+        raise import_failure(error, "--ray needs Ray", "ray") from None
     return ray

@@ -135,6 +135,6 @@ def _write(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str
 def _unwritable(folder: Path, error: Exception) -> CalibrationError:
     reason = getattr(error, "strerror", None) or error
     return CalibrationError(
-        f"{folder}, where calibration keeps what it has decided, cannot be written ({reason}); free some space"
+        f"{folder}, where calibration keeps its decisions, cannot be written ({reason}); free some space"
         " there or choose another --output."
     )
