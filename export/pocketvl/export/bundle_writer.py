@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pocketvl.export.destination import check_destination
+from pocketvl.export.destination import check_destination, output_folder
 from pocketvl.export.leftovers import lock, note_begun, settle, settle_dead
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import ExportError, SpaceError
@@ -88,7 +88,7 @@ def partial_bundle(destination: Path, *, overwrite: bool = False) -> Iterator[Pa
     Raises ExportError for a destination that may not be written or replaced, SpaceError when the disk fills
     up.
     """
-    destination = destination.expanduser().resolve()
+    destination = output_folder(destination).resolve()
     check_destination(destination, overwrite)
     parents: list[Path] = []
     work = destination.parent / f".{destination.name}.partial-{secrets.token_hex(4)}"
