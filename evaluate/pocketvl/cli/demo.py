@@ -34,7 +34,9 @@ def demo(
     """Export the tiny model, ask it about freshly drawn pictures, and print right and given answers."""
     with needs_extra("export", "The demo exports a model, which"):
         from pocketvl.evaluate.contact_sheet import contact_sheet
+        from pocketvl.export.destination import output_folder
         from pocketvl.export.tiny import TASKS, make_example
+    output = output_folder(output)
     bundle = _export(output, recipe)
     examples = [make_example(task, first + i) for task in TASKS for i in range(DEMO_EXAMPLES)]
     note(f"2. asking it about {len(examples)} pictures that it has never seen")

@@ -91,7 +91,7 @@ def export(
     with needs_extra("export", "Exporting"):
         from pocketvl.cli.export_command import export_command
         from pocketvl.export.component import DEFAULT_BUCKETS, ExportSettings
-        from pocketvl.export.destination import check_destination
+        from pocketvl.export.destination import check_destination, output_folder
         from pocketvl.export.pipeline import check_export, export_bundle
         from pocketvl.quant.recipe_file import load_recipe
     settings = ExportSettings(
@@ -100,7 +100,7 @@ def export(
         max_context=max_context,
         prefill_chunk=prefill_chunk,
     )
-    output = output.expanduser()
+    output = output_folder(output)
     bundles = {name: output / name if len(targets) > 1 else output for name in targets}
     for bundle in bundles.values():
         check_destination(bundle, overwrite)

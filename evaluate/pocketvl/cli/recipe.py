@@ -1,5 +1,6 @@
 """`pocketvl recipe`: bits of every layer, chosen for a size or for a KL divergence."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -87,7 +88,7 @@ def recipe(
     as_json: options.Json = False,
 ) -> None:
     """Measure which layers suffer from fewer bits, and write a recipe that spends bytes where they count."""
-    output = output.expanduser()
+    output = Path(os.path.expanduser(output))  # noqa: PTH111  Path.expanduser fails for an unknown user
     if output.suffix != ".toml":
         raise UsageError(f"{output} must end in .toml, by which `pocketvl export --recipe` knows a file.")
     check_free(output, overwrite)
@@ -204,11 +205,14 @@ def check_data(model: str, method: str | None, calibration: str | None, samples:
 
 
 def check_free(path: Path, overwrite: bool) -> None:
-    """Raise UsageError if a file would be replaced that nobody said to replace."""
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; choose another name for the recipe.")
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists; choose another name or add --overwrite.")
+    """Raise UsageError if a file would be replaced that nobody said to replace, or none can be written."""
+    try:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; choose another name for the recipe.")
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path} exists; choose another name or add --overwrite.")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be used ({error.strerror}); choose another name.") from None
 
 
 def write_recipe(plan: "Plan", path: Path) -> None:

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from pocketvl.runtime.errors import CheckpointError, MissingExtraError
+from pocketvl.runtime.errors import CheckpointError
+from pocketvl.runtime.extras import import_failure
 from pocketvl.runtime.native_log import captured_stderr
 
 Float32 = NDArray[np.float32]
@@ -41,11 +42,9 @@ class Reference:
                 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
                     Qwen2VLImageProcessorPil,
                 )
-            except ImportError as error:
-                raise MissingExtraError(
-                    f"Comparing with a checkpoint needs transformers ({error});"
-                    " install it with: pip install 'pocketvl[evaluate]'."
-                ) from None
+            except (ImportError, OSError, MemoryError) as error:
+                needs = "Comparing with a checkpoint needs transformers"
+                raise import_failure(error, needs, "evaluate") from None
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
         try:

@@ -21,7 +21,7 @@ from pocketvl.export.checkpoint.kept import (
 )
 from pocketvl.export.checkpoint.requantizer import with_damage
 from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
-from pocketvl.export.destination import check_destination
+from pocketvl.export.destination import check_destination, output_folder
 from pocketvl.export.estimate import (
     Estimate,
     StoredBytes,
@@ -155,7 +155,7 @@ def export_bundle(
     that, which is the caller's to remove, so that exports for several targets calibrate once. Raises
     UsageError, CheckpointError, RecipeError, CalibrationError, ExportError.
     """
-    output, exporters = output.expanduser(), exporters or Exporters()
+    output, exporters = output_folder(output), exporters or Exporters()
     check_destination(output, overwrite)
     progress("reading the checkpoint", 0.0)
     task = check_export(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from pocketvl.cli.main import app
+from pocketvl.cli.app import app
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.coreml.exporters import coreml_exporters
 from pocketvl.export.coreml.text import chunk_spans

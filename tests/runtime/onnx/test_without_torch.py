@@ -29,7 +29,7 @@ import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in sys.argv[1].split(","):
-            raise ImportError("No module named " + repr(name))
+            raise ModuleNotFoundError("No module named " + repr(name), name=name)
 
 sys.meta_path.insert(0, Absent())
 from pocketvl.cli.main import main

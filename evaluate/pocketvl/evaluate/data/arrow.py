@@ -8,7 +8,8 @@ from typing import Any
 
 from pocketvl.evaluate.data.question import ImageRef
 from pocketvl.evaluate.data.record import Record, image_location, refusal
-from pocketvl.runtime.errors import MissingExtraError, UsageError
+from pocketvl.runtime.errors import UsageError
+from pocketvl.runtime.extras import import_failure
 from pocketvl.runtime.files import read_bytes, regular_size
 from pocketvl.runtime.image import MOST_BYTES
 
@@ -58,10 +59,8 @@ def arrow_records(folder: Path) -> Iterator[Record]:
 def _open(folder: Path) -> Any:
     try:
         datasets: Any = importlib.import_module("datasets")
-    except ImportError as error:
-        raise MissingExtraError(
-            f"Reading {folder} needs `datasets` ({error}); install it with: pip install 'pocketvl[datasets]'."
-        ) from None
+    except (ImportError, OSError, MemoryError) as error:
+        raise import_failure(error, f"Reading {folder} needs `datasets`", "datasets") from None
     for file in folder.rglob("*"):
         if not file.is_dir():
             regular_size(file, UsageError)

@@ -8,7 +8,7 @@ from typing import Any
 from pocketvl.evaluate.sweep.labels import place_labels
 from pocketvl.evaluate.sweep.pareto import pareto_front
 from pocketvl.evaluate.sweep.results import RecipeResult, SweepResult
-from pocketvl.runtime.errors import MissingExtraError
+from pocketvl.runtime.extras import import_failure
 
 # Okabe and Ito's colours, which colour-blind readers tell apart, darkened where they were faint on white.
 _COLOURS = ("#0072B2", "#D55E00", "#008060", "#B0588E", "#7A5C00", "#2B8CBE", "#B37400", "#444444")
@@ -100,10 +100,8 @@ def _figure() -> Any:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            f"Plots need matplotlib ({error}); install it with: pip install 'pocketvl[evaluate]'."
-        ) from None
+    except (ImportError, OSError, MemoryError) as error:
+        raise import_failure(error, "Plots need matplotlib", "evaluate") from None
     figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=_DPI, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure

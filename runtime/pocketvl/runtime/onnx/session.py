@@ -6,7 +6,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pocketvl.runtime.errors import EngineError, MissingExtraError
+from pocketvl.runtime.errors import EngineError
+from pocketvl.runtime.extras import import_failure
 from pocketvl.runtime.native_log import captured_stderr
 
 _PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : ")
@@ -24,10 +25,8 @@ def import_runtime() -> ModuleType:
     try:
         with captured_stderr():  # it looks for graphics cards and says what it does not find
             return importlib.import_module("onnxruntime")
-    except ImportError as error:
-        raise MissingExtraError(
-            f"This bundle needs onnxruntime ({error}); install it with: pip install 'pocketvl[onnx]'."
-        ) from None
+    except (ImportError, OSError, MemoryError) as error:
+        raise import_failure(error, "This bundle needs onnxruntime", "onnx") from None
 
 
 def open_session(runtime: ModuleType, path: Path, threads: int | None) -> Any:
