@@ -8,6 +8,8 @@ import numpy as np
 
 from pocketvl.runtime.errors import UsageError
 
+_EQUAL = 1e-9  # scores that close are the same
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -50,6 +52,11 @@ def paired_difference(ours: Mapping[str, float], theirs: Mapping[str, float]) ->
         raise ValueError("no questions to compare")
     error = float(differences.std(ddof=1)) / math.sqrt(count) if count > 1 else None
     return Estimate(float(differences.mean()), error, count)
+
+
+def share_no_worse(ours: Mapping[str, float], theirs: Mapping[str, float]) -> float:
+    """Share of questions scored at least as high by us as by them: Argmax's QoI. Both have the same keys."""
+    return sum(ours[name] >= theirs[name] - _EQUAL for name in theirs) / len(theirs)
 
 
 def clustered_mean(groups: Sequence[Sequence[float]]) -> Estimate:

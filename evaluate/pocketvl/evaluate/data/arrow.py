@@ -3,11 +3,12 @@
 import hashlib
 import importlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pocketvl.evaluate.data.question import ImageRef
-from pocketvl.evaluate.data.record import Record, image_location, refusal
+from pocketvl.evaluate.data.question import BadRow, ImageRef
+from pocketvl.evaluate.data.record import Record, attempt, image_location, read_image_file, refusal
 from pocketvl.runtime.errors import MissingExtraError, UsageError
 
 _IDS = ("id", "index", "question_id", "questionId")
@@ -17,10 +18,11 @@ def is_arrow(folder: Path) -> bool:
     return (folder / "dataset_info.json").is_file() or (folder / "dataset_dict.json").is_file()
 
 
-def arrow_records(folder: Path) -> Iterator[Record]:
-    """Columns image (a picture or a list of them), question, answer or answers, and id, task, choices.
+def arrow_records(folder: Path) -> Iterator[Record | BadRow]:
+    """Columns image (an image or a list of them), question, answer or answers, and id, task, choices.
 
-    Raises MissingExtraError without `datasets`, UsageError that names row and column.
+    A BadRow names row and column of what cannot be used. Raises MissingExtraError without `datasets`,
+    UsageError for a folder that cannot be read or lacks a column.
     """
     rows = _open(folder)
     columns = rows.column_names
@@ -32,25 +34,30 @@ def arrow_records(folder: Path) -> Iterator[Record]:
         raise refusal(str(folder), "answer", "this column is missing", f"it has {', '.join(columns)}")
     id_column = next((name for name in _IDS if name in columns), None)
     for number in range(len(rows)):
-        row, where = rows[number], f"{folder}, row {number}"
-        name = str(number if id_column is None else row[id_column])
-        pictures = _list(row["image"])
-        yield Record(
-            where=where,
-            id=name,
-            task=str(row.get("task") or folder.name),
-            images=tuple(
-                ImageRef(
-                    image_location(where, name, i, len(pictures)),
-                    hashlib.sha256(_bytes(picture, where)).hexdigest(),
-                    _Cell(rows, number, i, where),
-                )
-                for i, picture in enumerate(pictures)
-            ),
-            question=_text(row["question"], where),
-            answers=_answers(row[names[0]], names[0], where),
-            choices=tuple(str(choice) for choice in _list(row.get("choices"))),
-        )
+        where = f"{folder}, row {number}"
+        yield attempt(where, partial(_record, folder, where, rows, number, id_column, names[0]))
+
+
+def _record(folder: Path, where: str, rows: Any, number: int, id_column: str | None, answers: str) -> Record:
+    row = rows[number]
+    name = str(number if id_column is None else row[id_column])
+    images = _list(row["image"])
+    return Record(
+        where=where,
+        id=name,
+        task=str(row.get("task") or folder.name),
+        images=tuple(
+            ImageRef(
+                image_location(where, name, i, len(images)),
+                hashlib.sha256(_bytes(image, where)).hexdigest(),
+                _Cell(rows, number, i, where),
+            )
+            for i, image in enumerate(images)
+        ),
+        question=_text(row["question"], where),
+        answers=_answers(row[answers], answers, where),
+        choices=tuple(str(choice) for choice in _list(row.get("choices"))),
+    )
 
 
 def _open(folder: Path) -> Any:
@@ -90,18 +97,12 @@ def _bytes(picture: Any, where: str) -> bytes:
         data = picture.get("bytes")
         if isinstance(data, bytes):
             return data
-        try:
-            return Path(str(picture.get("path"))).read_bytes()
-        except OSError as error:
-            raise refusal(
-                where,
-                "image",
-                f"the picture {picture.get('path')} cannot be read ({error.strerror})",
-                "save the dataset with its pictures embedded",
-            ) from None
+        return read_image_file(
+            Path(str(picture.get("path"))), where, "image", "save the dataset with its images embedded"
+        )
     if isinstance(picture, bytes):
         return picture
-    raise refusal(where, "image", "is no picture", "save the column as datasets.Image()")
+    raise refusal(where, "image", "is no image", "save the column as datasets.Image()")
 
 
 def _text(value: Any, where: str) -> str:

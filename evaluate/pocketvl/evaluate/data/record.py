@@ -1,11 +1,17 @@
 """One line of a dataset file, before it becomes a question."""
 
 import base64
+import stat
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
-from pocketvl.evaluate.data.question import ImageRef
+from pocketvl.evaluate.data.question import BadRow, ImageRef
 from pocketvl.export.tiny.example import Box
 from pocketvl.runtime.errors import UsageError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,25 @@ class Record:
 def refusal(where: str, column: str, problem: str, remedy: str) -> UsageError:
     """The error for a value that cannot be used; `where` names file and line."""
     return UsageError(f"{where}, {column}: {problem}; {remedy}.")
+
+
+def attempt(where: str, read: Callable[[], T]) -> T | BadRow:
+    """What `read` returns, or a BadRow with the sentence of the UsageError that it raised."""
+    try:
+        return read()
+    except UsageError as error:
+        return BadRow(where, str(error))
+
+
+def read_image_file(file: Path, where: str, column: str, remedy: str) -> bytes:
+    """The bytes of a regular file; a pipe would be waited for without end. Raises UsageError."""
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise refusal(where, column, f"the image {file} is not a regular file", remedy)
+        return file.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        reason = getattr(error, "strerror", None) or error
+        raise refusal(where, column, f"the image {file} cannot be read ({reason})", remedy) from None
 
 
 def decode_base64(text: str) -> bytes | None:
