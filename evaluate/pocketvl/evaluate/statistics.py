@@ -35,6 +35,15 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(mean, float(array.std(ddof=1)) / math.sqrt(count) if count > 1 else None, count)
 
 
+def half_width(value: Estimate) -> float:
+    """Of the 95 % interval around a mean of values in -1..1: 1.96 standard errors, at least 3 / count.
+
+    The latter is the rule of three (Hanley and Lippman-Hand, JAMA 1983): `count` questions without a single
+    change still leave room for a share of 3 / count. Infinite where one value says nothing.
+    """
+    return math.inf if value.error is None else max(1.96 * value.error, 3 / value.count)
+
+
 def paired_difference(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Estimate:
     """Mean of ours minus theirs, question by question, with the error of a sample of differences.
 
