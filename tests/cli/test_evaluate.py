@@ -131,6 +131,31 @@ def test_ctrl_c_says_how_to_go_on(
     assert len((tmp_path / "generated.jsonl").read_text().splitlines()) == 7
 
 
+def test_rows_that_cannot_be_used_are_told_and_not_scored(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "damaged.png").write_bytes(b"no image")
+    rows = [
+        {"question": "Is it?", "answer": "yes"},
+        {"question": "Is it?"},
+        {"image": "damaged.png", "question": "Is it?", "answer": "no"},
+    ]
+    data = tmp_path / "pope.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = (folder / "bundle", "--data", data, "-o", tmp_path / "out", "--threads", 1, "--max-tokens", 2)
+    status, out, err = run(capsys, "evaluate", *arguments)
+    assert status == 0, err
+    assert "unparsed" in out
+    assert "pope: 2 of 3 rows left out; the scores are over 1." in err
+    assert "line 2, answer: is missing" in err
+    assert "line 3, the picture of question 3" in err
+    (report,) = json.loads(run(capsys, "evaluate", *arguments, "--json")[1])["datasets"]
+    assert (report["scored"], len(report["bad_rows"])) == (1, 2)
+    assert (report["tasks"][0]["score"]["count"], report["tasks"][0]["unparsed"]) == (1, 1)
+    status, _, err = run(capsys, "evaluate", *arguments, "--strict")
+    assert (status, "line 2, answer: is missing" in err) == (2, True)
+
+
 BAD = {
     "no data": (["{bundle}"], 2, "--data"),
     "missing file": (["{bundle}", "--data", "none.tsv"], 2, "none.tsv does not exist"),

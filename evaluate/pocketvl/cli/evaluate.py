@@ -11,12 +11,12 @@ import typer
 
 from pocketvl.cli import options
 from pocketvl.cli.console import note, out, print_json, progress_bar
-from pocketvl.cli.evaluate_tables import fidelity_table, score_table
+from pocketvl.cli.evaluate_tables import fidelity_table, note_left_out, score_table
 from pocketvl.cli.extras import needs_extra
 from pocketvl.runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from pocketvl.evaluate.data.dataset import Dataset
+    from pocketvl.evaluate.data import BadRow, Dataset
     from pocketvl.evaluate.fidelity import Fidelity
     from pocketvl.evaluate.reference_cache import ReferenceCache
     from pocketvl.evaluate.summary import TaskSummary
@@ -35,15 +35,20 @@ def evaluate(
     ],
     metric: Annotated[
         str | None,
-        typer.Option(help="anls, relaxed, vqa, exact, choice, ocrbench or iou.  [default: the dataset's]"),
+        typer.Option(
+            help="anls, relaxed, vqa, exact, yesno, choice, ocrbench or iou.  [default: the dataset's]"
+        ),
     ] = None,
     prompt: Annotated[
         str | None,
         typer.Option(help="Template with {question} and maybe {choices}.  [default: the metric's]"),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(help="Ask the first so many questions of each dataset.", min=1)
+        int | None, typer.Option(help="Read the first so many rows of each dataset.", min=1)
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail at a row that cannot be used instead of leaving it out.")
+    ] = False,
     against: Annotated[
         str | None, typer.Option(help="Compare with this bundle, or model: hub id, folder or `tiny`.")
     ] = None,
@@ -79,7 +84,9 @@ def evaluate(
     opened = _with_pixels(open_bundle(bundle), min_pixels, max_pixels)
     with progress_bar(f"evaluate {bundle}") as progress:
         progress("reading the data", 0.0)
-        datasets = [open_dataset(spec, metric=metric, prompt=prompt, limit=limit) for spec in data]
+        datasets = [
+            open_dataset(spec, metric=metric, prompt=prompt, limit=limit, strict=strict) for spec in data
+        ]
         folder = output or Path(f"{bundle.resolve().name}-results")
         files = _result_files(folder, datasets)
         reference = None
@@ -100,6 +107,8 @@ def evaluate(
             raise typer.Exit(INTERRUPTED) from None
         finally:
             engine.close()
+    for report in reports:
+        note_left_out(report.dataset, report.bad_rows, report.scored)
     if as_json:
         print_json(
             {"bundle": str(bundle), "results": str(folder), "datasets": [r.to_json() for r in reports]}
@@ -117,6 +126,8 @@ def evaluate(
 class _Report:
     dataset: str
     fingerprint: str
+    bad_rows: tuple[BadRow, ...]  # left out
+    scored: int  # questions that the scores are means over
     tasks: tuple[TaskSummary, ...]
     fidelity: Fidelity | None
 
@@ -135,7 +146,7 @@ class _Run:
     def evaluate(self, dataset: Dataset, file: Path) -> _Report:
         from pocketvl.evaluate.answers import answer_questions
         from pocketvl.evaluate.fidelity import measure_fidelity
-        from pocketvl.evaluate.summary import summarize
+        from pocketvl.evaluate.summary import summarize, unreadable
 
         scores = fidelity = None
         if self.reference is not None:
@@ -147,7 +158,9 @@ class _Run:
         if self.reference is not None:
             fidelity = measure_fidelity(self.bundle, self.engine, dataset, self.reference, self.progress)
         tasks = summarize(dataset.name, results, scores)
-        return _Report(dataset.name, dataset.fingerprint, tasks, fidelity)
+        bad_rows = dataset.bad_rows + unreadable(results)
+        scored = sum(not result.unreadable for result in results)
+        return _Report(dataset.name, dataset.fingerprint, bad_rows, scored, tasks, fidelity)
 
 
 def _with_pixels(bundle: Bundle, min_pixels: int | None, max_pixels: int | None) -> Bundle:

@@ -142,7 +142,7 @@ def _compare(
         limits.logits_difference,
     )
     divergence = float(np.mean(metrics.kl_divergence(value, wanted)))
-    yield Check("text_decoder", talk.name, "KL mean", divergence, limits.kl_mean)
+    yield Check("text_decoder", talk.name, "KL, nats per token", divergence, limits.kl_mean)
     agreement = metrics.top1_agreement(value, wanted)
     yield Check("text_decoder", talk.name, "top-1 agreement", agreement, None, at_least=True)
 

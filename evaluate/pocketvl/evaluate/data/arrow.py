@@ -3,11 +3,12 @@
 import hashlib
 import importlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pocketvl.evaluate.data.question import ImageRef
-from pocketvl.evaluate.data.record import Record, image_location, refusal
+from pocketvl.evaluate.data.question import BadRow, ImageRef
+from pocketvl.evaluate.data.record import Record, attempt, image_location, refusal
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.extras import import_failure
 from pocketvl.runtime.files import read_bytes, regular_size
@@ -20,10 +21,11 @@ def is_arrow(folder: Path) -> bool:
     return (folder / "dataset_info.json").is_file() or (folder / "dataset_dict.json").is_file()
 
 
-def arrow_records(folder: Path) -> Iterator[Record]:
-    """Columns image (a picture or a list of them), question, answer or answers, and id, task, choices.
+def arrow_records(folder: Path) -> Iterator[Record | BadRow]:
+    """Columns image (an image or a list of them), question, answer or answers, and id, task, choices.
 
-    Raises MissingExtraError without `datasets`, UsageError that names row and column.
+    A BadRow names row and column of what cannot be used. Raises MissingExtraError without `datasets`,
+    UsageError for a folder that cannot be read or lacks a column.
     """
     rows = _open(folder)
     columns = rows.column_names
@@ -35,25 +37,30 @@ def arrow_records(folder: Path) -> Iterator[Record]:
         raise refusal(str(folder), "answer", "this column is missing", f"it has {', '.join(columns)}")
     id_column = next((name for name in _IDS if name in columns), None)
     for number in range(len(rows)):
-        row, where = rows[number], f"{folder}, row {number}"
-        name = str(number if id_column is None else row[id_column])
-        pictures = _list(row["image"])
-        yield Record(
-            where=where,
-            id=name,
-            task=str(row.get("task") or folder.name),
-            images=tuple(
-                ImageRef(
-                    image_location(where, name, i, len(pictures)),
-                    hashlib.sha256(_bytes(picture, where)).hexdigest(),
-                    _Cell(rows, number, i, where),
-                )
-                for i, picture in enumerate(pictures)
-            ),
-            question=_text(row["question"], where),
-            answers=_answers(row[names[0]], names[0], where),
-            choices=tuple(str(choice) for choice in _list(row.get("choices"))),
-        )
+        where = f"{folder}, row {number}"
+        yield attempt(where, partial(_record, folder, where, rows, number, id_column, names[0]))
+
+
+def _record(folder: Path, where: str, rows: Any, number: int, id_column: str | None, answers: str) -> Record:
+    row = rows[number]
+    name = str(number if id_column is None else row[id_column])
+    images = _list(row["image"])
+    return Record(
+        where=where,
+        id=name,
+        task=str(row.get("task") or folder.name),
+        images=tuple(
+            ImageRef(
+                image_location(where, name, i, len(images)),
+                hashlib.sha256(_bytes(image, where)).hexdigest(),
+                _Cell(rows, number, i, where),
+            )
+            for i, image in enumerate(images)
+        ),
+        question=_text(row["question"], where),
+        answers=_answers(row[answers], answers, where),
+        choices=tuple(str(choice) for choice in _list(row.get("choices"))),
+    )
 
 
 def _open(folder: Path) -> Any:
@@ -102,7 +109,7 @@ def _bytes(picture: Any, where: str) -> bytes:
             ) from None
     if isinstance(picture, bytes):
         return picture
-    raise refusal(where, "image", "is no picture", "save the column as datasets.Image()")
+    raise refusal(where, "image", "is no image", "save the column as datasets.Image()")
 
 
 def _text(value: Any, where: str) -> str:

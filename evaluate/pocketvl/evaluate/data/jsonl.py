@@ -3,11 +3,19 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pocketvl.evaluate.data.question import ImageRef
-from pocketvl.evaluate.data.record import Record, base64_or_none, image_file, image_location, refusal
+from pocketvl.evaluate.data.question import BadRow, ImageRef
+from pocketvl.evaluate.data.record import (
+    Record,
+    attempt,
+    base64_or_none,
+    image_file,
+    image_location,
+    refusal,
+)
 from pocketvl.export.tiny.example import Box
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.files import read_lines
@@ -15,15 +23,15 @@ from pocketvl.runtime.files import read_lines
 _KEYS = ("image", "images", "question", "answer", "answers", "id", "task", "choices", "box")
 
 
-def jsonl_records(path: Path) -> Iterator[Record]:
-    """Raises UsageError that names line and key for whatever cannot be used."""
+def jsonl_records(path: Path) -> Iterator[Record | BadRow]:
+    """One per line that is not blank; a BadRow names line and key of what cannot be used."""
     for number, line in enumerate(read_lines(path, UsageError), start=1):
         if line.strip():
-            yield _record(path, number, line)
+            where = f"{path}, line {number}"
+            yield attempt(where, partial(_record, path, where, number, line))
 
 
-def _record(path: Path, number: int, line: bytes) -> Record:
-    where = f"{path}, line {number}"
+def _record(path: Path, where: str, number: int, line: bytes) -> Record:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:

@@ -1,15 +1,19 @@
 """One line of a dataset file, before it becomes a question."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from pocketvl.evaluate.data.question import ImageRef
+from pocketvl.evaluate.data.question import BadRow, ImageRef
 from pocketvl.export.tiny.example import Box
 from pocketvl.runtime.errors import ImageError, UsageError
 from pocketvl.runtime.files import read_bytes
 from pocketvl.runtime.image import MOST_BYTES, decode_base64
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,14 @@ class Record:
 def refusal(where: str, column: str, problem: str, remedy: str) -> UsageError:
     """The error for a value that cannot be used; `where` names file and line."""
     return UsageError(f"{where}, {column}: {problem}; {remedy}.")
+
+
+def attempt(where: str, read: Callable[[], T]) -> T | BadRow:
+    """What `read` returns, or a BadRow with the sentence of the UsageError that it raised."""
+    try:
+        return read()
+    except UsageError as error:
+        return BadRow(where, str(error))
 
 
 def base64_or_none(text: str) -> bytes | None:

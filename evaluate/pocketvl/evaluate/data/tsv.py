@@ -12,11 +12,19 @@ import io
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pocketvl.evaluate.data.question import ImageRef
-from pocketvl.evaluate.data.record import Record, base64_or_none, image_file, image_location, refusal
+from pocketvl.evaluate.data.question import BadRow, ImageRef
+from pocketvl.evaluate.data.record import (
+    Record,
+    attempt,
+    base64_or_none,
+    image_file,
+    image_location,
+    refusal,
+)
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.files import MOST_TEXT, read_lines
 
@@ -41,30 +49,30 @@ class _Row:
         return self.cells["index"]
 
 
-def tsv_records(path: Path, limit: int | None = None) -> Iterator[Record]:
-    """The first `limit` rows. Raises UsageError that names line and column for whatever cannot be used.
+def tsv_records(path: Path, limit: int | None = None) -> Iterator[Record | BadRow]:
+    """The first `limit` rows; a BadRow names line and column of what cannot be used.
 
-    Rows are read as far as needed: to the limit, and to the last row that one of them points to.
+    Rows are read as far as needed: to the limit, and to the last row that one of them points to. Raises
+    UsageError for a file that is no table.
     """
-    wanted: list[_Row] = []
+    wanted: list[_Row | BadRow] = []
     known: dict[str, _Row] = {}
     pending: set[str] = set()
     for row in _rows(path):
-        if row.index in known:
-            raise refusal(row.where, "index", f"{row.index!r} stands twice", "give every row its own index")
-        known[row.index] = row
-        pending.discard(row.index)
+        if isinstance(row, _Row):
+            known.setdefault(row.index, row)
+            pending.discard(row.index)
         if limit is None or len(wanted) < limit:
             wanted.append(row)
-            if row.pointer is not None and row.pointer not in known:
+            if isinstance(row, _Row) and row.pointer is not None and row.pointer not in known:
                 pending.add(row.pointer)
         elif not pending:
             break
     for row in wanted:
-        yield _record(path, row, known)
+        yield row if isinstance(row, BadRow) else attempt(row.where, partial(_record, path, row, known))
 
 
-def _rows(path: Path) -> Iterator[_Row]:
+def _rows(path: Path) -> Iterator[_Row | BadRow]:
     # A picture is one field; the library's limit of 131,072 characters is below that of most.
     csv.field_size_limit(MOST_TEXT)
     lines = _CountedLines(path)
@@ -76,7 +84,8 @@ def _rows(path: Path) -> Iterator[_Row]:
     start, line = lines.end, reader.line_num + 1
     while (cells := _next(reader, path)) is not None:
         if cells:
-            yield _row(path, f"{path}, line {line}", (start, lines.end), header, cells)
+            where = f"{path}, line {line}"
+            yield attempt(where, partial(_row, where, (start, lines.end), header, cells))
         start, line = lines.end, reader.line_num + 1
 
 
@@ -119,7 +128,7 @@ def _check_header(header: list[str], path: Path) -> None:
         raise refusal(where, repr(double), "this column stands twice", "rename one of them")
 
 
-def _row(path: Path, where: str, span: tuple[int, int], header: list[str], cells: list[str]) -> _Row:
+def _row(where: str, span: tuple[int, int], header: list[str], cells: list[str]) -> _Row:
     if len(cells) != len(header):
         raise UsageError(
             f"{where} has {len(cells)} columns, but the first line names {len(header)}; check its tabs and"
@@ -152,6 +161,8 @@ def _pictures(cell: str, where: str) -> list[bytes]:
 
 def _record(path: Path, row: _Row, known: dict[str, _Row]) -> Record:
     cells, where = row.cells, row.where
+    if known[row.index] is not row:
+        raise refusal(where, "index", f"{row.index!r} occurs twice", "give every row its own index")
     if not cells["question"].strip():
         raise refusal(where, "question", "is empty", "give a question, or take the row out")
     hint = cells.get("hint", "")
