@@ -1,9 +1,15 @@
-"""The namespace package has no __init__.py, and imports run one way."""
+"""The slices are one package, and imports run one way."""
 
 import ast
+import os
+import subprocess
+import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+import pocketvl
 
 ROOT = Path(__file__).parent.parent
 SLICES = ("runtime", "quant", "export", "evaluate")  # ground floor first
@@ -24,10 +30,40 @@ def sources(floor: str) -> list[Path]:
     return [path for top in SLICES for path in (ROOT / top / "pocketvl" / floor).rglob("*.py")]
 
 
-@pytest.mark.parametrize("top", SLICES)
-def test_namespace_slices_have_no_init(top: str) -> None:
-    assert (ROOT / top / "pocketvl").is_dir()
-    assert not (ROOT / top / "pocketvl" / "__init__.py").exists()
+def test_one_slice_alone_has_the_packages_init() -> None:
+    """A second __init__.py would hide the first or be hidden by it."""
+    holders = [top for top in SLICES if (ROOT / top / "pocketvl" / "__init__.py").exists()]
+    assert holders == ["runtime"]
+
+
+@pytest.mark.parametrize("order", [SLICES, SLICES[::-1], ("export", "runtime", "evaluate", "quant")])
+def test_slices_are_found_in_any_order_of_folders(order: tuple[str, ...]) -> None:
+    program = (
+        "import pocketvl, pocketvl.runtime.errors, pocketvl.quant.packed, pocketvl.export.progress,"
+        " pocketvl.cli.extras; print(pocketvl.__version__)"
+    )
+    path = os.pathsep.join(str(ROOT / top) for top in order)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == version("pocketvl")
+
+
+def test_an_attribute_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'versions'"):
+        _ = pocketvl.versions
+
+
+@pytest.mark.parametrize("floor", list(FLOORS))
+def test_every_slice_says_that_it_is_typed(floor: str) -> None:
+    (package,) = [
+        ROOT / top / "pocketvl" / floor for top in SLICES if (ROOT / top / "pocketvl" / floor).is_dir()
+    ]
+    assert (package / "py.typed").exists()
 
 
 @pytest.mark.parametrize("floor", list(FLOORS))

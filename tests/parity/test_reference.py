@@ -11,7 +11,8 @@ from PIL import Image
 
 from pocketvl.evaluate.components import Components
 from pocketvl.evaluate.metrics import relative_error
-from pocketvl.evaluate.reference import Reference, Turn
+from pocketvl.evaluate.reference import Reference
+from pocketvl.evaluate.samples import Turn
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.engine import Engine

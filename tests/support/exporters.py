@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.component import Component, ExportSettings, TensorSource
+from pocketvl.export.progress import Progress
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.entry_points import pte_decoder, pte_head, pte_vision

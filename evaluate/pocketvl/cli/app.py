@@ -26,7 +26,6 @@ app = typer.Typer(
     name="pocketvl",
     help="Put Qwen2-VL into a phone app: export, run, measure.  --debug anywhere shows tracebacks.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for command in (export, recipe, ask, chat, inspect, verify, bench, evaluate, sweep, demo):

@@ -75,9 +75,16 @@ def summary(answer: Answer) -> str:
     vision = f"vision {s.vision_seconds:.2f} s ({s.images_encoded} encoded, {s.images_cached} cached), "
     return (
         (vision if s.images_encoded or s.images_cached else "")
-        + f"prefill {s.prefill_tokens} tokens at {s.prefill_rate:.0f}/s, decode {s.decode_tokens + 1} tokens"
-        f" at {s.decode_rate:.1f}/s, first token after {s.time_to_first_token:.2f} s, {answer.stop_reason}"
+        + f"prefill {_counted(s.prefill_tokens, s.prefill_rate, 0)}, decode"
+        f" {_counted(len(answer.token_ids), s.decode_rate, 1)}, first token after"
+        f" {s.time_to_first_token:.2f} s, {answer.stop_reason}"
     )
+
+
+def _counted(tokens: int, rate: float, digits: int) -> str:
+    """ "7 tokens at 31.5/s"; without a rate where nothing was timed, as with a single token."""
+    unit = "token" if tokens == 1 else "tokens"
+    return f"{tokens} {unit}" + (f" at {rate:.{digits}f}/s" if rate else "")
 
 
 def _turns(question: str | None, images: list[Path], script: Path | None) -> list[Content]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,10 +19,10 @@ if TYPE_CHECKING:
     from pocketvl.evaluate.fidelity import Fidelity
     from pocketvl.evaluate.reference_cache import ReferenceCache
     from pocketvl.evaluate.summary import TaskSummary
+    from pocketvl.export.progress import Progress
     from pocketvl.runtime.bundle import Bundle
     from pocketvl.runtime.engine import Engine
 
-Progress = Callable[[str, float], None]
 INTERRUPTED = 130  # what shells use for Ctrl-C
 
 

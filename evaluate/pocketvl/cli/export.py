@@ -6,6 +6,7 @@ from shutil import rmtree
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from pocketvl.cli.console import megabytes, note, out, progress_bar
 from pocketvl.cli.extras import needs_extra
@@ -83,12 +84,25 @@ def export(
     min_pixels: MinPixels = None,
     max_pixels: MaxPixels = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
+    dry: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Only check everything, and estimate sizes, memory and time. A hub id is downloaded first.",
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: print it as JSON.")] = False,
 ) -> None:
     """Export a Qwen2-VL checkpoint into a folder that an app ships."""
     targets = chosen_targets(target)
     if chunks is not None and names.COREML not in targets:
         raise UsageError("--chunks splits the decoder of Core ML; leave it out or add --target coreml.")
+    if as_json and not dry:
+        raise UsageError("--json prints what --dry-run finds out; add that, or leave it out.")
+    if dry and (size_budget is not None or max_kl is not None):
+        raise UsageError("--dry-run knows nothing of bits that are still to be measured; name a --recipe.")
     with needs_extra("export", "Exporting"):
+        from pocketvl.cli.dry_run import dry_run
         from pocketvl.cli.export_command import export_command
         from pocketvl.export.component import DEFAULT_BUCKETS, ExportSettings
         from pocketvl.export.destination import check_destination, output_folder
@@ -142,6 +156,13 @@ def export(
         name: replace(settings, decoder_chunks=chunks or 1) if name == names.COREML else settings
         for name in targets
     }
+    if dry:
+        tasks = {
+            bundle: check_export(model, settings=of_target[name], exporters=exporters_for(name), **common)
+            for name, bundle in bundles.items()
+        }
+        dry_run(tasks, as_json=as_json)
+        return
     # The first checks itself; what the others refuse is to be known before its work.
     for name in targets[1:]:
         check_export(model, settings=of_target[name], exporters=exporters_for(name), **common)
@@ -190,7 +211,11 @@ def _beside(output: Path) -> Path:
 
 def _report(manifest: Manifest, output: Path) -> None:
     total = sum(record.size for record in manifest.files)
-    out.print(f"{output}: recipe {manifest.recipe}, {megabytes(total)}", soft_wrap=True)
-    width = max(len(record.path) for record in manifest.files)
-    for record in manifest.files:
-        out.print(f"  {record.path:{width}} {megabytes(record.size):>14}", soft_wrap=True)
+    optional = sum(record.size for record in manifest.optional_files)
+    more = f", and {megabytes(optional)} that transformers.js alone reads" if optional else ""
+    out.print(escape(f"{output}: recipe {manifest.recipe}, {megabytes(total)}{more}"), soft_wrap=True)
+    records = (*manifest.files, *manifest.optional_files)
+    width = max(len(record.path) for record in records)
+    for record in records:
+        mark = "  (optional)" if record in manifest.optional_files else ""
+        out.print(f"  {record.path:{width}} {megabytes(record.size):>14}{mark}", soft_wrap=True)

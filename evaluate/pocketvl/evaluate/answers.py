@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,13 @@ from PIL import Image
 from pocketvl.evaluate.data.question import Dataset, Question
 from pocketvl.evaluate.results import Header, Result, open_results
 from pocketvl.evaluate.scoring import is_parsed, score
+from pocketvl.export.progress import Progress
 from pocketvl.runtime.answer import Answer
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.errors import ImageError, PromptError
 from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
-
-Progress = Callable[[str, float], None]
 
 
 def answer_questions(

@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from pocketvl.evaluate.bandwidth import read_bandwidth
+from pocketvl.export.progress import Progress
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.embedding import EmbeddingMap
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.manifest import Manifest
 from pocketvl.runtime.positions import text_rope, vision_rope
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)

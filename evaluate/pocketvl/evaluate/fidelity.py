@@ -4,7 +4,6 @@ The figures that llama.cpp's perplexity tool reports (KL divergence, top-1 agree
 the signal-to-noise ratio of image embeddings.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,11 +15,10 @@ from pocketvl.evaluate.data.question import Dataset, Question
 from pocketvl.evaluate.reference_cache import ReferenceCache
 from pocketvl.evaluate.reference_output import ReferenceOutput
 from pocketvl.evaluate.statistics import clustered_mean
+from pocketvl.export.progress import Progress
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.engine import Engine, Float32
 from pocketvl.runtime.errors import ImageError, PromptError, UsageError
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ Nothing of pocketvl's runtime is used, so that agreement means something: transf
 patches the picture, renders the template, tokenizes, computes positions and decodes.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from pocketvl.evaluate.samples import Turn
 from pocketvl.runtime.errors import CheckpointError
 from pocketvl.runtime.extras import import_failure
 from pocketvl.runtime.native_log import captured_stderr
 
 Float32 = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One user turn: pictures first, then words."""
-
-    text: str
-    images: tuple[Image.Image, ...] = ()
 
 
 class Reference:

@@ -2,16 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 from pocketvl.evaluate.data.question import Dataset, Question
 from pocketvl.evaluate.reference_models import ReferenceModel
 from pocketvl.evaluate.reference_output import ReferenceOutput, read_output, remove_old_parts, write_output
 from pocketvl.evaluate.scoring import score
+from pocketvl.export.progress import Progress
 from pocketvl.runtime.errors import ImageError, PocketVLError, PromptError
-
-Progress = Callable[[str, float], None]
 
 
 class ReferenceCache:

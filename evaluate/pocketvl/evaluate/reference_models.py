@@ -8,8 +8,9 @@ from typing import Protocol
 from pocketvl.evaluate.answers import ask, bundle_sha256, load_images
 from pocketvl.evaluate.components import Components
 from pocketvl.evaluate.data.question import Question
-from pocketvl.evaluate.reference import Reference, Turn
+from pocketvl.evaluate.reference import Reference
 from pocketvl.evaluate.reference_output import ReferenceOutput
+from pocketvl.evaluate.samples import Turn
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle, open_bundle

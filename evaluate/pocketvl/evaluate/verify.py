@@ -1,6 +1,6 @@
 """A bundle against the fp32 reference of its checkpoint: each component, then whole answers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,16 +8,15 @@ import numpy as np
 
 from pocketvl.evaluate import metrics
 from pocketvl.evaluate.components import Components
-from pocketvl.evaluate.reference import Reference, Turn
-from pocketvl.evaluate.samples import Conversation, conversations, vision_samples
+from pocketvl.evaluate.reference import Reference
+from pocketvl.evaluate.samples import Conversation, Turn, conversations, vision_samples
+from pocketvl.export.progress import Progress
 from pocketvl.export.tiny import TASKS, make_example, score
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)

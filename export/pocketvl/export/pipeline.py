@@ -20,7 +20,8 @@ from pocketvl.export.checkpoint.kept import (
     with_checkpoint_bits,
 )
 from pocketvl.export.checkpoint.requantizer import with_damage
-from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.component import Component, ExportSettings, TensorSource
+from pocketvl.export.cost import ExportCost, export_cost
 from pocketvl.export.destination import check_destination, output_folder
 from pocketvl.export.estimate import (
     Estimate,
@@ -33,10 +34,11 @@ from pocketvl.export.estimate import (
 from pocketvl.export.fitting import fit_calibration, fit_image, fit_settings
 from pocketvl.export.isolated import run_isolated
 from pocketvl.export.model_card import write_card
+from pocketvl.export.progress import Progress, parts, silent
 from pocketvl.export.text import export_text_decoder
 from pocketvl.export.vision import export_vision_encoder
 from pocketvl.quant.packed.damage import Damage, describe_damage
-from pocketvl.quant.recipe import GENERATED, Recipe
+from pocketvl.quant.recipe import CALIBRATED_METHODS, GENERATED, Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import ImageSettings, ModelGeometry
@@ -53,9 +55,6 @@ TextExporter = Callable[
 # An export that needs more memory than this runs each component in a process of its own, so that the second
 # does not pile up on what the first left. A small one would only wait for two more interpreters.
 _ISOLATED_ABOVE = 2 * 10**9
-# Shares of the whole that the steps take, from a full-size export.
-_VISION_END, _TEXT_END = 0.4, 0.95
-_CALIBRATION_END = 0.8  # where the recipe is calibrated; the rest follows it
 
 
 class Runner(Protocol):
@@ -123,6 +122,18 @@ class Task:
     estimate: Estimate
     notes: tuple[str, ...]  # for the user
 
+    @property
+    def cost(self) -> ExportCost:
+        """How long it is going to take."""
+        return export_cost(
+            self.exporters.target,
+            self.source.geometry,
+            self.recipe,
+            self.settings,
+            self.image,
+            self.estimate.disk,
+        )
+
 
 def export_bundle(
     model: str,
@@ -137,7 +148,7 @@ def export_bundle(
     overwrite: bool = False,
     decisions: Path | None = None,
     command: str,
-    progress: Progress = _ignore,
+    progress: Progress = silent,
     warn: Callable[[str], None] = _ignore,
     exporters: Exporters | None = None,
 ) -> Manifest:
@@ -170,6 +181,8 @@ def export_bundle(
     )
     for sentence in task.notes:
         warn(sentence)
+    if task.recipe.method in CALIBRATED_METHODS and not task.recipe.calibrated:
+        warn(f"No layer has fewer than 8 bits, so all are rounded: {task.recipe.method} has nothing to do.")
     if kept := kept_layers(task.recipe, task.source):
         warn(describe_kept(kept, task.source))
     warning = check_space(task.estimate, output)
@@ -179,17 +192,21 @@ def export_bundle(
     decided = decisions or output.with_name(f".{output.name}.calibration")
     weights: PackedSource = task.source
     data: str | None = None
+    cost = task.cost
+    calibrating, writing, finishing = parts(
+        progress, (cost.calibration, cost.vision + cost.text, cost.finish)
+    )
     if task.recipe.calibrated:
         arguments = (task.checkpoint, task.source, task.recipe, task.settings, task.image, decided)
-        data = run(calibrate, arguments, _share(progress, 0.0, _CALIBRATION_END))
-        weights, progress = CalibratedSource(task.source, decided), _share(progress, _CALIBRATION_END, 1.0)
+        data = run(calibrate, arguments, calibrating)
+        weights = CalibratedSource(task.source, decided)
     with partial_bundle(output, overwrite=overwrite) as partial:
-        written = _write_components(partial.folder, task, weights, run, progress)
+        written = _write_components(partial.folder, task, weights, run, writing)
         if written.damage:
             warn(describe_damage(written.damage))
         _write_text_files(task.checkpoint, partial.folder)
         exporters.finish(partial.folder, task.checkpoint, task.image, task.settings)
-        progress("hashing", _TEXT_END)
+        finishing("hashing", 0.0)
         manifest = _manifest(partial, task, written, data, command)
         write_card(partial.folder, manifest, task.checkpoint.folder)
         partial.complete(manifest)
@@ -229,13 +246,12 @@ def _write_components(
 ) -> Written:
     """weights: those of the task, calibrated where its recipe is."""
     given = (weights, task.recipe, task.settings)
-    vision, vision_damage = run(
-        with_damage, (task.exporters.vision, *given, folder), _share(progress, 0.0, _VISION_END)
-    )
+    of_vision, of_text = parts(progress, (task.cost.vision, task.cost.text))
+    vision, vision_damage = run(with_damage, (task.exporters.vision, *given, folder), of_vision)
     (text, table), text_damage = run(
         with_damage,
         (task.exporters.text, *given, task.checkpoint.special_tokens.eos, folder),
-        _share(progress, _VISION_END, _TEXT_END),
+        of_text,
     )
     entry_points = (*vision.entry_points, *text.entry_points)
     layers = (*vision.layers, *text.layers)
@@ -294,8 +310,3 @@ def _run_here(function: Callable[..., T], arguments: tuple[Any, ...], progress: 
         # Libraries warn of their own deprecated calls, which no user can act on.
         warnings.simplefilter("ignore")
         return function(*arguments, progress)
-
-
-def _share(progress: Progress, start: float, end: float) -> Progress:
-    """Progress of one step as part of the whole."""
-    return lambda step, share: progress(step, start + share * (end - start))

@@ -7,11 +7,13 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from pocketvl.export.census import census, expected
-from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.component import Component, ExportSettings, TensorSource
+from pocketvl.export.cost import component_cost
 from pocketvl.export.embedding_table import Probe, tied_table, write_table
 from pocketvl.export.graphs.lm_head import LMHead
 from pocketvl.export.graphs.text_decoder import TextDecoder
-from pocketvl.export.weights import fill
+from pocketvl.export.progress import Progress, Steps, parts
+from pocketvl.export.weights import fill, leaf_sizes
 from pocketvl.export.xnnpack import load_custom_ops, lower
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
@@ -19,9 +21,6 @@ from pocketvl.runtime.entry_points import pte_decoder, pte_head
 from pocketvl.runtime.geometry import TextGeometry
 from pocketvl.runtime.manifest import EmbeddingTable
 
-_FILLED = 0.2  # share of the time spent when the weights are quantized
-_TRACED = 0.25
-_LOWERED = 0.95
 _TRACE_LENGTH = 2  # 1 would be taken for a constant
 
 
@@ -41,28 +40,22 @@ def export_text_decoder(
     text = source.geometry.text
     path = folder / names.TEXT_DECODER_PTE
     decoder, head = TextDecoder(text, recipe, settings.max_context), LMHead(text, recipe)
-    leaves = sum(1 for graph in (decoder, head) for _ in graph.parameters())
-    done = 0
-
-    def filled(_: str) -> None:
-        nonlocal done
-        done += 1
-        progress("Quantizing the decoder", _FILLED * min(1.0, done / leaves))
-
-    fill(decoder, source, recipe, filled)
-    fill(head, source, recipe, filled)
+    cost = component_cost(names.EXECUTORCH, names.TEXT_DECODER, source.geometry, recipe, settings)
+    quantizing, tracing, lowering, checking = parts(progress, cost.seconds)
+    steps = Steps(quantizing, "Quantizing the decoder", leaf_sizes(decoder) | leaf_sizes(head))
+    fill(decoder, source, recipe, steps.next)
+    fill(head, source, recipe, steps.next)
     wanted = {names.TEXT_DECODER: expected(decoder), names.LM_HEAD: expected(head)}
     probe = Probe.of(head.head)
     head_bits = head.head.bits
-    progress("Tracing the decoder", _FILLED)
+    tracing("Tracing the decoder", 0.0)
     programs = {
         names.TEXT_DECODER: trace_decoder(decoder, text, settings.prefill_chunk),
         names.LM_HEAD: trace_head(head, text),
     }
     del decoder, head  # the programs hold the weights now, and lowering lets go of them piece by piece
-    progress("Lowering the decoder to XNNPACK", _TRACED)
-    lower(programs, _metadata(text, settings, eos), path)
-    progress("Checking the decoder", _LOWERED)
+    lower(programs, _metadata(text, settings, eos), path, lowering)
+    checking("Checking the decoder", 0.0)
     groups = census(path, wanted)
     if text.tie_word_embeddings:
         table = tied_table(path, wanted[names.LM_HEAD][0], probe)

@@ -8,11 +8,13 @@ import torch
 from torch.export import Dim, ExportedProgram
 
 from pocketvl.export.census import census, expected
-from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.component import Component, ExportSettings, TensorSource
+from pocketvl.export.cost import component_cost
 from pocketvl.export.graphs.vision_attention import AttentionOutline, HeadByHeadAttention, attention_inputs
 from pocketvl.export.graphs.vision_encoder import VisionEncoder
 from pocketvl.export.prelowered import prelower
-from pocketvl.export.weights import fill
+from pocketvl.export.progress import Progress, Steps, parts
+from pocketvl.export.weights import fill, leaf_sizes
 from pocketvl.export.xnnpack import lower
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
@@ -20,10 +22,6 @@ from pocketvl.runtime.entry_points import pte_vision
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import VisionGeometry
 from pocketvl.runtime.manifest import LayerGroup
-
-_FILLED = 0.3  # share of the time spent when the weights are quantized
-_TRACED = 0.4
-_LOWERED = 0.95
 
 
 def export_vision_encoder(
@@ -44,25 +42,19 @@ def export_vision_encoder(
     path = folder / names.VISION_ENCODER_PTE
     sizes: tuple[int | None, ...] = settings.buckets if settings.vision_shapes == "buckets" else (None,)
     encoder = VisionEncoder(vision, recipe)
-    leaves = sum(1 for _ in encoder.parameters())
-    done = 0
-
-    def filled(_: str) -> None:
-        nonlocal done
-        done += 1
-        progress("Quantizing the vision encoder", _FILLED * min(1.0, done / leaves))
-
-    fill(encoder, source, recipe, filled)
+    cost = component_cost(names.EXECUTORCH, names.VISION_ENCODER, source.geometry, recipe, settings)
+    quantizing, tracing, lowering, checking = parts(progress, cost.seconds)
+    steps = Steps(quantizing, "Quantizing the vision encoder", leaf_sizes(encoder))
+    fill(encoder, source, recipe, steps.next)
     entries = tuple(pte_vision(vision, size) for size in sizes)
     wanted = {entry.method: expected(encoder) for entry in entries}
     programs = {}
     for index, entry in enumerate(entries):
-        progress("Tracing the vision encoder", _FILLED + (_TRACED - _FILLED) * index / len(sizes))
+        tracing("Tracing the vision encoder", index / len(sizes))
         programs[entry.method] = trace_encoder(encoder, vision, settings.buckets[-1], entry.patches)
     del encoder  # the programs hold the weights now, and lowering lets go of them piece by piece
-    progress("Lowering the vision encoder to XNNPACK", _TRACED)
-    lower(programs, {}, path)
-    progress("Checking the vision encoder", _LOWERED)
+    lower(programs, {}, path, lowering)
+    checking("Checking the vision encoder", 0.0)
     groups = _groups_of_one_method(census(path, wanted))
     progress("Wrote the vision encoder", 1.0)
     return Component(entries, groups)

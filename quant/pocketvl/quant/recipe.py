@@ -37,6 +37,12 @@ class Bits:
         """Not quantized: float32, or IEEE's half precision where weights are stored."""
         return self.bits >= 16
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether a calibrated method decides over such a layer: 8 bits a channel lose next to nothing by
+        rounding (docs/decisions/0006-calibration.md), so they are rounded whatever the method."""
+        return self.bits < 8
+
     def fits(self, in_features: int) -> bool:
         """Whether a layer with that many inputs can take these bits."""
         return self.group_size is None or in_features % self.group_size == 0
@@ -143,7 +149,7 @@ class Recipe:
     @property
     def calibrated(self) -> bool:
         """Whether its integers depend on calibration data."""
-        return self.method in CALIBRATED_METHODS and any(not rule.bits.is_float for rule in self.rules)
+        return self.method in CALIBRATED_METHODS and any(rule.bits.is_calibrated for rule in self.rules)
 
     def with_layers(self, layers: Mapping[str, Bits], name: str | None = None) -> "Recipe":
         """The same recipe with other bits for single layers, by their full names."""
@@ -156,7 +162,8 @@ class Recipe:
             return self
         if not self.calibrated:
             raise RecipeError(
-                f"The method {self.method!r} of the recipe {self.name!r} looks at no calibration data."
+                f"The recipe {self.name!r} with the method {self.method!r} looks at no calibration data: that"
+                f" needs the method {CALIBRATED_METHODS[0]} and layers of fewer than 8 bits."
             )
         changes = {"data": data, "samples": samples}
         given = {key: value for key, value in changes.items() if value is not None}
@@ -166,6 +173,11 @@ class Recipe:
         """sha256 of all that decides integers: not of the name."""
         used = self.calibration if self.calibrated else None
         return sha256(repr((self.method, self.rules, used)).encode()).hexdigest()
+
+
+def method_of(method: str, bits: Bits) -> str:
+    """The method that decides over a layer of these bits in a recipe of that method."""
+    return method if bits.is_calibrated or method not in CALIBRATED_METHODS else "rtn"
 
 
 _FLOAT = Bits(32)

@@ -89,6 +89,11 @@ class ChatSession:
         """Tokens that still fit."""
         return max(0, self._manifest.max_context - len(self._conversation.token_ids))
 
+    def measure_image(self, image: Any) -> tuple[int, int, int]:
+        """(width, height, tokens) of an image as it would be encoded, in pixels. Raises ImageError."""
+        prepared = self._vision.prepare(image)
+        return (*prepared.image.size, self._vision.tokens(prepared))
+
     def reset(self) -> None:
         """Forget the conversation, not the pictures' embeddings."""
         self._conversation = self._start

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from pocketvl.evaluate.components import Components
-from pocketvl.evaluate.reference import Reference, Turn
+from pocketvl.evaluate.reference import Reference
+from pocketvl.evaluate.samples import Turn
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.coreml.package import Package
 from pocketvl.runtime.coreml_engine import CoreMLEngine

@@ -27,10 +27,9 @@ from pocketvl.evaluate.sweep.store import Store
 from pocketvl.evaluate.sweep.task import Outcome, Task
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
 from pocketvl.export.pipeline import Exporters
+from pocketvl.export.progress import Progress
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.errors import MissingExtraError, RecipeError
-
-Progress = Callable[[str, float], None]
 
 # Shares of the whole that the steps take.
 _EXPORT_END, _ANSWER_END, _FIDELITY_END, _BENCH_END = 0.4, 0.75, 0.9, 0.98

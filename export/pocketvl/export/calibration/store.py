@@ -55,7 +55,7 @@ class Store:
         """Keep a unit's decisions and the activations behind it: these first, so that a unit that is there
         can be gone on from."""
         tensors = {name: value.contiguous() for name, value in decisions.tensors.items()}
-        bits = {}
+        bits = {"unit": unit}  # safetensors cannot read a file with nothing in it
         for layer, quantized in decisions.quantized.items():
             tensors[layer + _INTEGERS] = torch.from_numpy(quantized.integers)
             tensors[layer + _SCALES] = torch.from_numpy(quantized.scales)
@@ -88,12 +88,15 @@ class CalibratedSource:
     def __init__(self, source: PackedSource, folder: Path) -> None:
         self._source, self._folder = source, folder
         self.packing, self.fixed_bits = source.packing, source.fixed_bits
-        self.requantized: Set[str] = frozenset()  # calibration has decided over these, too
         self._files: dict[str, Path] = {}
         for path in sorted(folder.glob("*.safetensors")):
             if path.name != _FLOW:
                 with safe_open(path, "pt") as file:
                     self._files |= dict.fromkeys(file.keys(), path)
+        # Calibration has decided over the others, too.
+        self.requantized: Set[str] = frozenset(
+            layer for layer in source.requantized if layer + _INTEGERS not in self._files
+        )
 
     @property
     def geometry(self) -> ModelGeometry:

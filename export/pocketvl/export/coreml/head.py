@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.component import Component, ExportSettings, TensorSource
 from pocketvl.export.coreml.census import Found, census, expected, stored_layers
 from pocketvl.export.coreml.describe import describe
 from pocketvl.export.coreml.function import Signature, build_function
@@ -15,6 +15,7 @@ from pocketvl.export.coreml.stored import Stored
 from pocketvl.export.graphs.leaf import Linear
 from pocketvl.export.graphs.lm_head import LMHead
 from pocketvl.export.layer_groups import layer_groups
+from pocketvl.export.progress import Progress
 from pocketvl.quant.recipe import Bits, Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.entry_points import package_head

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.component import Component, ExportSettings, TensorSource
 from pocketvl.export.coreml.census import census, expected, stored_layers
 from pocketvl.export.coreml.describe import describe
 from pocketvl.export.coreml.function import Signature, build_function
@@ -10,9 +10,10 @@ from pocketvl.export.coreml.head import export_head
 from pocketvl.export.coreml.package import write_package
 from pocketvl.export.coreml.placeholders import prepare
 from pocketvl.export.coreml.text_graph import DecoderChunk
-from pocketvl.export.graphs.leaf import linears
+from pocketvl.export.cost import component_cost
 from pocketvl.export.layer_groups import layer_groups
-from pocketvl.export.steps import Steps
+from pocketvl.export.progress import Progress, Steps, part, parts
+from pocketvl.export.weights import leaf_sizes
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.entry_points import package_decoder, token_counts
@@ -21,7 +22,6 @@ from pocketvl.runtime.geometry import TextGeometry
 from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, LayerGroup, TensorSpec
 
 _HEAD_WRITTEN = 0.1  # share of the time
-_FILLED, _CONVERTED = 0.3, 0.9  # of a chunk's time
 _STATE_MULTIPLE = 32  # Core ML's states need it
 
 
@@ -40,13 +40,13 @@ def export_text_packages(
     """
     text = source.geometry.text
     spans = chunk_spans(text, settings)
-    head, table = export_head(source, recipe, settings, folder, _part(progress, 0.0, _HEAD_WRITTEN))
+    head, table = export_head(source, recipe, settings, folder, part(progress, 0.0, _HEAD_WRITTEN))
     entries: list[EntryPoint] = []
     layers: list[LayerGroup] = []
     for index, span in enumerate(spans):
         start, end = (_HEAD_WRITTEN + (1 - _HEAD_WRITTEN) * (index + i) / len(spans) for i in (0, 1))
         file = names.text_decoder_package(index, len(spans))
-        chunk = _export_chunk(source, recipe, settings, span, folder / file, _part(progress, start, end))
+        chunk = _export_chunk(source, recipe, settings, span, folder / file, part(progress, start, end))
         entries += chunk.entry_points
         layers += chunk.layers
     return Component((*entries, *head.entry_points), (*_summed(layers), *head.layers)), table
@@ -83,18 +83,19 @@ def _export_chunk(
 ) -> Component:
     text = source.geometry.text
     chunk = DecoderChunk(text, recipe, settings.max_context, span)
-    steps = Steps(progress, "Quantizing the decoder", 0.0, _FILLED, sum(1 for _ in linears(chunk)))
+    cost = component_cost(names.COREML, names.TEXT_DECODER, source.geometry, recipe, settings)
+    quantizing, _, converting, writing = parts(progress, cost.seconds)
+    steps = Steps(quantizing, "Quantizing the decoder", leaf_sizes(chunk))
     weights = prepare(chunk, source, recipe.method, steps.next)
     wanted = expected(weights.values())
     counts = token_counts(settings.prefill_chunk)
     entries = tuple(package_decoder(text, settings.max_context, tokens, path.name) for tokens in counts)
     states = decoder_states(text, settings.max_context, len(span))
-    steps = Steps(progress, "Converting the decoder", _FILLED, _CONVERTED, len(entries))
     functions = {}
-    for entry in entries:
+    for index, (entry, tokens) in enumerate(zip(entries, counts, strict=True)):
+        converting(f"Converting the decoder for {tokens} tokens", index / len(entries))
         functions[entry.method] = build_function(chunk, Signature.of(entry, states), weights)
-        steps.next()
-    progress("Writing the decoder", _CONVERTED)
+    writing("Writing the decoder", 0.0)
     facts: dict[str, int | str] = {
         "first_layer": span.start,
         "layers": len(span),
@@ -120,7 +121,3 @@ def _summed(groups: list[LayerGroup]) -> tuple[LayerGroup, ...]:
         )
         for kind, same in zip(kinds, alike, strict=True)
     )
-
-
-def _part(progress: Progress, start: float, end: float) -> Progress:
-    return lambda step, share: progress(step, start + share * (end - start))
