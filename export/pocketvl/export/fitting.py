@@ -47,8 +47,8 @@ def fit_calibration(recipe: Recipe, model: str) -> tuple[Recipe, tuple[str, ...]
     note = (
         f"The integers of the recipe {recipe.name!r} are rounded to nearest (rtn), as nothing was given to"
         " calibrate on. With --calibration FOLDER (images) or FILE.jsonl (images and prompts) like those of"
-        f" its use, {recipe.method} loses a fifth to a third of what rounding to 4 bits loses (in KL), and takes"
-        " about half an hour more for 32 samples and a model of 2B."
+        f" its use, {recipe.method} has a fifth to a third of the KL divergence of rounding to 4"
+        " bits, and takes about half an hour more for 32 samples and a model of 2B."
     )
     return replace(recipe, method="rtn"), (note,)
 
