@@ -8,17 +8,13 @@ the ids that encoding the rendered template as a whole gives.
 """
 
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
-
-import jinja2
-import jinja2.ext
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from pocketvl.runtime.errors import PromptError
 from pocketvl.runtime.geometry import SpecialTokens
 from pocketvl.runtime.messages import Clip, Media, Message, Picture, Text, media_of
+from pocketvl.runtime.template import ChatTemplate
 from pocketvl.runtime.tokenizer import Tokenizer
 
 
@@ -30,11 +26,11 @@ class PromptEncoder:
     """
 
     def __init__(self, tokenizer: Tokenizer, special: SpecialTokens, template: str | None) -> None:
-        """Raises PromptError if the template is not valid Jinja."""
+        """Raises PromptError if the template cannot be used, see template.py."""
         self._tokenizer = tokenizer
         self._special = special
         self._source = template or ""
-        self._template = None if template is None else _compile(template)
+        self._template = None if template is None else ChatTemplate(template)
 
     def encode(
         self, messages: Sequence[Message], media_tokens: Sequence[int], answer_next: bool = True
@@ -77,14 +73,7 @@ class PromptEncoder:
 
     def _render(self, messages: list[dict[str, Any]], answer_next: bool) -> str:
         assert self._template is not None
-        try:
-            return self._template.render(messages=messages, add_generation_prompt=answer_next)
-        except jinja2.TemplateError as error:
-            raise PromptError(f"The chat template refuses these messages: {error}.") from None
-        except Exception as error:  # a template can make Python raise anything
-            raise PromptError(
-                f"The chat template fails on these messages ({error}); check the bundle's template."
-            ) from None
+        return self._template.render(messages, add_generation_prompt=answer_next)
 
     def _complete(self, messages: Sequence[Message], media_tokens: Sequence[int]) -> list[int]:
         """Neighbouring texts are encoded as one, as a single string would be."""
@@ -154,27 +143,3 @@ def _unused_characters(used: set[str]) -> Iterator[str]:
         if chr(code) not in used:
             yield chr(code)
     raise PromptError("The messages use every private character of Unicode; leave some of them out.")
-
-
-def _compile(template: str) -> jinja2.Template:
-    """With the settings for which chat templates are written: block tags leave no blank lines."""
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols]
-    )
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _raise_exception
-    try:
-        return environment.from_string(template)
-    except jinja2.TemplateError as error:
-        raise PromptError(
-            f"The chat template is not valid ({error}); check the bundle's chat_template.jinja."
-        ) from None
-
-
-def _raise_exception(message: str) -> None:
-    raise jinja2.TemplateError(message)
-
-
-def _to_json(value: Any, indent: int | None = None) -> str:
-    """Jinja's own filter escapes for HTML, which a prompt is not."""
-    return json.dumps(value, ensure_ascii=False, indent=indent)
