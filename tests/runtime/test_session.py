@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.errors import ContextError, EngineError, ImageError, UsageError
+from pocketvl.runtime.errors import ContextError, EngineError, ImageError
 from pocketvl.runtime.executorch_engine import ExecuTorchEngine
 from pocketvl.runtime.positions import mrope_positions, vision_rope
 from pocketvl.runtime.sampling import Sampler
@@ -195,7 +195,7 @@ class Stubborn(Sampler):
         super().__init__()
         self._token = token
 
-    def sample(self, logits: object, seen: object = ()) -> int:
+    def sample(self, logits: object, seen: object = (), never: object = None) -> int:
         return self._token
 
 

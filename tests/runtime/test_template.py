@@ -25,7 +25,7 @@ TOO_MUCH = {
     "repeated text": "{{ 5000000000 * 'a' }}",
     "a repeated list": "{{ [1] * 5000000000 }}",
     "a power": "{{ 9 ** 9 ** 9 }}",
-    "large numbers": "{% set n = namespace(x=9) %}{% for i in range(99) %}{% set n.x = n.x * n.x %}{% endfor %}",
+    "large numbers": NAMESPACE + "{% set n.y = (n.y or 9) * (n.y or 9) %}{% endfor %}",
     "chains of replace": "{% set x = 'a' * 1000 %}{{ x.replace('a', x).replace('a', x) }}",
     "replace between characters": LONG + "{{ long | replace('', long) }}",
     "join": LONG + "{{ long.join(long) }}",

@@ -8,6 +8,7 @@ that are bounded, so a rendering ends soon after it reaches a bound, in any thre
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import BuiltinMethodType
 from typing import Any
 
@@ -21,7 +22,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
-from pocketvl.runtime.errors import PromptError
+from pocketvl.runtime.bundle_file import file_size
+from pocketvl.runtime.errors import BundleError, PromptError
 from pocketvl.runtime.template_meter import (
     MADE_PER_CHARACTER,
     MAX_MADE,
@@ -65,6 +67,17 @@ _REFUSED = (
 )
 # Filters that only _Metered writes; with a space, so that no template can name them.
 _COUNTED, _WRITTEN, _JOINED, _MADE = " counted", " written", " joined", " made"
+
+
+def read_template(path: Path) -> str:
+    """The source in a file of a bundle. Raises BundleError."""
+    size = file_size(path.parent, path.name)
+    if size > 4 * MAX_TEMPLATE_CHARACTERS:  # bytes of a character
+        raise BundleError(f"{path} has {size} bytes, more than any chat template; copy the bundle again.")
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path} cannot be read ({error}); copy the bundle again.") from None
 
 
 class ChatTemplate:

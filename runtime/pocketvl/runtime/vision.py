@@ -9,10 +9,11 @@ from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.geometry import ImageSettings
 from pocketvl.runtime.image import content_key, load_image
 from pocketvl.runtime.image_cache import EncodedImage, Grid, ImageCache
+from pocketvl.runtime.image_size import AS_THE_SESSION, ImageSize, image_size
 from pocketvl.runtime.manifest import Manifest
 from pocketvl.runtime.patches import patchify
 from pocketvl.runtime.positions import vision_rope
-from pocketvl.runtime.resize import resize_image, resize_to_bucket
+from pocketvl.runtime.resize import resize_image
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class PreparedImage:
     image: Image.Image
     grid: Grid
     key: str  # equal for equal pixels
+    source_size: tuple[int, int]  # height, width of the image as it was given, upright
 
 
 class VisionPipeline:
@@ -34,13 +36,15 @@ class VisionPipeline:
         self._engine = engine
         self._cache = ImageCache()
 
-    def prepare(self, source: Any) -> PreparedImage:
-        """`source` is what load_image takes. Raises ImageError."""
+    def prepare(self, source: Any, wanted: ImageSize = AS_THE_SESSION) -> PreparedImage:
+        """`source` is what load_image takes. Raises ImageError, PromptError for limits that contradict."""
         image = load_image(source)
-        size = resize_to_bucket(image.height, image.width, self._vision, self._settings, self._buckets)
+        given = (image.height, image.width)
+        size = image_size(*given, wanted, self._vision, self._settings, self._buckets)
         resized = resize_image(image, size)
         patch = self._vision.patch_size
-        return PreparedImage(resized, (1, size[0] // patch, size[1] // patch), content_key(resized))
+        grid = (1, size[0] // patch, size[1] // patch)
+        return PreparedImage(resized, grid, content_key(resized), given)
 
     def tokens(self, prepared: PreparedImage) -> int:
         t, h, w = prepared.grid
