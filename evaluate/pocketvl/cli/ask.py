@@ -22,7 +22,7 @@ def ask(
     script: Annotated[
         Path | None,
         typer.Option(
-            help="JSON list of user turns (each a text or a list of parts) or of messages; see docs/scripts.md."
+            help="JSON list of user turns (a text or a list of parts each) or messages; see docs/scripts.md."
         ),
     ] = None,
     as_json: options.Json = False,

@@ -43,14 +43,15 @@ def image_size(
     The rule of qwen-vl-utils' smart_resize, but never above the largest bucket, whatever is wanted. Raises
     PromptError for limits that contradict each other, ImageError beyond 1:200.
     """
-    limits = image_limits(wanted, settings, min(buckets) * vision.patch_size**2)
+    limits = image_limits(wanted, settings)
+    allowed = (min(buckets),) if wanted.detail == "low" else buckets
     return resize_to_bucket(
-        wanted.resized_height or height, wanted.resized_width or width, vision, limits, buckets
+        wanted.resized_height or height, wanted.resized_width or width, vision, limits, allowed
     )
 
 
-def image_limits(wanted: ImageSize, settings: ImageSettings, low_pixels: int) -> ImageSettings:
-    """The settings with the pixel limits of one image; `low_pixels` are those of the smallest bucket."""
+def image_limits(wanted: ImageSize, settings: ImageSettings) -> ImageSettings:
+    """The settings with the pixel limits of one image. Raises PromptError."""
     least = settings.min_pixels if wanted.min_pixels is None else wanted.min_pixels
     most = settings.max_pixels if wanted.max_pixels is None else wanted.max_pixels
     if least > most:
@@ -58,9 +59,6 @@ def image_limits(wanted: ImageSize, settings: ImageSettings, low_pixels: int) ->
             f"An image's min_pixels {least} lies above its max_pixels {most} (what a part does not give is"
             " the session's); give both."
         )
-    if wanted.detail == "low":
-        most = min(most, low_pixels)
-        least = min(least, most)
     return replace(settings, min_pixels=least, max_pixels=most)
 
 

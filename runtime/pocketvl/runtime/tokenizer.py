@@ -72,8 +72,8 @@ class Tokenizer:
         for text, index in wanted.items():
             if self._added.get(text) != index or index not in self._special:
                 raise BundleError(
-                    f"{self._path} lacks the special token {text}, or it is not the manifest's {index};"
-                    " copy it again from the model that was exported."
+                    f"{self._path} lacks the special token {text}, or gives it another id than the"
+                    " manifest; copy it again from the model that was exported."
                 )
         for index in special.eos:
             if index not in self._special:
