@@ -4,7 +4,7 @@ import shlex
 import sys
 
 from pocketvl.cli import options
-from pocketvl.cli.ask import summary
+from pocketvl.cli.ask import print_notes
 from pocketvl.cli.console import error, note
 from pocketvl.cli.line import complete_with_tab, read_line
 from pocketvl.runtime.errors import PocketVLError
@@ -29,11 +29,19 @@ def chat(
     system: options.System = None,
     min_pixels: options.MinPixels = None,
     max_pixels: options.MaxPixels = None,
+    add_vision_id: options.VisionId = False,
+    stop_repetition: options.StopRepetition = True,
     threads: options.Threads = None,
 ) -> None:
     """Talk about pictures over several turns; Ctrl-C stops an answer."""
     with options.open_session(
-        bundle, threads=threads, system=system, min_pixels=min_pixels, max_pixels=max_pixels
+        bundle,
+        threads=threads,
+        system=system,
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+        add_vision_id=add_vision_id,
+        stop_repetition=stop_repetition,
     ) as (session, manifest):
         sampler = options.make_sampler(manifest, temperature, top_k, top_p, repetition_penalty, seed=seed)
         note(_HELP)
@@ -89,7 +97,7 @@ def _answer(
         error(f"{failure} Ask again, with its pictures.")
     else:
         _write("\n")
-        note(summary(answer))
+        print_notes(answer)
 
 
 def _write(text: str) -> None:

@@ -40,7 +40,7 @@ def answer_questions(
     """
     with open_results(results, run_header(bundle, dataset, max_tokens)) as (writer, earlier):
         done = {result.id: result for result in earlier}
-        session = ChatSession(bundle, engine, keep_vision=True)
+        session = ChatSession(bundle, engine, keep_vision=True, stop_repetition=False)
         for number, question in enumerate(dataset.questions):
             progress(f"{dataset.name}: {question.id}", number / len(dataset.questions))
             if question.id not in done:

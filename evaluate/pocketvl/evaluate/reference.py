@@ -49,6 +49,10 @@ class Reference:
             raise CheckpointError(f"transformers cannot load {folder}: {error}") from None
         self._size = {"shortest_edge": min_pixels, "longest_edge": max_pixels}
         self._image_pad = int(self._model.config.image_token_id)
+        rows = self._model.config.get_text_config().vocab_size
+        known = set(self._tokenizer.get_vocab().values())
+        # Rows without a token, which the runtime never draws either.
+        self._missing = [index for index in range(rows) if index not in known] or None
 
     @torch.no_grad()
     def encode_image(self, image: Image.Image) -> Float32:
@@ -89,6 +93,7 @@ class Reference:
             temperature=None,
             top_k=None,
             top_p=None,
+            suppress_tokens=self._missing,
         )
         return tuple(output[0, len(ids) :].tolist())
 

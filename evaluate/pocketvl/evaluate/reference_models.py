@@ -44,7 +44,7 @@ class BundleReference:
     def __init__(self, bundle: Bundle, engine: Engine) -> None:
         self._bundle = bundle
         self._engine = engine
-        self._session = ChatSession(bundle, engine, keep_vision=True)
+        self._session = ChatSession(bundle, engine, keep_vision=True, stop_repetition=False)
         self._components = Components(bundle, engine)
 
     @property

@@ -114,7 +114,7 @@ def _compare(
     max_tokens: int,
 ) -> Iterator[Check]:
     """Answers token by token, then the logits along the reference's own answer to the last turn."""
-    session = ChatSession(bundle, engine, keep_vision=True)
+    session = ChatSession(bundle, engine, keep_vision=True, stop_repetition=False)
     answers: list[tuple[int, ...]] = []
     same = total = 0
     for index in range(len(talk.turns)):
@@ -166,7 +166,7 @@ def accuracy(
             progress(f"accuracy: {task}", (done + index / examples) / len(TASKS))
             example = make_example(task, index)
             turn = Turn(example.question, example.images)
-            session = ChatSession(bundle, engine, keep_vision=True)
+            session = ChatSession(bundle, engine, keep_vision=True, stop_repetition=False)
             ours.append(score(example, session.ask(_content(turn), max_tokens=32, sampler=Sampler()).text))
             ids = reference.generate(reference.prompt((turn,), ()), turn.images, 32)
             theirs.append(score(example, reference.decode(ids)))
