@@ -181,7 +181,7 @@ def test_an_image_file_that_vanished_is_an_image_that_cannot_be_read(tmp_path: P
     path = write_jsonl(tmp_path / "a.jsonl", {"image": "red.png", "question": "a", "answer": "b"})
     (question,) = open_dataset(str(path)).questions
     (tmp_path / "red.png").unlink()
-    with pytest.raises(ImageError, match=r"line 1.*cannot be read any more"):
+    with pytest.raises(ImageError, match=r"line 1.*does not exist"):
         question.images[0].load()
 
 
@@ -221,9 +221,9 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     )
     dataset = open_dataset(str(path))
     assert len(dataset.questions) == 1
-    assert "line 1, image: the image" in dataset.bad_rows[0].reason
+    assert "line 1, image: " in dataset.bad_rows[0].reason
     assert "not a regular file" in dataset.bad_rows[0].reason
-    assert "line 2, image: the image" in dataset.bad_rows[1].reason
+    assert "line 2, image: " in dataset.bad_rows[1].reason
 
 
 # JSON lines
