@@ -84,7 +84,7 @@ def test_one_bit_of_any_file_is_found(folder: Path, file: str, verify: Verify) -
     path.write_bytes(data)
     open_bundle(folder, verify="never")
     message = refusal(folder, verify)
-    assert f"{file} is damaged: it has the sha256" in message
+    assert f"{file} is damaged or from another bundle: it has the sha256" in message
     assert "export it again" in message
 
 
