@@ -84,7 +84,7 @@ def test_one_bit_of_any_file_is_found(folder: Path, file: str, verify: Verify) -
     path.write_bytes(data)
     open_bundle(folder, verify="never")
     message = refusal(folder, verify)
-    assert f"{file} is damaged: it has the sha256" in message
+    assert f"{file} is damaged or from another bundle: it has the sha256" in message
     assert "export it again" in message
 
 
@@ -165,6 +165,7 @@ def test_a_linked_bundle_and_links_inside_it(folder: Path, tmp_path: Path) -> No
         (("special_tokens", "eos"), [], "no token that ends"),
         (("special_tokens", "im_end"), None, "no im_end"),
         (("max_context",), 1025, "1024"),
+        (("geometry", "vision", "in_channels"), 7, "has in_channels 7, but images have 3"),
     ],
 )
 def test_contents_that_do_not_fit(folder: Path, path: tuple[str, ...], value: Any, said: str) -> None:

@@ -77,6 +77,9 @@ def _check_contents(folder: Path, manifest: Manifest) -> None:
             folder,
             f"ends its embedding table at byte {table.end} of {table.file}, which has {sizes[table.file]}",
         )
+    channels, colours = manifest.geometry.vision.in_channels, len(manifest.image.mean)
+    if channels != colours:
+        raise _unfit(folder, f"has in_channels {channels}, but images have {colours}")
     if (fault := entry_point_fault(manifest)) is not None:
         raise _unfit(folder, fault)
     if not tokens.eos:

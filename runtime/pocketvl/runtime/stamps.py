@@ -42,9 +42,9 @@ def stamp_of(status: os.stat_result, digest: str) -> Stamp:
     return Stamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, digest)
 
 
-def settled(stamp: Stamp) -> bool:
-    """Whether another write would have another time."""
-    return abs(time.time_ns() - stamp.ctime_ns) > _RECENT
+def settled_stamp(status: os.stat_result, digest: str) -> Stamp | None:
+    """None for a file whose next write could have the same time."""
+    return stamp_of(status, digest) if abs(time.time_ns() - status.st_ctime_ns) > _RECENT else None
 
 
 def read_stamps(bundle: Path) -> Stamps:

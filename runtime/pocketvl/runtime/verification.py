@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from pocketvl.runtime.errors import BundleError, UsageError
 from pocketvl.runtime.manifest import FileRecord
-from pocketvl.runtime.stamps import Stamp, read_stamps, settled, stamp_of, write_stamps
+from pocketvl.runtime.stamps import Stamp, read_stamps, settled_stamp, stamp_of, write_stamps
 
 Verify = Literal["stamp", "always", "never"]
 
@@ -37,7 +37,7 @@ def verify_files(folder: Path, records: Sequence[FileRecord], verify: Verify) ->
     found = _hash_all(folder, sorted(unknown, key=lambda record: -record.size))
     listed = {record.path for record in records}
     kept = {path: stamp for path, stamp in remembered.items() if path in listed - found.keys()}
-    new = kept | {path: stamp for path, stamp in found.items() if settled(stamp)}
+    new = kept | {path: stamp for path, stamp in found.items() if stamp is not None}
     if new != remembered:
         write_stamps(folder, new)
 
@@ -51,7 +51,7 @@ def _is_stamped(folder: Path, record: FileRecord, stamp: Stamp | None) -> bool:
         return False  # hashing says what is wrong
 
 
-def _hash_all(folder: Path, records: Sequence[FileRecord]) -> dict[str, Stamp]:
+def _hash_all(folder: Path, records: Sequence[FileRecord]) -> dict[str, Stamp | None]:
     """The stamps of all files, the largest begun first. Raises BundleError for one that differs."""
     stop = Event()
     pool = ThreadPoolExecutor(_THREADS)
@@ -63,21 +63,22 @@ def _hash_all(folder: Path, records: Sequence[FileRecord]) -> dict[str, Stamp]:
         pool.shutdown(cancel_futures=True)
 
 
-def _checked(folder: Path, record: FileRecord, stop: Event) -> Stamp:
+def _checked(folder: Path, record: FileRecord, stop: Event) -> Stamp | None:
+    """The stamp to remember; None for a file that was written just now."""
     path = folder / record.path
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(_CHUNK))
     try:
         with path.open("rb", buffering=0) as file:
-            before = os.fstat(file.fileno())
+            # Of before reading: a write meanwhile leaves a stamp that does not fit.
+            stamp = settled_stamp(os.fstat(file.fileno()), record.sha256)
             while (size := file.readinto(buffer)) and not stop.is_set():
                 digest.update(buffer[:size])
     except OSError as error:
         raise BundleError(f"{path} cannot be read ({error.strerror}); copy the bundle again.") from None
     if digest.hexdigest() != record.sha256:
         raise BundleError(
-            f"{path} is damaged: it has the sha256 {digest.hexdigest()}, but the manifest says"
-            f" {record.sha256}; copy the bundle again or export it again."
+            f"{path} is damaged or from another bundle: it has the sha256 {digest.hexdigest()}, but the"
+            f" manifest says {record.sha256}; copy the bundle again or export it again."
         )
-    # Of before reading: a write meanwhile leaves a stamp that does not fit.
-    return stamp_of(before, record.sha256)
+    return stamp
