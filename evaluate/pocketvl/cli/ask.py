@@ -19,7 +19,7 @@ from pocketvl.runtime.session import DEFAULT_MAX_TOKENS, Content
 def ask(
     bundle: options.BundleArgument,
     question: Annotated[str | None, typer.Argument(help="What to ask.")] = None,
-    image: Annotated[list[Path] | None, typer.Option(help="A picture; give it again for more.")] = None,
+    image: options.Images = None,
     script: Annotated[
         Path | None,
         typer.Option(help="JSON list of user turns, each a text or an OpenAI-style content list."),
@@ -49,6 +49,8 @@ def ask(
             if not as_json:
                 _write("\n")
                 note(summary(answers[-1]))
+            for sentence in answers[-1].notes:
+                note(sentence)
     if as_json:
         print_json([as_dict(answer) for answer in answers] if script else as_dict(answers[0]))
 
@@ -65,6 +67,7 @@ def as_dict(answer: Answer) -> dict[str, Any]:
         "prompt_token_ids": list(answer.prompt_token_ids),
         "next_position": answer.next_position,
         "stop_reason": answer.stop_reason,
+        "notes": list(answer.notes),
         "statistics": {**dataclasses.asdict(answer.statistics), **rates},
     }
 
@@ -80,7 +83,7 @@ def summary(answer: Answer) -> str:
     )
 
 
-def _turns(question: str | None, images: list[Path], script: Path | None) -> list[Content]:
+def _turns(question: str | None, images: list[str], script: Path | None) -> list[Content]:
     if script is not None:
         if question is not None or images:
             raise UsageError("--script holds the questions and pictures; leave out the others.")

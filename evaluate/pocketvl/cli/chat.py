@@ -1,5 +1,6 @@
 """`pocketvl chat`: a conversation in a terminal."""
 
+import os
 import shlex
 import sys
 
@@ -50,7 +51,7 @@ def _converse(session: ChatSession, sampler: Sampler, max_tokens: int) -> None:
                 session.reset()
                 pictures.clear()
             case ["/image", *paths] if paths:
-                pictures += paths
+                pictures += map(os.path.expanduser, paths)  # a URL stays as it is
             case [_, *_]:
                 note(_HELP)
             case _ if line.strip():
@@ -73,6 +74,8 @@ def _answer(
     else:
         _write("\n")
         note(summary(answer))
+        for sentence in answer.notes:
+            note(sentence)
 
 
 def _read_line(prompt: str) -> str | None:

@@ -38,3 +38,4 @@ class Answer:
     next_position: int  # rope position of the token that would follow the answer
     stop_reason: StopReason
     statistics: Statistics
+    notes: tuple[str, ...] = ()  # sentences about images that were not read by the letter

@@ -159,7 +159,8 @@ class ChatSession:
             cached=len(whole) + len(tokens) - 1,  # the last token was never fed
             next_position=next_position + len(kept),
         )
-        return Answer(turn.text, tokens, whole, next_position + len(tokens), reason, turn.statistics())
+        notes = tuple(note for image in images for note in image.notes)
+        return Answer(turn.text, tokens, whole, next_position + len(tokens), reason, turn.statistics(), notes)
 
     def _prepare(self, new: tuple[Message, ...]) -> list[PreparedImage]:
         prepared = []
