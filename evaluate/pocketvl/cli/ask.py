@@ -18,7 +18,7 @@ from pocketvl.runtime.session import DEFAULT_MAX_TOKENS, Content
 def ask(
     bundle: options.BundleArgument,
     question: Annotated[str | None, typer.Argument(help="What to ask.")] = None,
-    image: Annotated[list[Path] | None, typer.Option(help="A picture; give it again for more.")] = None,
+    image: options.Images = None,
     script: Annotated[
         Path | None,
         typer.Option(
@@ -75,6 +75,7 @@ def as_dict(answer: Answer) -> dict[str, Any]:
         "next_position": answer.next_position,
         "stop_reason": answer.stop_reason,
         "boxes": [dataclasses.asdict(box) for box in answer.boxes],
+        "notes": list(answer.notes),
         "statistics": {**dataclasses.asdict(answer.statistics), **rates},
     }
 
@@ -98,17 +99,19 @@ def _counted(tokens: int, rate: float, digits: int) -> str:
 
 
 def print_notes(answer: Answer) -> None:
-    """What is known beside the text: boxes in pixels, then statistics."""
+    """What is known beside the text: boxes in pixels, how images were read, statistics."""
     for box in answer.boxes:
         label = f"{box.label}: " if box.label else ""
         note(
             f"box: {label}({box.x1:.0f},{box.y1:.0f}) to ({box.x2:.0f},{box.y2:.0f}) pixels"
             f" of image {box.image} (counted from 0)"
         )
+    for sentence in answer.notes:
+        note(sentence)
     note(summary(answer))
 
 
-def _turns(question: str | None, images: list[Path], script: Path | None) -> list[Content]:
+def _turns(question: str | None, images: list[str], script: Path | None) -> list[Content]:
     if script is not None:
         if question is not None or images:
             raise UsageError("--script holds the questions and pictures; leave out the others.")

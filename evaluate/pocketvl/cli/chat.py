@@ -1,5 +1,6 @@
 """`pocketvl chat`: a conversation in a terminal."""
 
+import os
 import shlex
 import sys
 
@@ -64,7 +65,8 @@ def _converse(session: ChatSession, sampler: Sampler, max_tokens: int) -> None:
                 session.reset()
                 pictures.clear()
             case ["/image", *paths] if paths:
-                pictures += [path for path in paths if _add(session, path)]
+                expanded = map(os.path.expanduser, paths)  # a URL stays as it is
+                pictures += [path for path in expanded if _add(session, path)]
             case [_, *_]:
                 note(_HELP)
             case _ if line.strip():

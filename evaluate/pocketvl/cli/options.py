@@ -13,6 +13,13 @@ from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
 
 BundleArgument = Annotated[Path, typer.Argument(help="Folder that `pocketvl export` wrote.")]
+# Text, not Path, which would take the second slash out of a URL.
+Images = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--image", metavar="FILE", help="An image file, or a file: or data: URL; give it again for more."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads.  [default: all cores]", min=1, max=MAX_THREADS)

@@ -41,3 +41,4 @@ class Answer:
     stop_reason: StopReason
     statistics: Statistics
     boxes: tuple[Box, ...] = ()  # of objects that the answer points at
+    notes: tuple[str, ...] = ()  # sentences about images that were not read by the letter

@@ -59,7 +59,8 @@ class OpenedImage:
 
         `size` is the (height, width) to which it is resized by resize_image. Of more than 2^25 pixels, each
         side is first divided by the least whole number (for JPEG 2, 4 or 8) that leaves fewer, but no side
-        becomes shorter than `size`. Raises ImageError.
+        becomes shorter than `size`; of photographs the result differs by less than one level on average.
+        Raises ImageError.
         """
         wanted = self._at_rest(size or (1, 1))
         with _damage_named(self._name):

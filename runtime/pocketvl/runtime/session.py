@@ -200,9 +200,9 @@ class ChatSession:
             next_position=next_position + len(kept),
             image_sizes=sizes,
         )
-        return Answer(
-            turn.text, tokens, whole, next_position + len(tokens), reason, turn.statistics(), turn.boxes
-        )
+        notes = tuple(note for image in images for note in image.notes)
+        position = next_position + len(tokens)
+        return Answer(turn.text, tokens, whole, position, reason, turn.statistics(), turn.boxes, notes)
 
     def _prepare(self, new: tuple[Message, ...]) -> list[PreparedImage]:
         prepared = []

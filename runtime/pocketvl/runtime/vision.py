@@ -60,4 +60,3 @@ class VisionPipeline:
         encoded = EncodedImage(self._engine.encode_image(patches, cos, sin), grid)
         self._cache.put(prepared.key, encoded)
         return encoded, False
-
