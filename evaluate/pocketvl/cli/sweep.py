@@ -73,8 +73,9 @@ def sweep(
         from pocketvl.evaluate.sweep.recipes import read_recipes
         from pocketvl.evaluate.sweep.sweep import run_sweep
         from pocketvl.export.component import DEFAULT_BUCKETS, DEFAULT_PREFILL_CHUNK, ExportSettings
-        from pocketvl.export.destination import output_folder
+        from pocketvl.export.destination import check_outside_bundles, output_folder
     output = output_folder(output)
+    check_outside_bundles(output)
     settings = SweepSettings(
         model=model,
         recipes=read_recipes(recipe, reference),

@@ -26,9 +26,9 @@ from pocketvl.evaluate.sweep.results import Failure, SweepResult
 from pocketvl.evaluate.sweep.store import Store
 from pocketvl.evaluate.sweep.task import Outcome, Task
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
-from pocketvl.export.estimate import estimate_export
+from pocketvl.export.pipeline import Exporters
 from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.errors import MissingExtraError, RecipeError
+from pocketvl.runtime.errors import MissingExtraError, UsageError
 
 Progress = Callable[[str, float], None]
 
@@ -149,11 +149,13 @@ class _Work:
             self._progress(step, begin + (end - begin) * done / len(tasks))
 
     def _exports_at_once(self) -> int:
-        """As many as fit into the memory that is free now."""
+        """As many as fit into the memory that is free now, by what the target says that one takes."""
+        exporters = self._settings.exporters or Exporters()
         needed = 1
         for recipe in self._settings.recipes:
-            with suppress(RecipeError):  # its export will say so
-                needed = max(needed, estimate_export(self._checkpoint.geometry, recipe).memory)
+            with suppress(UsageError):  # its export will say so
+                estimate = exporters.estimate(self._checkpoint.geometry, recipe, self._settings.export)
+                needed = max(needed, estimate.memory)
         return _fitting(needed)
 
     def _bundles_at_once(self) -> int:
