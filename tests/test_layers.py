@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -16,14 +17,24 @@ SLICES = ("runtime", "quant", "export", "evaluate")  # ground floor first
 FLOORS = {"runtime": 0, "quant": 1, "export": 2, "evaluate": 3, "cli": 4}
 
 
-def imported(path: Path) -> list[str]:
+# A module that a string names: as a whole ("-m", "pocketvl.x", or for importlib), or in a program in it.
+IN_STRINGS = re.compile(r"^(pocketvl\.[\w.]+)$|(?:\bfrom|\bimport|-m)\s+(pocketvl\.[\w.]+)", re.MULTILINE)
+
+
+def imported(source: str) -> list[str]:
     names = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module:
             names.append(node.module)
         elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names += [whole or part for whole, part in IN_STRINGS.findall(node.value)]
     return names
+
+
+def imports_of(path: Path) -> list[str]:
+    return imported(path.read_text(encoding="utf-8"))
 
 
 def sources(floor: str) -> list[Path]:
@@ -71,13 +82,33 @@ def test_imports_run_one_way(floor: str) -> None:
     files = sources(floor)
     assert files
     for path in files:
-        for module in imported(path):
+        for module in imports_of(path):
             if module.startswith("pocketvl."):
                 assert FLOORS[module.split(".")[1]] <= FLOORS[floor], f"{path} imports {module}"
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from pocketvl.cli.main import main",
+        "import pocketvl.cli.main",
+        "run([python, '-m', 'pocketvl.cli'])",
+        "program = 'import sys\\nfrom pocketvl.cli.main import main\\nmain()'",
+        "run('python -m pocketvl.cli ask', shell=True)",
+        "f'{python} -m pocketvl.cli {words}'",
+        "importlib.import_module('pocketvl.cli.main')",
+    ],
+)
+def test_an_import_is_seen_wherever_it_is(source: str) -> None:
+    assert [module.split(".")[1] for module in imported(source)] == ["cli"]
+
+
+def test_prose_is_no_import() -> None:
+    assert imported("'What pocketvl.cli does with it.'") == []
+
+
 def test_the_runtime_needs_no_torch_but_in_its_executorch_engine() -> None:
     users = {
-        path.name for path in sources("runtime") if any(m.split(".")[0] == "torch" for m in imported(path))
+        path.name for path in sources("runtime") if any(m.split(".")[0] == "torch" for m in imports_of(path))
     }
     assert users == {"executorch_engine.py"}

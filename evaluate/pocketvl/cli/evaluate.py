@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from pocketvl.runtime.bundle import Bundle
     from pocketvl.runtime.engine import Engine
 
-INTERRUPTED = 130  # what shells use for Ctrl-C
-
 
 def evaluate(
     bundle: options.BundleArgument,
@@ -59,8 +57,8 @@ def evaluate(
         Path | None,
         typer.Option(
             "--reference-folder",
-            help="Where the reference's outputs are kept for the next bundle."
-            "  [default: <reference's name>-reference]",
+            help="Where the reference's outputs are kept; name one folder for several bundles to ask it only"
+            " once.  [default: `reference` in the folder for the answers]",
         ),
     ] = None,
     overwrite: Annotated[
@@ -74,9 +72,11 @@ def evaluate(
 ) -> None:
     """Ask every question of a dataset and score the answers; an interrupted run goes on where it was."""
     with needs_extra("all", "evaluate"):
+        from pocketvl.evaluate.answers import check_results
         from pocketvl.evaluate.data.dataset import open_dataset
         from pocketvl.evaluate.reference_cache import ReferenceCache
         from pocketvl.evaluate.reference_models import open_reference
+        from pocketvl.export.destination import check_outside_bundles, output_folder
     from pocketvl.runtime.bundle import open_bundle
     from pocketvl.runtime.engines import open_engine
 
@@ -86,24 +86,24 @@ def evaluate(
         datasets = [
             open_dataset(spec, metric=metric, prompt=prompt, limit=limit, strict=strict) for spec in data
         ]
-        folder = output or Path(f"{bundle.resolve().name}-results")
+        folder = output_folder(output or Path(f"{bundle.resolve().name}-results"))
+        check_outside_bundles(folder)
         files = _result_files(folder, datasets)
-        reference = None
+        model = None
         if against is not None:
-            place = reference_folder or Path(f"{Path(against).resolve().name}-reference")
             model = open_reference(against, opened, threads)
             if model.source_sha256 != opened.manifest.provenance.source_sha256:
                 note(f"{against} has other weights than those from which {bundle} was exported.")
-            reference = ReferenceCache(place, model, max_tokens)
         engine = open_engine(opened, threads)
         for file in files if overwrite else ():
             file.unlink(missing_ok=True)
+        for dataset, file in zip(datasets, files, strict=True):  # before the reference's work
+            check_results(opened, dataset, file, max_tokens)
+        place = folder / "reference" if reference_folder is None else output_folder(reference_folder)
+        reference = None if model is None else ReferenceCache(place, model, max_tokens)
         run = _Run(opened, engine, reference, max_tokens, progress)
         try:
             reports = [run.evaluate(*pair) for pair in zip(datasets, files, strict=True)]
-        except KeyboardInterrupt:
-            note(f"Stopped. The answers so far are in {folder}; the same command goes on from there.")
-            raise typer.Exit(INTERRUPTED) from None
         finally:
             engine.close()
     for report in reports:

@@ -75,9 +75,10 @@ def sweep(
         from pocketvl.evaluate.sweep.recipes import read_recipes
         from pocketvl.evaluate.sweep.sweep import run_sweep
         from pocketvl.export.component import DEFAULT_BUCKETS, DEFAULT_PREFILL_CHUNK, ExportSettings
-        from pocketvl.export.destination import output_folder
+        from pocketvl.export.destination import check_outside_bundles, output_folder
         from pocketvl.export.fitting import fit_calibration
     output = output_folder(output)
+    check_outside_bundles(output)
     fitted = [fit_calibration(one, model) for one in read_recipes(recipe, reference)]
     for sentence in dict.fromkeys(sentence for _, notes in fitted for sentence in notes):
         note(sentence)

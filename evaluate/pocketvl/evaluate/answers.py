@@ -50,6 +50,12 @@ def answer_questions(
     return tuple(done[question.id] for question in dataset.questions)
 
 
+def check_results(bundle: Bundle, dataset: Dataset, results: Path, max_tokens: int) -> None:
+    """Begin the file, or see that it is this run's, before other work. Raises UsageError, PocketVLError."""
+    with open_results(results, run_header(bundle, dataset, max_tokens)):
+        pass
+
+
 def bundle_sha256(bundle: Bundle) -> str:
     """sha256 in hex over paths, sizes and hashes of the bundle's files: what its answers depend on."""
     files = sorted((record.path, record.size, record.sha256) for record in bundle.manifest.files)

@@ -46,11 +46,17 @@ def check_destination(destination: Path, overwrite: bool) -> None:
         raise ExportError(f"{destination} already holds a bundle; choose another folder or add --overwrite.")
 
 
+def check_outside_bundles(folder: Path) -> None:
+    """Raise ExportError if `folder` is a bundle or inside one, to which it would be foreign."""
+    absolute = Path(os.path.realpath(folder))
+    for bundle in (absolute, *absolute.parents):
+        if _read_bundle(bundle).listed:
+            raise ExportError(f"{folder} is inside the bundle {bundle}; choose a folder outside of it.")
+
+
 def _check_parents(destination: Path) -> None:
     """Of an absolute path without links."""
-    for folder in destination.parents:
-        if _read_bundle(folder).listed:
-            raise ExportError(f"{destination} is inside the bundle {folder}; choose a folder outside of it.")
+    check_outside_bundles(destination.parent)
     nearest = next(folder for folder in destination.parents if folder.exists())
     if not nearest.is_dir():
         raise ExportError(f"{nearest} is a file, so {destination} cannot be made; choose another folder.")

@@ -29,7 +29,7 @@ from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
 from pocketvl.export.pipeline import Exporters
 from pocketvl.export.progress import Progress
 from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.errors import MissingExtraError, RecipeError
+from pocketvl.runtime.errors import MissingExtraError, UsageError
 
 # Shares of the whole that the steps take.
 _EXPORT_END, _ANSWER_END, _FIDELITY_END, _BENCH_END = 0.4, 0.75, 0.9, 0.98
@@ -154,10 +154,11 @@ class _Work:
             self._progress(step, begin + (end - begin) * done / len(tasks))
 
     def _exports_at_once(self) -> int:
-        """As many as fit into the memory that is free now."""
-        needed, exporters = 1, self._settings.exporters or Exporters()
+        """As many as fit into the memory that is free now, by what the target says that one takes."""
+        exporters = self._settings.exporters or Exporters()
+        needed = 1
         for recipe in self._settings.recipes:
-            with suppress(RecipeError):  # its export will say so
+            with suppress(UsageError):  # its export will say so
                 estimate = exporters.estimate(self._checkpoint.geometry, recipe, self._settings.export)
                 needed = max(needed, estimate.memory)
         return _fitting(needed)
