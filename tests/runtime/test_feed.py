@@ -10,9 +10,7 @@ from pocketvl.runtime.decoding.kv_cache import KVCache
 from pocketvl.runtime.errors import PromptError, UsageError
 from pocketvl.runtime.geometry import SpecialTokens
 
-SPECIAL = SpecialTokens(
-    image_pad=90, video_pad=91, vision_start=92, vision_end=93, im_end=95, eos=(95,)
-)
+SPECIAL = SpecialTokens(image_pad=90, video_pad=91, vision_start=92, vision_end=93, im_end=95, eos=(95,))
 WIDTH = 3
 
 

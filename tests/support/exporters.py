@@ -4,10 +4,12 @@ from pathlib import Path
 
 import torch
 
-from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.component import Component, ExportSettings, TensorSource
+from pocketvl.export.progress import Progress
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, LayerGroup
+from pocketvl.runtime.entry_points import pte_decoder, pte_head, pte_vision
+from pocketvl.runtime.manifest import EmbeddingTable, LayerGroup
 
 
 def vision(
@@ -19,7 +21,7 @@ def vision(
     (folder / names.VISION_ENCODER_PTE).write_bytes(weight.view(torch.uint8).numpy().tobytes())
     progress("vision", 1.0)
     return Component(
-        (_entry(names.VISION_ENCODER, names.VISION_ENCODER_PTE),),
+        (pte_vision(source.geometry.vision, None),),
         (LayerGroup(names.VISION_ENCODER, 8 if recipe.name != "fp32" else 32, None, 1, 1, 1),),
     )
 
@@ -38,13 +40,7 @@ def text(
     (folder / names.TEXT_DECODER_PTE).write_bytes(b"")
     table = source.tensor("model.embed_tokens.weight").float().numpy()
     (folder / names.TOKEN_EMBEDDING_FILE).write_bytes(table.tobytes())
-    component = Component(
-        (
-            _entry(names.TEXT_DECODER, names.TEXT_DECODER_PTE),
-            _entry(names.LM_HEAD, names.TEXT_DECODER_PTE),
-        ),
-        (),
-    )
+    component = Component((pte_decoder(geometry), pte_head(geometry)), ())
     embedding = EmbeddingTable(
         names.TOKEN_EMBEDDING_FILE,
         geometry.vocab_size,
@@ -63,7 +59,3 @@ def full_disk(
 ) -> Component:
     """Fails as a full disk does."""
     raise OSError(28, "No space left on device")
-
-
-def _entry(name: str, file: str) -> EntryPoint:
-    return EntryPoint(name, file, name, None, (), ())

@@ -72,7 +72,7 @@ def check_space(estimate: Estimate, output: Path) -> str | None:
     Disk: free space of the nearest folder above `output` that exists. Memory: refused beyond what the
     machine has at all, warned of beyond what is free now.
     """
-    folder = _nearest_existing(output.expanduser().absolute())
+    folder = nearest_existing(output.expanduser().absolute())
     free = shutil.disk_usage(folder).free
     if estimate.disk > free:
         raise SpaceError(
@@ -140,7 +140,8 @@ def _text_layers(text: TextGeometry) -> Iterator[Layer]:
         yield Layer(f"{layer}.down_proj", width, ffn)
 
 
-def _nearest_existing(path: Path) -> Path:
+def nearest_existing(path: Path) -> Path:
+    """The folder, or the first above it that exists. path: absolute."""
     return next(folder for folder in (path, *path.parents) if folder.exists())
 
 

@@ -20,8 +20,9 @@ from pocketvl.export.checkpoint.kept import (
     with_checkpoint_bits,
 )
 from pocketvl.export.checkpoint.requantizer import with_damage
-from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
-from pocketvl.export.destination import check_destination
+from pocketvl.export.component import Component, ExportSettings, TensorSource
+from pocketvl.export.cost import ExportCost, export_cost
+from pocketvl.export.destination import check_destination, output_folder
 from pocketvl.export.estimate import (
     Estimate,
     StoredBytes,
@@ -30,13 +31,14 @@ from pocketvl.export.estimate import (
     linear_layers,
     stored_bytes,
 )
-from pocketvl.export.fitting import fit_image, fit_settings
+from pocketvl.export.fitting import fit_calibration, fit_image, fit_settings
 from pocketvl.export.isolated import run_isolated
 from pocketvl.export.model_card import write_card
+from pocketvl.export.progress import Progress, parts, silent
 from pocketvl.export.text import export_text_decoder
 from pocketvl.export.vision import export_vision_encoder
 from pocketvl.quant.packed.damage import Damage, describe_damage
-from pocketvl.quant.recipe import Recipe
+from pocketvl.quant.recipe import CALIBRATED_METHODS, GENERATED, Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import ImageSettings, ModelGeometry
@@ -53,9 +55,6 @@ TextExporter = Callable[
 # An export that needs more memory than this runs each component in a process of its own, so that the second
 # does not pile up on what the first left. A small one would only wait for two more interpreters.
 _ISOLATED_ABOVE = 2 * 10**9
-# Shares of the whole that the steps take, from a full-size export.
-_VISION_END, _TEXT_END = 0.4, 0.95
-_CALIBRATION_END = 0.8  # where the recipe is calibrated; the rest follows it
 
 
 class Runner(Protocol):
@@ -121,6 +120,19 @@ class Task:
     image: ImageSettings
     exporters: Exporters
     estimate: Estimate
+    notes: tuple[str, ...]  # for the user
+
+    @property
+    def cost(self) -> ExportCost:
+        """How long it is going to take."""
+        return export_cost(
+            self.exporters.target,
+            self.source.geometry,
+            self.recipe,
+            self.settings,
+            self.image,
+            self.estimate.disk,
+        )
 
 
 def export_bundle(
@@ -129,18 +141,22 @@ def export_bundle(
     *,
     recipe: Recipe,
     settings: ExportSettings,
+    revision: str | None = None,
     lora: Sequence[Path] = (),
     min_pixels: int | None = None,
     max_pixels: int | None = None,
     overwrite: bool = False,
     decisions: Path | None = None,
     command: str,
-    progress: Progress = _ignore,
+    progress: Progress = silent,
     warn: Callable[[str], None] = _ignore,
     exporters: Exporters | None = None,
 ) -> Manifest:
     """Export `model` (hub id, folder or `tiny`) into the new folder `output`.
 
+    A calibrated recipe that names no data is rounded, with a note, unless the model is `tiny`.
+
+    revision: a branch, tag or commit of a hub id; the manifest records the commit.
     lora: folders of PEFT adapters that are merged into the weights, one after the other. A checkpoint of
     packed integers decides the bits of its layers where the recipe quantizes them at all.
     min_pixels and max_pixels replace the checkpoint's picture limits. overwrite replaces an existing
@@ -150,18 +166,23 @@ def export_bundle(
     that, which is the caller's to remove, so that exports for several targets calibrate once. Raises
     UsageError, CheckpointError, RecipeError, CalibrationError, ExportError.
     """
-    output, exporters = output.expanduser(), exporters or Exporters()
+    output, exporters = output_folder(output), exporters or Exporters()
     check_destination(output, overwrite)
     progress("reading the checkpoint", 0.0)
     task = check_export(
         model,
         recipe=recipe,
         settings=settings,
+        revision=revision,
         lora=lora,
         min_pixels=min_pixels,
         max_pixels=max_pixels,
         exporters=exporters,
     )
+    for sentence in task.notes:
+        warn(sentence)
+    if task.recipe.method in CALIBRATED_METHODS and not task.recipe.calibrated:
+        warn(f"No layer has fewer than 8 bits, so all are rounded: {task.recipe.method} has nothing to do.")
     if kept := kept_layers(task.recipe, task.source):
         warn(describe_kept(kept, task.source))
     warning = check_space(task.estimate, output)
@@ -171,17 +192,21 @@ def export_bundle(
     decided = decisions or output.with_name(f".{output.name}.calibration")
     weights: PackedSource = task.source
     data: str | None = None
+    cost = task.cost
+    calibrating, writing, finishing = parts(
+        progress, (cost.calibration, cost.vision + cost.text, cost.finish)
+    )
     if task.recipe.calibrated:
         arguments = (task.checkpoint, task.source, task.recipe, task.settings, task.image, decided)
-        data = run(calibrate, arguments, _share(progress, 0.0, _CALIBRATION_END))
-        weights, progress = CalibratedSource(task.source, decided), _share(progress, _CALIBRATION_END, 1.0)
+        data = run(calibrate, arguments, calibrating)
+        weights = CalibratedSource(task.source, decided)
     with partial_bundle(output, overwrite=overwrite) as partial:
-        written = _write_components(partial.folder, task, weights, run, progress)
+        written = _write_components(partial.folder, task, weights, run, writing)
         if written.damage:
             warn(describe_damage(written.damage))
         _write_text_files(task.checkpoint, partial.folder)
         exporters.finish(partial.folder, task.checkpoint, task.image, task.settings)
-        progress("hashing", _TEXT_END)
+        finishing("hashing", 0.0)
         manifest = _manifest(partial, task, written, data, command)
         write_card(partial.folder, manifest, task.checkpoint.folder)
         partial.complete(manifest)
@@ -196,20 +221,24 @@ def check_export(
     *,
     recipe: Recipe,
     settings: ExportSettings,
+    revision: str | None = None,
     lora: Sequence[Path] = (),
     min_pixels: int | None = None,
     max_pixels: int | None = None,
     exporters: Exporters,
 ) -> Task:
     """What can be known before any work. Raises UsageError, CheckpointError, RecipeError."""
-    checkpoint = open_checkpoint(model)
+    recipe, notes = fit_calibration(recipe, model)
+    checkpoint = open_checkpoint(model, revision)
     source = merge_lora(checkpoint, lora)
     image = fit_image(checkpoint.image, source.geometry.vision, min_pixels, max_pixels)
     settings = fit_settings(settings, image, source.geometry)
+    recipe.check_rules([layer.name for layer in linear_layers(source.geometry)])
     exporters.check(settings, source.geometry, recipe)
     recipe = with_checkpoint_bits(recipe, source)
     estimate = exporters.estimate(source.geometry, recipe, settings)
-    return Task(checkpoint, source, recipe, settings, image, exporters, estimate)
+    notes = (*source.notes, *notes)
+    return Task(checkpoint, source, recipe, settings, image, exporters, estimate, notes)
 
 
 def _write_components(
@@ -217,13 +246,12 @@ def _write_components(
 ) -> Written:
     """weights: those of the task, calibrated where its recipe is."""
     given = (weights, task.recipe, task.settings)
-    vision, vision_damage = run(
-        with_damage, (task.exporters.vision, *given, folder), _share(progress, 0.0, _VISION_END)
-    )
+    of_vision, of_text = parts(progress, (task.cost.vision, task.cost.text))
+    vision, vision_damage = run(with_damage, (task.exporters.vision, *given, folder), of_vision)
     (text, table), text_damage = run(
         with_damage,
         (task.exporters.text, *given, task.checkpoint.special_tokens.eos, folder),
-        _share(progress, _VISION_END, _TEXT_END),
+        of_text,
     )
     entry_points = (*vision.entry_points, *text.entry_points)
     layers = (*vision.layers, *text.layers)
@@ -267,13 +295,14 @@ def _manifest(
             pocketvl=version("pocketvl"),
             tools={tool: version(tool) for tool in exporters.tools},
             command=command,
+            source_revision=checkpoint.revision,
         ),
     )
 
 
 def _calibration(recipe: Recipe) -> str:
     """Without this machine's folders."""
-    return f"{recipe.calibration.samples} of {Path(recipe.calibration.data).name}"
+    return f"{recipe.calibration.samples} of {Path(recipe.calibration.data or GENERATED).name}"
 
 
 def _run_here(function: Callable[..., T], arguments: tuple[Any, ...], progress: Progress) -> T:
@@ -281,8 +310,3 @@ def _run_here(function: Callable[..., T], arguments: tuple[Any, ...], progress: 
         # Libraries warn of their own deprecated calls, which no user can act on.
         warnings.simplefilter("ignore")
         return function(*arguments, progress)
-
-
-def _share(progress: Progress, start: float, end: float) -> Progress:
-    """Progress of one step as part of the whole."""
-    return lambda step, share: progress(step, start + share * (end - start))

@@ -7,20 +7,20 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from pocketvl.export.census import census, expected
-from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.component import Component, ExportSettings, TensorSource
+from pocketvl.export.cost import component_cost
 from pocketvl.export.embedding_table import Probe, tied_table, write_table
 from pocketvl.export.graphs.lm_head import LMHead
 from pocketvl.export.graphs.text_decoder import TextDecoder
-from pocketvl.export.weights import fill
+from pocketvl.export.progress import Progress, Steps, parts
+from pocketvl.export.weights import fill, leaf_sizes
 from pocketvl.export.xnnpack import load_custom_ops, lower
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
+from pocketvl.runtime.entry_points import pte_decoder, pte_head
 from pocketvl.runtime.geometry import TextGeometry
-from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, TensorSpec
+from pocketvl.runtime.manifest import EmbeddingTable
 
-_FILLED = 0.2  # share of the time spent when the weights are quantized
-_TRACED = 0.25
-_LOWERED = 0.95
 _TRACE_LENGTH = 2  # 1 would be taken for a constant
 
 
@@ -40,28 +40,22 @@ def export_text_decoder(
     text = source.geometry.text
     path = folder / names.TEXT_DECODER_PTE
     decoder, head = TextDecoder(text, recipe, settings.max_context), LMHead(text, recipe)
-    leaves = sum(1 for graph in (decoder, head) for _ in graph.parameters())
-    done = 0
-
-    def filled(_: str) -> None:
-        nonlocal done
-        done += 1
-        progress("Quantizing the decoder", _FILLED * min(1.0, done / leaves))
-
-    fill(decoder, source, recipe, filled)
-    fill(head, source, recipe, filled)
+    cost = component_cost(names.EXECUTORCH, names.TEXT_DECODER, source.geometry, recipe, settings)
+    quantizing, tracing, lowering, checking = parts(progress, cost.seconds)
+    steps = Steps(quantizing, "Quantizing the decoder", leaf_sizes(decoder) | leaf_sizes(head))
+    fill(decoder, source, recipe, steps.next)
+    fill(head, source, recipe, steps.next)
     wanted = {names.TEXT_DECODER: expected(decoder), names.LM_HEAD: expected(head)}
     probe = Probe.of(head.head)
     head_bits = head.head.bits
-    progress("Tracing the decoder", _FILLED)
+    tracing("Tracing the decoder", 0.0)
     programs = {
         names.TEXT_DECODER: trace_decoder(decoder, text, settings.prefill_chunk),
         names.LM_HEAD: trace_head(head, text),
     }
     del decoder, head  # the programs hold the weights now, and lowering lets go of them piece by piece
-    progress("Lowering the decoder to XNNPACK", _TRACED)
-    lower(programs, _metadata(text, settings, eos), path)
-    progress("Checking the decoder", _LOWERED)
+    lower(programs, _metadata(text, settings, eos), path, lowering)
+    checking("Checking the decoder", 0.0)
     groups = census(path, wanted)
     if text.tie_word_embeddings:
         table = tied_table(path, wanted[names.LM_HEAD][0], probe)
@@ -69,7 +63,7 @@ def export_text_decoder(
         table, group = write_table(source, text, head_bits, folder)
         groups = (*groups, group)
     progress("Wrote the decoder", 1.0)
-    return Component(_entry_points(text), groups), table
+    return Component((pte_decoder(text), pte_head(text)), groups), table
 
 
 def trace_decoder(decoder: nn.Module, text: TextGeometry, prefill_chunk: int) -> ExportedProgram:
@@ -109,29 +103,3 @@ def _metadata(text: TextGeometry, settings: ExportSettings, eos: tuple[int, ...]
         names.GET_EOS_IDS: list(eos),
         names.USE_KV_CACHE: True,
     }
-
-
-def _entry_points(text: TextGeometry) -> tuple[EntryPoint, EntryPoint]:
-    width, rope = text.hidden_size, ("tokens", text.head_dim)
-    decoder = EntryPoint(
-        name=names.TEXT_DECODER,
-        file=names.TEXT_DECODER_PTE,
-        method=names.TEXT_DECODER,
-        patches=None,
-        inputs=(
-            TensorSpec(names.EMBEDDINGS, "float32", (1, "tokens", width)),
-            TensorSpec(names.ROPE_COS, "float32", rope),
-            TensorSpec(names.ROPE_SIN, "float32", rope),
-            TensorSpec(names.CACHE_POSITION, "int64", (1,)),
-        ),
-        outputs=(TensorSpec(names.HIDDEN, "float32", (1, "tokens", width)),),
-    )
-    head = EntryPoint(
-        name=names.LM_HEAD,
-        file=names.TEXT_DECODER_PTE,
-        method=names.LM_HEAD,
-        patches=None,
-        inputs=(TensorSpec(names.HIDDEN, "float32", (1, "rows", width)),),
-        outputs=(TensorSpec(names.LOGITS, "float32", (1, "rows", text.vocab_size)),),
-    )
-    return decoder, head

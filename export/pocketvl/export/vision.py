@@ -8,21 +8,20 @@ import torch
 from torch.export import Dim, ExportedProgram
 
 from pocketvl.export.census import census, expected
-from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.component import Component, ExportSettings, TensorSource
+from pocketvl.export.cost import component_cost
 from pocketvl.export.graphs.vision_attention import AttentionOutline, HeadByHeadAttention, attention_inputs
 from pocketvl.export.graphs.vision_encoder import VisionEncoder
 from pocketvl.export.prelowered import prelower
-from pocketvl.export.weights import fill
+from pocketvl.export.progress import Progress, Steps, parts
+from pocketvl.export.weights import fill, leaf_sizes
 from pocketvl.export.xnnpack import lower
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
+from pocketvl.runtime.entry_points import pte_vision
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import VisionGeometry
-from pocketvl.runtime.manifest import EntryPoint, LayerGroup, TensorSpec
-
-_FILLED = 0.3  # share of the time spent when the weights are quantized
-_TRACED = 0.4
-_LOWERED = 0.95
+from pocketvl.runtime.manifest import LayerGroup
 
 
 def export_vision_encoder(
@@ -43,27 +42,22 @@ def export_vision_encoder(
     path = folder / names.VISION_ENCODER_PTE
     sizes: tuple[int | None, ...] = settings.buckets if settings.vision_shapes == "buckets" else (None,)
     encoder = VisionEncoder(vision, recipe)
-    leaves = sum(1 for _ in encoder.parameters())
-    done = 0
-
-    def filled(_: str) -> None:
-        nonlocal done
-        done += 1
-        progress("Quantizing the vision encoder", _FILLED * min(1.0, done / leaves))
-
-    fill(encoder, source, recipe, filled)
-    wanted = {_method(size): expected(encoder) for size in sizes}
+    cost = component_cost(names.EXECUTORCH, names.VISION_ENCODER, source.geometry, recipe, settings)
+    quantizing, tracing, lowering, checking = parts(progress, cost.seconds)
+    steps = Steps(quantizing, "Quantizing the vision encoder", leaf_sizes(encoder))
+    fill(encoder, source, recipe, steps.next)
+    entries = tuple(pte_vision(vision, size) for size in sizes)
+    wanted = {entry.method: expected(encoder) for entry in entries}
     programs = {}
-    for index, size in enumerate(sizes):
-        progress("Tracing the vision encoder", _FILLED + (_TRACED - _FILLED) * index / len(sizes))
-        programs[_method(size)] = trace_encoder(encoder, vision, settings.buckets[-1], size)
+    for index, entry in enumerate(entries):
+        tracing("Tracing the vision encoder", index / len(sizes))
+        programs[entry.method] = trace_encoder(encoder, vision, settings.buckets[-1], entry.patches)
     del encoder  # the programs hold the weights now, and lowering lets go of them piece by piece
-    progress("Lowering the vision encoder to XNNPACK", _TRACED)
-    lower(programs, {}, path)
-    progress("Checking the vision encoder", _LOWERED)
+    lower(programs, {}, path, lowering)
+    checking("Checking the vision encoder", 0.0)
     groups = _groups_of_one_method(census(path, wanted))
     progress("Wrote the vision encoder", 1.0)
-    return Component(tuple(_entry_point(vision, size) for size in sizes), groups)
+    return Component(entries, groups)
 
 
 def trace_encoder(
@@ -114,33 +108,9 @@ def _along(axis: int, length: Any) -> dict[int, Any] | None:
     return None if length is None else {axis: length}
 
 
-def _method(size: int | None) -> str:
-    return names.VISION_ENCODER if size is None else names.vision_bucket_method(size)
-
-
 def _groups_of_one_method(groups: tuple[LayerGroup, ...]) -> tuple[LayerGroup, ...]:
     """All methods hold the same layers and the file stores them once."""
     first = groups[0].component
     return tuple(
         replace(group, component=names.VISION_ENCODER) for group in groups if group.component == first
-    )
-
-
-def _entry_point(vision: VisionGeometry, size: int | None) -> EntryPoint:
-    rows: int | str = "patches" if size is None else size
-    tokens: int | str = "tokens" if size is None else size // vision.merge_area
-    rope = (rows, vision.head_dim)
-    mask = () if size is None else (TensorSpec(names.KEY_MASK, "float32", (size,)),)
-    return EntryPoint(
-        name=names.VISION_ENCODER,
-        file=names.VISION_ENCODER_PTE,
-        method=_method(size),
-        patches=size,
-        inputs=(
-            TensorSpec(names.PATCHES, "float32", (rows, vision.patch_dim)),
-            TensorSpec(names.ROPE_COS, "float32", rope),
-            TensorSpec(names.ROPE_SIN, "float32", rope),
-            *mask,
-        ),
-        outputs=(TensorSpec(names.IMAGE_EMBEDDINGS, "float32", (tokens, vision.output_size)),),
     )

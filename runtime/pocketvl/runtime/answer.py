@@ -1,9 +1,12 @@
 """What a session gives back: text, tokens, positions, and what each stage took."""
 
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-StopReason = Literal["stop", "length", "context", "cancelled"]
+from pocketvl.runtime.answer_text import Box
+
+StopReason = Literal["stop", "length", "context", "cancelled", "repetition"]
 
 
 @dataclass(frozen=True)
@@ -38,3 +41,32 @@ class Answer:
     next_position: int  # rope position of the token that would follow the answer
     stop_reason: StopReason
     statistics: Statistics
+    boxes: tuple[Box, ...] = ()  # of objects that the answer points at
+    notes: tuple[str, ...] = ()  # sentences about images that were not read by the letter
+
+
+class AnswerStream:
+    """The pieces of an answer's text as they come, whole characters only; read them once.
+
+    Whoever stops reading forgets the turn: the conversation is as it was before. ChatSession.cancel() ends
+    the answer and keeps what was said.
+    """
+
+    def __init__(self, pieces: Generator[str, None, Answer]) -> None:
+        self._pieces = pieces
+        self._answer: Answer | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        self._answer = yield from self._pieces
+
+    @property
+    def answer(self) -> Answer:
+        """The whole answer; what has not been read of it is waited for."""
+        for _ in self:
+            pass
+        assert self._answer is not None
+        return self._answer
+
+    def close(self) -> None:
+        """Stop now, and let others use the engine."""
+        self._pieces.close()

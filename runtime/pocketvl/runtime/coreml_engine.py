@@ -3,7 +3,6 @@
 The packages have static shapes: this engine pads what it is given, masks the padding and cuts it off.
 """
 
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -35,18 +34,18 @@ _MASKED_SCORE = -3e4  # added to scores of slots that a token does not see; floa
 def open_coreml(
     bundle: Bundle,
     *,
-    native: bool | None = None,
+    native: bool = False,
     round_fp16: bool = False,
     weight_cache_bytes: int = WEIGHT_CACHE_BYTES,
 ) -> Engine:
     """Both engines; each package is opened at first use.
 
-    native: run by Core ML (macOS 15 or later) instead of evaluated in numpy; None: where there is macOS.
+    native: run by Core ML (macOS 15 or later) instead of evaluated in numpy; nobody has run that yet.
     round_fp16 and weight_cache_bytes are the evaluator's, see Package.open. Raises BundleError for a bundle
     of another target or with dynamic shapes.
     """
     check_target(bundle, names.COREML)
-    if sys.platform == "darwin" if native is None else native:
+    if native:
         return Engine(CoreMLVision(bundle, NativePackage), CoreMLText(bundle, NativePackage))
     opened = partial(EvaluatedPackage, round_fp16=round_fp16, weight_cache_bytes=weight_cache_bytes)
     return Engine(CoreMLVision(bundle, opened), CoreMLText(bundle, opened))

@@ -11,7 +11,7 @@ MAX_THREADS = 256  # native pools take any number, and a process without the mem
 
 
 def check_target(bundle: Bundle, target: str) -> None:
-    """Raises BundleError where the bundle is for another one."""
+    """For an engine that runs bundles of one target. Raises BundleError."""
     if bundle.manifest.target != target:
         raise BundleError(f"{bundle.folder} is a bundle for {bundle.manifest.target}, not for {target}.")
 

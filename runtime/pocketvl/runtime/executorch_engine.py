@@ -21,7 +21,8 @@ from pocketvl.runtime.engine_inputs import (
     check_target,
     check_threads,
 )
-from pocketvl.runtime.errors import EngineError, MissingExtraError
+from pocketvl.runtime.errors import EngineError
+from pocketvl.runtime.extras import import_failure
 from pocketvl.runtime.manifest import EntryPoint
 from pocketvl.runtime.memory import return_memory
 from pocketvl.runtime.native_log import captured_stderr
@@ -164,10 +165,8 @@ def _import_runtime() -> Any:
         import executorch
         import torch
         from executorch.extension.pybindings import _portable_lib
-    except ImportError as error:
-        raise MissingExtraError(
-            f"This bundle needs ExecuTorch ({error}); install it with: pip install 'pocketvl[executorch]'."
-        ) from None
+    except (ImportError, OSError, MemoryError) as error:
+        raise import_failure(error, "This bundle needs ExecuTorch", "executorch") from None
     root = Path(next(iter(executorch.__path__)))
     for library in _OPERATOR_LIBRARIES:
         found = sorted(root.glob(f"{library}.*"))

@@ -20,9 +20,9 @@ class ImageCache:
         return entry
 
     def put(self, key: str, entry: Media) -> None:
-        if key in self._entries:
-            return
-        self._bytes += entry.embeddings.nbytes
+        """The newest entry stays even where it alone is larger than max_bytes."""
+        replaced = self._entries.pop(key, None)
+        self._bytes += entry.embeddings.nbytes - (0 if replaced is None else replaced.embeddings.nbytes)
         self._entries[key] = entry
         while self._bytes > self._max_bytes and len(self._entries) > 1:
             _, oldest = self._entries.popitem(last=False)

@@ -1,13 +1,14 @@
-"""A conversation about pictures on one KV cache."""
+"""A conversation about images on one KV cache."""
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from pocketvl.runtime import names
-from pocketvl.runtime.answer import Answer, StopReason
+from pocketvl.runtime.answer import Answer, AnswerStream, StopReason
+from pocketvl.runtime.answer_text import AnswerText, boxes_in_pixels
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.conversation import Conversation
 from pocketvl.runtime.decoding.decoder import Decoder
@@ -16,10 +17,22 @@ from pocketvl.runtime.decoding.feed import Feed, Media, build_feed, text_feed
 from pocketvl.runtime.decoding.generation import generate
 from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Engine, Float32
-from pocketvl.runtime.errors import BundleError, ContextError, UsageError
-from pocketvl.runtime.geometry import ImageSettings, SamplingDefaults
-from pocketvl.runtime.messages import Message, Picture, Text, media_of, parse_messages
+from pocketvl.runtime.errors import ContextError, UsageError
+from pocketvl.runtime.geometry import SamplingDefaults
+from pocketvl.runtime.image_size import session_limits
+from pocketvl.runtime.messages import (
+    Message,
+    Picture,
+    Text,
+    is_conversation,
+    media_of,
+    parse_conversation,
+    parse_messages,
+    with_thousandths,
+)
 from pocketvl.runtime.prompt import PromptEncoder
+from pocketvl.runtime.repetition import repeats
+from pocketvl.runtime.template import read_template
 from pocketvl.runtime.tokenizer import Tokenizer
 from pocketvl.runtime.turn import Turn
 from pocketvl.runtime.vision import PreparedImage, VisionPipeline
@@ -34,6 +47,9 @@ class ChatSession:
 
     A turn that fails leaves the conversation as it was before. Sessions may share an engine, one answering at
     a time: what another one has driven out of the KV cache is fed again from the kept embeddings.
+
+    conversation: all that was said, as a value. To fork it, keep it and set it again later; to have the last
+    answer made anew, set conversation.before.
     """
 
     def __init__(
@@ -45,21 +61,32 @@ class ChatSession:
         min_pixels: int | None = None,
         max_pixels: int | None = None,
         keep_vision: bool = False,
+        add_vision_id: bool = False,
+        stop_repetition: bool = True,
     ) -> None:
         """`system` replaces the template's default system turn. The pixel limits override the bundle's.
+        `add_vision_id` numbers the images in the prompt, "Picture 1: ". With `stop_repetition` an answer that
+        repeats itself without end is ended, see repetition.py.
 
-        keep_vision holds the vision encoder in memory between pictures; else it is released after each
-        turn's pictures are encoded. Raises BundleError, PromptError, UsageError.
+        keep_vision holds the vision encoder in memory between images; else it is released after each
+        turn's images are encoded. Raises BundleError, PromptError, UsageError.
         """
         manifest = bundle.manifest
         self._manifest = manifest
         self._engine = engine
         self._keep_vision = keep_vision
+        self._stop_repetition = stop_repetition
         self._tokenizer = Tokenizer(bundle.path(names.TOKENIZER_FILE))
-        self._prompts = PromptEncoder(self._tokenizer, manifest.special_tokens, _chat_template(bundle))
+        rows = manifest.geometry.text.vocab_size
+        self._tokenizer.check(manifest.special_tokens, rows)
+        self._never = self._tokenizer.missing(rows)
+        template = read_template(bundle.path(names.CHAT_TEMPLATE_FILE)) if manifest.chat else None
+        self._prompts = PromptEncoder(
+            self._tokenizer, manifest.special_tokens, template, add_vision_id=add_vision_id
+        )
         table = EmbeddingMap(bundle.path(manifest.token_embedding.file), manifest.token_embedding)
         self._decoder = Decoder(engine.text, table, manifest)
-        settings = _limited(manifest.image, min_pixels, max_pixels)
+        settings = session_limits(manifest.image, min_pixels, max_pixels)
         self._vision = VisionPipeline(manifest, settings, engine.vision)
         first = parse_messages([{"role": "system", "content": system}]) if system is not None else ()
         self._start = self.conversation = Conversation(first)
@@ -75,8 +102,13 @@ class ChatSession:
         """Tokens that still fit."""
         return max(0, self._manifest.max_context - len(self.conversation.feed))
 
+    def measure_image(self, image: Any) -> tuple[int, int, int]:
+        """(width, height, tokens) of an image as it would be encoded, in pixels. Raises ImageError."""
+        prepared = self._vision.prepare(image)
+        return (*prepared.image.size, self._vision.tokens(prepared))
+
     def reset(self) -> None:
-        """Forget the conversation, not the pictures' embeddings."""
+        """Forget the conversation, not the images' embeddings."""
         self.conversation = self._start
 
     def cancel(self) -> None:
@@ -92,48 +124,90 @@ class ChatSession:
         self,
         content: Content,
         *,
+        images: Sequence[Any] = (),
         max_tokens: int = DEFAULT_MAX_TOKENS,
         sampler: Sampler | None = None,
         on_text: Callable[[str], None] | None = None,
     ) -> Answer:
-        """One user turn and its answer. `content` is text or OpenAI-style parts, see messages.py.
+        """One user turn and its answer; arguments and errors are those of stream().
 
-        on_text is called with each piece of text, whole characters only. Without a sampler the bundle's
-        defaults apply. Raises ContextError, ImageError, PromptError, EngineError, BundleError, UsageError.
+        on_text is called with each piece of text, whole characters only.
+        """
+        with closing(self.stream(content, images=images, max_tokens=max_tokens, sampler=sampler)) as stream:
+            for piece in stream:
+                if on_text is not None:
+                    on_text(piece)
+            return stream.answer
+
+    def stream(
+        self,
+        content: Content,
+        *,
+        images: Sequence[Any] = (),
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+        sampler: Sampler | None = None,
+    ) -> AnswerStream:
+        """One user turn; its answer piece by piece, worked on while it is read.
+
+        `content` is text or OpenAI-style parts, see messages.py; or a list of messages with roles: a whole
+        conversation, which takes the place of the one so far. images, anything that an image part takes, come
+        before a text. Without a sampler the bundle's defaults apply. Raises UsageError; and, when it is read,
+        ContextError, ImageError, PromptError, EngineError, BundleError, UsageError.
         """
         if max_tokens < 1:
             raise UsageError(f"max_tokens must be at least 1, not {max_tokens}.")
+        if images and not isinstance(content, str):
+            raise UsageError("images go with a text; in a list of parts, give each image as a part.")
+        if images:
+            parts = [{"type": "image", "image": image} for image in images]
+            content = [*parts, {"type": "text", "text": content}]
+        return AnswerStream(self._claimed(content, sampler or _sampler(self._manifest.sampling), max_tokens))
+
+    def _claimed(self, content: Content, sampler: Sampler, max_tokens: int) -> Generator[str, None, Answer]:
         with self._engine.text.cache.claim():
             self._cancelled.clear()
-            turn = Turn(sampler or _sampler(self._manifest.sampling), max_tokens, on_text)
-            return self._answer(parse_messages([{"role": "user", "content": content}]), turn)
+            turn = Turn(sampler, max_tokens)
+            if not is_conversation(content):
+                new = parse_messages([{"role": "user", "content": content}])
+                return (yield from self._answer(self.conversation, new, turn))
+            assert not isinstance(content, str)
+            new = parse_conversation(content)
+            before = Conversation() if new[0].role == "system" else self._start
+            return (yield from self._answer(before, new, turn))
 
-    def _answer(self, new: tuple[Message, ...], turn: Turn) -> Answer:
-        before = self.conversation
+    def _answer(
+        self, before: Conversation, new: tuple[Message, ...], turn: Turn
+    ) -> Generator[str, None, Answer]:
         images = self._prepare(new)
+        sizes = (*before.image_sizes, *(image.source_size for image in images))
+        new = with_thousandths(new, sizes, len(before.image_sizes))
         ids = self._encode(before, new, images)
         self._check_context(len(before.feed) + len(ids), len(before.feed))
+
         media = self._encode_images(images, turn)
         merge = self._manifest.geometry.vision.spatial_merge_size
         start = before.feed.next_position
         whole = before.feed.then(build_feed(ids, media, self._manifest.special_tokens, merge, start))
+        notes = tuple(note for image in images for note in image.notes)
         hidden = self._prefill(whole, turn)
-        if hidden is None:  # cancelled: slots written so far are a beginning of the same turn asked again
-            return Answer("", (), whole.token_ids, start, "cancelled", turn.statistics())
+        if hidden is None:  # cancelled: the slots written so far serve the same turn asked again
+            return Answer("", (), whole.token_ids, start, "cancelled", turn.statistics(), notes=notes)
 
-        tokens, reason = self._generate(hidden, whole, turn)
+        text = AnswerText(self._tokenizer)
+        tokens, reason = yield from self._generate(hidden, whole, text, turn)
         kept = text_feed(tokens[:-1] if reason == "stop" else tokens, whole.next_position)
         messages = (*before.messages, *new, Message("assistant", (Text(turn.text),)))
-        self.conversation = Conversation(messages, whole.then(kept), before)
+        self.conversation = Conversation(messages, whole.then(kept), sizes, before)
+        boxes = boxes_in_pixels(text.boxes, sizes)
         position = whole.next_position + len(tokens)
-        return Answer(turn.text, tokens, whole.token_ids, position, reason, turn.statistics())
+        return Answer(turn.text, tokens, whole.token_ids, position, reason, turn.statistics(), boxes, notes)
 
     def _prepare(self, new: tuple[Message, ...]) -> list[PreparedImage]:
         prepared = []
         for medium in media_of(new):
             if not isinstance(medium, Picture):
-                raise UsageError("Videos cannot be asked about yet; give single frames as pictures.")
-            prepared.append(self._vision.prepare(medium.source))
+                raise UsageError("Videos cannot be asked about yet; give single frames as images.")
+            prepared.append(self._vision.prepare(medium.source, medium.size))
         return prepared
 
     def _encode(
@@ -163,7 +237,7 @@ class ChatSession:
                 media.append(encoded)
                 turn.images_cached += was_cached
                 turn.images_encoded += not was_cached
-        finally:  # an encoder that failed would stay otherwise, through turns without new pictures, too
+        finally:  # an encoder that failed would stay otherwise, through turns without new images, too
             if turn.images_cached < len(images) and not self._keep_vision:
                 self._engine.vision.release()
         turn.vision_seconds = time.perf_counter() - began
@@ -172,7 +246,7 @@ class ChatSession:
     def _prefill(self, whole: Feed, turn: Turn) -> Float32 | None:
         """The last token's hidden state (1, hidden_size), or None if cancelled."""
         began = time.perf_counter()
-        held = min(self._engine.text.cache.common_prefix(whole), len(whole) - 1)
+        held = max(0, min(self._engine.text.cache.common_prefix(whole), len(whole) - 1))
         hidden = None
         for chunk in self._decoder.feed(whole, held):
             if self._cancelled.is_set():
@@ -182,52 +256,37 @@ class ChatSession:
         turn.prefill_tokens = len(whole) - held
         return hidden
 
-    def _generate(self, hidden: Float32, whole: Feed, turn: Turn) -> tuple[tuple[int, ...], StopReason]:
-        """Tokens until one ends the answer."""
-        stream = self._tokenizer.stream()
+    def _generate(
+        self, hidden: Float32, whole: Feed, text: AnswerText, turn: Turn
+    ) -> Generator[str, None, tuple[tuple[int, ...], StopReason]]:
+        """Pieces of text, until a token ends the answer; then its tokens."""
         tokens: list[int] = []
         reason: StopReason | None = None
-        for token in generate(self._decoder, turn.sampler, hidden, whole.token_ids):
+        for token in generate(self._decoder, turn.sampler, hidden, whole.token_ids, self._never):
             turn.token_done()
             tokens.append(token)
-            if token not in self._manifest.special_tokens.eos:
-                turn.add_text(stream.push(token))
-            reason = self._reason_to_stop(token, len(whole) + len(tokens), len(tokens), turn)
+            if token not in self._manifest.special_tokens.eos and (piece := text.push(token)):
+                turn.add_text(piece)
+                yield piece
+            reason = self._reason_to_stop(tokens, len(whole) + len(tokens), turn)
             if reason is not None:
                 break
-        turn.add_text(stream.finish())
         assert reason is not None  # generate() has no end
+        if piece := text.finish():
+            turn.add_text(piece)
+            yield piece
         return tuple(tokens), reason
 
-    def _reason_to_stop(self, token: int, length: int, count: int, turn: Turn) -> StopReason | None:
-        if token in self._manifest.special_tokens.eos:
+    def _reason_to_stop(self, tokens: list[int], length: int, turn: Turn) -> StopReason | None:
+        if tokens[-1] in self._manifest.special_tokens.eos:
             return "stop"
         if self._cancelled.is_set():
             return "cancelled"
-        if count >= turn.max_tokens:
+        if len(tokens) >= turn.max_tokens:
             return "length"
-        return "context" if length > self._manifest.max_context else None
-
-
-def _limited(image: ImageSettings, min_pixels: int | None, max_pixels: int | None) -> ImageSettings:
-    try:
-        return replace(
-            image,
-            min_pixels=image.min_pixels if min_pixels is None else min_pixels,
-            max_pixels=image.max_pixels if max_pixels is None else max_pixels,
-        )
-    except ValueError as error:
-        raise UsageError(f"These pixel limits cannot be used: {error}.") from None
-
-
-def _chat_template(bundle: Bundle) -> str | None:
-    if not bundle.manifest.chat:
-        return None
-    path = bundle.path(names.CHAT_TEMPLATE_FILE)
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"{path} cannot be read ({error}); copy the bundle again.") from None
+        if length > self._manifest.max_context:
+            return "context"
+        return "repetition" if self._stop_repetition and repeats(tokens) else None
 
 
 def _sampler(defaults: SamplingDefaults) -> Sampler:

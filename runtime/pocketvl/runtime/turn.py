@@ -1,7 +1,6 @@
 """One question in progress: what the caller asked for, and what it took so far."""
 
 import time
-from collections.abc import Callable
 
 from pocketvl.runtime.answer import Statistics
 from pocketvl.runtime.decoding.sampling import Sampler
@@ -10,7 +9,7 @@ from pocketvl.runtime.decoding.sampling import Sampler
 class Turn:
     """Mutable while an answer is made; statistics() sums it up."""
 
-    def __init__(self, sampler: Sampler, max_tokens: int, on_text: Callable[[str], None] | None) -> None:
+    def __init__(self, sampler: Sampler, max_tokens: int) -> None:
         self.sampler = sampler
         self.max_tokens = max_tokens
         self.vision_seconds = 0.0
@@ -18,7 +17,6 @@ class Turn:
         self.images_cached = 0
         self.prefill_seconds = 0.0
         self.prefill_tokens = 0
-        self._on_text = on_text
         self._pieces: list[str] = []
         self._began = time.perf_counter()
         self._first = self._last = self._began
@@ -29,10 +27,8 @@ class Turn:
         return "".join(self._pieces)
 
     def add_text(self, piece: str) -> None:
-        if piece:
-            self._pieces.append(piece)
-            if self._on_text is not None:
-                self._on_text(piece)
+        """Call with each piece of the answer's text."""
+        self._pieces.append(piece)
 
     def token_done(self) -> None:
         """Call once a token, when it is known."""

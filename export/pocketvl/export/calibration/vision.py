@@ -7,6 +7,7 @@ import torch
 from pocketvl.export.calibration.folds import NormFold, RowsFold
 from pocketvl.export.calibration.inputs import PictureInputs
 from pocketvl.export.calibration.stage import Decider
+from pocketvl.export.graphs.vision_attention import FusedAttention
 from pocketvl.export.graphs.vision_encoder import Merger, VisionBlock, VisionEncoder
 from pocketvl.export.weights import fill_floats
 from pocketvl.quant.recipe import Recipe
@@ -21,7 +22,7 @@ class VisionWalk:
 
     def __init__(self, geometry: VisionGeometry, recipe: Recipe, pictures: Sequence[PictureInputs]) -> None:
         # On the meta device: a block takes memory from when it is filled until it is let go of.
-        self._encoder = VisionEncoder(geometry, recipe)
+        self._encoder = VisionEncoder(geometry, recipe, FusedAttention(geometry))
         self._lengths = [len(picture.patches) for picture in pictures]
         self._positions = [self._encoder.positions(p.rope_cos, p.rope_sin) for p in pictures]
         self._patches = torch.cat([picture.patches for picture in pictures])

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from pocketvl.export.component import TensorSource
 from pocketvl.export.estimate import linear_layers
-from pocketvl.quant.recipe import Bits, Recipe
+from pocketvl.quant.recipe import Bits, Recipe, method_of
 
 
 class PackedSource(TensorSource, Protocol):
@@ -48,15 +48,15 @@ def describe_kept(kept: Mapping[str, Bits], source: PackedSource) -> str:
 
 
 def method_name(recipe: Recipe, source: PackedSource) -> str:
-    """How integers were chosen, as the manifest records it: "rtn", "gptq checkpoint + rtn", "none" ..."""
-    layers = [
-        layer.name
-        for layer in linear_layers(source.geometry)
-        if not recipe.bits(layer.name, layer.in_features).is_float
-    ]
+    """How integers were chosen, as the manifest records it: "rtn", "gptq + rtn", "gptq checkpoint + rtn" ...;
+    "none" where there are none."""
     kept = kept_layers(recipe, source)
+    layers = {
+        layer.name: recipe.bits(layer.name, layer.in_features) for layer in linear_layers(source.geometry)
+    }
+    own = {bits for name, bits in layers.items() if name not in kept and not bits.is_float}
     parts = [f"{source.packing} checkpoint"] if kept else []
-    parts += [recipe.method] if len(layers) > len(kept) else []
+    parts += sorted({method_of(recipe.method, bits) for bits in own})
     return " + ".join(parts) or "none"
 
 

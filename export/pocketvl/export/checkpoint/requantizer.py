@@ -11,7 +11,7 @@ from pocketvl.export.component import TensorSource
 from pocketvl.quant.packed.damage import Damage, measure_damage
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Recipe
+from pocketvl.quant.recipe import Recipe, method_of
 from pocketvl.runtime.geometry import ModelGeometry
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class Requantizer:
         weight = self._inner.tensor(self._weights[layer])
         if quantized is None:
             bits = self._recipe.bits(layer, weight.shape[1])
-            quantized = quantize_linear(weight, bits, self._recipe.method, layer)
+            quantized = quantize_linear(weight, bits, method_of(self._recipe.method, bits), layer)
         self.damage.append(measure_damage(layer, weight, quantized))
         return quantized
 

@@ -13,7 +13,7 @@ from pocketvl.export.coreml.stored import Stored
 from pocketvl.export.coreml.tools import convert, import_coremltools
 from pocketvl.export.graphs.leaf import Linear
 from pocketvl.runtime.errors import ExportError
-from pocketvl.runtime.manifest import TensorSpec
+from pocketvl.runtime.manifest import EntryPoint, TensorSpec
 from pocketvl.runtime.memory import return_memory
 
 # Placeholders of one shape are all alike, and must not become one.
@@ -30,6 +30,11 @@ class Signature:
     inputs: tuple[TensorSpec, ...]
     output: TensorSpec
     states: tuple[TensorSpec, ...] = ()
+
+    @classmethod
+    def of(cls, entry: EntryPoint, states: tuple[TensorSpec, ...] = ()) -> "Signature":
+        (output,) = entry.outputs
+        return cls(entry.method, entry.inputs, output, states)
 
 
 def build_function(graph: nn.Module, signature: Signature, weights: Weights) -> Any:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.component import Component, ExportSettings, TensorSource
 from pocketvl.export.coreml.census import Found, census, expected, stored_layers
 from pocketvl.export.coreml.describe import describe
 from pocketvl.export.coreml.function import Signature, build_function
@@ -15,10 +15,12 @@ from pocketvl.export.coreml.stored import Stored
 from pocketvl.export.graphs.leaf import Linear
 from pocketvl.export.graphs.lm_head import LMHead
 from pocketvl.export.layer_groups import layer_groups
+from pocketvl.export.progress import Progress
 from pocketvl.quant.recipe import Bits, Recipe
 from pocketvl.runtime import names
+from pocketvl.runtime.entry_points import package_head
 from pocketvl.runtime.geometry import TextGeometry
-from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, TensorSpec
+from pocketvl.runtime.manifest import EmbeddingTable
 
 _SUMMARY = "Token ids to embeddings, hidden states to logits"
 _STORAGE = {32: "float16", 16: "float16", 8: "int8", 4: "signed_int4"}
@@ -52,7 +54,8 @@ def export_head(
     (output,) = weights.values()
     table = output if text.tie_word_embeddings else _own_table(source, text, output.bits)
     progress("Converting the head", 0.5)
-    signatures = _signatures(text, settings)
+    entries = package_head(text, settings.prefill_chunk)
+    signatures = [Signature.of(entry) for entry in entries]
     functions = {
         names.LM_HEAD: build_function(head, signatures[0], weights),
         names.TOKEN_EMBEDDING: build_function(TokenEmbedding(text), signatures[1], {"table": table}),
@@ -65,7 +68,6 @@ def export_head(
     if table is not output:
         groups += layer_groups(names.TOKEN_EMBEDDING, stored_layers(wanted[names.TOKEN_EMBEDDING]))
     progress("Wrote the head", 1.0)
-    entries = tuple(_entry_point(signature) for signature in signatures)
     return Component(entries, groups), _embedding_table(path, table, places[table.layer])
 
 
@@ -74,33 +76,6 @@ def _own_table(source: TensorSource, text: TextGeometry, head_bits: Bits) -> Sto
     bits = head_bits if head_bits.is_float else Bits(8)
     leaf = Linear(names.TOKEN_EMBEDDING, "model.embed_tokens", text.vocab_size, text.hidden_size, False, bits)
     return stored(leaf, source, "rtn")
-
-
-def _signatures(text: TextGeometry, settings: ExportSettings) -> tuple[Signature, Signature]:
-    width, tokens = text.hidden_size, settings.prefill_chunk
-    return (
-        Signature(
-            names.LM_HEAD,
-            (TensorSpec(names.HIDDEN, "float16", (1, 1, width)),),
-            TensorSpec(names.LOGITS, "float16", (1, 1, text.vocab_size)),
-        ),
-        Signature(
-            names.TOKEN_EMBEDDING,
-            (TensorSpec(names.TOKEN_IDS, "int32", (1, tokens)),),
-            TensorSpec(names.EMBEDDINGS, "float16", (1, tokens, width)),
-        ),
-    )
-
-
-def _entry_point(signature: Signature) -> EntryPoint:
-    return EntryPoint(
-        name=signature.name,
-        file=names.HEAD_PACKAGE,
-        method=signature.name,
-        patches=None,
-        inputs=signature.inputs,
-        outputs=(signature.output,),
-    )
 
 
 def _embedding_table(path: Path, table: Stored, found: Found) -> EmbeddingTable:

@@ -1,15 +1,9 @@
-"""What the manifest says of our runtime's graphs, and what transformers.js's decoder takes and gives."""
+"""What transformers.js's decoder takes and gives."""
 
 from pocketvl.runtime import names
-from pocketvl.runtime.geometry import ModelGeometry, TextGeometry
-from pocketvl.runtime.manifest import EntryPoint, TensorSpec
-from pocketvl.runtime.onnx.ports import Ports, past_caches, ports_of, present_caches
-
-
-def entry_point(name: str, file: str, geometry: ModelGeometry) -> EntryPoint:
-    """Of any number of patches or tokens."""
-    ports = ports_of(name, geometry)
-    return EntryPoint(name, file, "main", None, ports.inputs, ports.outputs)
+from pocketvl.runtime.geometry import TextGeometry
+from pocketvl.runtime.manifest import TensorSpec
+from pocketvl.runtime.onnx.ports import Ports, past_caches, present_caches
 
 
 def merged_ports(text: TextGeometry) -> Ports:

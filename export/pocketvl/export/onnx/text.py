@@ -4,7 +4,8 @@ from pathlib import Path
 
 from torch import nn
 
-from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.component import Component, ExportSettings, TensorSource
+from pocketvl.export.cost import component_cost
 from pocketvl.export.embedding_table import write_table
 from pocketvl.export.graphs.leaf import linears
 from pocketvl.export.graphs.lm_head import LMHead
@@ -17,15 +18,18 @@ from pocketvl.export.onnx.expected import stored_layers
 from pocketvl.export.onnx.files import data_name, graph_name, in_bundle
 from pocketvl.export.onnx.leaf import MatMulNBits, Weights
 from pocketvl.export.onnx.place import expected, place
-from pocketvl.export.onnx.ports import entry_point, merged_ports
+from pocketvl.export.onnx.ports import merged_ports
 from pocketvl.export.onnx.text_graph import Decoder, HostDecoder, MergedDecoder
-from pocketvl.export.steps import Steps
+from pocketvl.export.progress import Progress, Steps, parts
+from pocketvl.export.weights import leaf_sizes
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
+from pocketvl.runtime.entry_points import host_graph
 from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint
 from pocketvl.runtime.onnx.ports import Ports
 
-_PLACED, _CONVERTED = 0.6, 0.9  # of the time
+# Of the time of converting: the head is a single layer.
+_GRAPHS = {"decoder": 0.45, "head": 0.05, "merged decoder": 0.5}
 _STORAGE = {32: "float32", 16: "float16", 8: "offset_int8", 4: "int4"}
 
 
@@ -48,20 +52,23 @@ def export_text_onnx(
     decoder, head = Decoder(text, recipe), LMHead(text, recipe)
     merged = graph_name(names.DECODER_MODEL, linears(decoder))
     data = in_bundle(data_name(merged))
-    _place(decoder, head, source, recipe, folder / data, progress)
-    progress("Converting the decoder", _PLACED)
+    cost = component_cost(names.ONNX, names.TEXT_DECODER, source.geometry, recipe, settings)
+    quantizing, _, converting, checking = parts(progress, cost.seconds)
+    _place(decoder, head, source, recipe, folder / data, quantizing)
     entries = (
-        entry_point(names.TEXT_DECODER, names.HOST_TEXT_DECODER, source.geometry),
-        entry_point(names.LM_HEAD, names.HOST_LM_HEAD, source.geometry),
+        host_graph(names.TEXT_DECODER, names.HOST_TEXT_DECODER, source.geometry),
+        host_graph(names.LM_HEAD, names.HOST_LM_HEAD, source.geometry),
     )
     graphs: dict[str, tuple[nn.Module, EntryPoint | Ports]] = {
         names.HOST_TEXT_DECODER: (HostDecoder(decoder), entries[0]),
         names.HOST_LM_HEAD: (head, entries[1]),
         in_bundle(merged): (MergedDecoder(decoder, head, text), merged_ports(text)),
     }
-    for file, (graph, ports) in graphs.items():
+    own = parts(converting, list(_GRAPHS.values()))
+    for (file, (graph, ports)), name, report in zip(graphs.items(), _GRAPHS, own, strict=True):
+        report(f"Converting the {name}", 0.0)
         write_graph(graph, ports.inputs, ports.outputs, folder / file)
-    progress("Checking the decoder", _CONVERTED)
+    checking("Checking the decoder", 0.0)
     census({folder / file: graph for file, (graph, _) in graphs.items()})
     groups = (
         *layer_groups(names.TEXT_DECODER, stored_layers(expected(decoder))),
@@ -82,8 +89,7 @@ def _place(
     decoder: Decoder, head: LMHead, source: TensorSource, recipe: Recipe, path: Path, progress: Progress
 ) -> None:
     """Write the data file of decoder and head."""
-    leaves = sum(1 for graph in (decoder, head) for _ in graph.parameters())
-    steps = Steps(progress, "Quantizing the decoder", 0.0, _PLACED, leaves)
+    steps = Steps(progress, "Quantizing the decoder", leaf_sizes(decoder) | leaf_sizes(head))
     with DataFile(path) as data:
         place(decoder, source, recipe.method, data, steps.next)
         place(head, source, recipe.method, data, steps.next)

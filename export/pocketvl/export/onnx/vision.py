@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.component import Component, ExportSettings, TensorSource
+from pocketvl.export.cost import component_cost
 from pocketvl.export.graphs.leaf import linears
 from pocketvl.export.layer_groups import layer_groups
 from pocketvl.export.onnx.census import census
@@ -11,16 +12,14 @@ from pocketvl.export.onnx.data_file import DataFile
 from pocketvl.export.onnx.expected import stored_layers
 from pocketvl.export.onnx.files import data_name, graph_name
 from pocketvl.export.onnx.place import expected, place
-from pocketvl.export.onnx.ports import entry_point
 from pocketvl.export.onnx.tools import import_onnx
 from pocketvl.export.onnx.vision_graph import OnnxVisionEncoder
 from pocketvl.export.onnx.vision_pictures import write_pictures
-from pocketvl.export.steps import Steps
+from pocketvl.export.progress import Progress, Steps, parts
+from pocketvl.export.weights import leaf_sizes
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
-
-_PLACED = 0.7  # share of the time spent when the weights are written
-_CONVERTED = 0.9
+from pocketvl.runtime.entry_points import host_graph
 
 
 def export_vision_onnx(
@@ -37,16 +36,18 @@ def export_vision_onnx(
     host = folder / names.HOST_VISION_ENCODER
     pictures = host.parent / graph_name(names.VISION_ENCODER, linears(encoder))
     host.parent.mkdir(exist_ok=True)
-    count = sum(1 for _ in encoder.parameters())
-    steps = Steps(progress, "Quantizing the vision encoder", 0.0, _PLACED, count)
+    cost = component_cost(names.ONNX, names.VISION_ENCODER, source.geometry, recipe, settings)
+    quantizing, _, converting, checking = parts(progress, cost.seconds)
+    steps = Steps(quantizing, "Quantizing the vision encoder", leaf_sizes(encoder))
     with DataFile(host.parent / data_name(pictures.name)) as data:
         place(encoder, source, recipe.method, data, steps.next)
-    progress("Converting the vision encoder", _PLACED)
-    entry = entry_point(names.VISION_ENCODER, names.HOST_VISION_ENCODER, source.geometry)
+    converting("Converting the vision encoder", 0.0)
+    entry = host_graph(names.VISION_ENCODER, names.HOST_VISION_ENCODER, source.geometry)
     smallest = {"patches": 2 * vision.merge_area}  # one token would be taken for a constant
     write_graph(encoder, entry.inputs, entry.outputs, host, smallest)
+    converting("Converting the vision encoder for transformers.js", 0.9)
     write_pictures(host, vision, pictures)
-    progress("Checking the vision encoder", _CONVERTED)
+    checking("Checking the vision encoder", 0.0)
     census({host: encoder, pictures: encoder})
     progress("Wrote the vision encoder", 1.0)
     layers = layer_groups(names.VISION_ENCODER, stored_layers(expected(encoder)))

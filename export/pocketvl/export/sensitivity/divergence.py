@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from pocketvl.export.component import Progress
+from pocketvl.export.progress import Progress
 from pocketvl.export.sensitivity.eager import EagerModel
 from pocketvl.export.sensitivity.probe import Rounded
 

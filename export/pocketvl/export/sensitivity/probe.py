@@ -14,7 +14,7 @@ from pocketvl.quant.folding import folding_scales
 from pocketvl.quant.gptq import best_scales, gptq
 from pocketvl.quant.hessian import factorize, second_moments
 from pocketvl.quant.quantize import quantize_linear
-from pocketvl.quant.recipe import CALIBRATED_METHODS, Bits
+from pocketvl.quant.recipe import CALIBRATED_METHODS, Bits, method_of
 from pocketvl.quant.rtn import nearest_integers, rtn_scales
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import CheckpointError
@@ -139,11 +139,11 @@ class _Stage:
         return nearest_integers(groups, scales, bits.bits).mul_(scales[..., None]).view_as(weight)
 
     def _round(self, weight: torch.Tensor, bits: Bits, leaf: Linear) -> torch.Tensor:
-        if self.probe.calibrated:
+        if self.probe.calibrated and bits.is_calibrated:
             group = bits.group_size or leaf.in_features
             quantized = gptq(weight, factorize(self.moments, group, self.damping, leaf.layer), bits)
         else:
-            quantized = quantize_linear(weight, bits, self.probe.method, leaf.layer)
+            quantized = quantize_linear(weight, bits, method_of(self.probe.method, bits), leaf.layer)
         return torch.from_numpy(quantized.dequantize())
 
     def _noise(self, weight: torch.Tensor, rounded: torch.Tensor, leaf: Linear) -> float:

@@ -6,7 +6,8 @@ from pocketvl.export.calibration.inputs import SampleInputs
 from pocketvl.export.calibration.store import Decisions
 from pocketvl.export.calibration.text import TextWalk
 from pocketvl.export.calibration.vision import VisionWalk
-from pocketvl.export.component import Progress, TensorSource
+from pocketvl.export.component import TensorSource
+from pocketvl.export.progress import Progress
 from pocketvl.export.sensitivity.choices import Choices
 from pocketvl.export.sensitivity.probe import Probe, Trials
 from pocketvl.quant.recipe import Recipe, named_recipe

@@ -7,6 +7,7 @@ import numpy as np
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.decoding.feed import Feed, text_feed
 from pocketvl.runtime.engine import Float32, TextEngine
+from pocketvl.runtime.errors import PromptError
 from pocketvl.runtime.manifest import Manifest
 from pocketvl.runtime.positions import text_rope
 
@@ -24,9 +25,11 @@ class Decoder:
         """Yield the hidden states of each chunk, float32 (S, hidden_size), S <= prefill_chunk.
 
         The feed's token i goes to KV slot i; those before `first` are in their slots already. A chunk border
-        may be inside an image. Raises PromptError if the embeddings do not match the placeholders,
-        EngineError.
+        may be inside an image. Raises PromptError if the embeddings do not match the placeholders or there is
+        nothing to feed, EngineError.
         """
+        if first >= len(feed):
+            raise PromptError("The prompt is empty; build it with PromptEncoder.")
         ids, is_media = np.array(feed.token_ids, np.int64), feed.is_media()
         media = feed.media_embeddings(self._text.hidden_size, first)
         row = np.cumsum(is_media) - 1 - is_media[:first].sum()  # the embedding of each placeholder
