@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pocketvl.runtime.answer_text import Box
+from pocketvl.runtime.errors import UsageError
 
 StopReason = Literal["stop", "length", "context", "cancelled", "repetition"]
 
@@ -62,9 +63,11 @@ class AnswerStream:
     @property
     def answer(self) -> Answer:
         """The whole answer; what has not been read of it is waited for."""
-        for _ in self:
-            pass
-        assert self._answer is not None
+        if self._answer is None:
+            for _ in self:
+                pass
+        if self._answer is None:
+            raise UsageError("This answer was stopped before its end; there is no whole of it.")
         return self._answer
 
     def close(self) -> None:

@@ -199,7 +199,7 @@ def test_cut_weights_are_refused(bundle: Bundle, tmp_path: Path, kept: int) -> N
     vision = bundle.manifest.geometry.vision
     cos, sin = vision_rope(2, 2, vision)
     with pytest.raises(EngineError, match=r"cannot load .*host_vision_encoder\.onnx.* Copy the whole bundle"):
-        open_onnx(cut, threads=1).encode_image(np.zeros((4, vision.patch_dim), np.float32), cos, sin)
+        open_onnx(cut, threads=1).vision.encode(np.zeros((4, vision.patch_dim), np.float32), cos, sin)
 
 
 def test_nothing_is_said_on_stderr(bundle: Bundle, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
