@@ -11,7 +11,7 @@ docs/scripts.md lists all kinds of parts. Nothing is ignored: a key that is not 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from pocketvl.runtime.errors import PromptError
 from pocketvl.runtime.grounding import Shape, Size, in_thousandths, parse_shape
@@ -67,7 +67,7 @@ def parse_messages(messages: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]
     return tuple(_message(message, f"messages[{i}]") for i, message in enumerate(messages))
 
 
-def is_conversation(content: Any) -> bool:
+def is_conversation(content: Any) -> TypeGuard[Sequence[Mapping[str, Any]]]:
     """Whether it is a list of messages rather than one turn's text or parts: the first has a role."""
     if not isinstance(content, Sequence) or isinstance(content, (str, bytes)) or not content:
         return False

@@ -150,7 +150,6 @@ class ChatSession:
             if not is_conversation(content):
                 new = parse_messages([{"role": "user", "content": content}])
                 return self._answer(self._conversation, new, turn)
-            assert not isinstance(content, str)
             new = parse_conversation(content)
             has_system = new[0].role == "system"
             return self._answer(_Conversation((), (), 0, 0) if has_system else self._start, new, turn)
