@@ -89,8 +89,7 @@ class ChatSession:
         self._keep_vision = keep_vision
         self._tokenizer = Tokenizer(bundle.path(names.TOKENIZER_FILE))
         rows = manifest.geometry.text.vocab_size
-        self._tokenizer.check(manifest.special_tokens, rows)
-        self._never = self._tokenizer.missing(rows)
+        self._never = self._tokenizer.check(manifest.special_tokens, rows)  # no token: never to be said
         self._stop_repetition = stop_repetition
         template = read_template(bundle.path(names.CHAT_TEMPLATE_FILE)) if manifest.chat else None
         self._prompts = PromptEncoder(
