@@ -58,7 +58,7 @@ def read_lines(path: Path, kind: type[PocketVLError], longest: int = MOST_TEXT) 
     """The lines of a regular file of any size, their ends included. Raises `kind` for one above `longest`."""
     regular_size(path, kind)
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=1 << 20) as file:  # lines with images are long
             number = 0
             while line := file.readline(longest + 1):
                 number += 1
