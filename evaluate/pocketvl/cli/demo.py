@@ -51,7 +51,9 @@ def demo(
     with needs_extra("export", _NEEDS):
         from pocketvl.evaluate.contact_sheet import contact_sheet
         from pocketvl.export.tiny import TASKS, make_example
-    bundle = _export(output, recipe, target or _quickest_target())
+
+        chosen_target = target or _quickest_target()
+    bundle = _export(output, recipe, chosen_target)
     examples = [make_example(task, first + i) for task in TASKS for i in range(DEMO_EXAMPLES)]
     note(f"2. asking it about {len(examples)} pictures that it has never seen")
     table = Table("question", title="greedy answers")
@@ -94,10 +96,10 @@ def _export(output: Path, recipe: str, target: str) -> Path:
         from pocketvl.export.pipeline import export_bundle
         from pocketvl.quant.recipe_file import load_recipe
 
+        exporters = exporters_for(target)
     chosen = load_recipe(recipe)
     if chosen.calibrated and not recipe.endswith(".toml"):
         chosen = chosen.with_calibration(None, _SAMPLES)
-    exporters = exporters_for(target)
     bundle = output / f"tiny-{chosen.name}"
     seconds = _SECONDS[target]
     note(f"1. exporting the tiny Qwen2-VL (recipe {chosen.name}, {target}) to {bundle}: about {seconds} s")
