@@ -42,6 +42,7 @@ from tests.support.packed_checkpoints import (
     random_layer,
     write_packed_checkpoint,
 )
+from tests.support.sources import Dequantized
 
 SYMMETRIC = Scheme(zero=8)
 QUICK = Exporters(vision=exporters.vision, text=exporters.text)
@@ -161,21 +162,6 @@ def test_a_packed_head_that_is_not_tied(tmp_path: Path) -> None:
     assert quantized is not None
     assert np.array_equal(quantized.dequantize(), wanted.numpy())
     assert torch.equal(checkpoint.tensor(f"{packed}.weight"), written.tensors[f"{packed}.weight"])
-
-
-class Dequantized:
-    """The checkpoint's integers, as floats."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self.checkpoint, self.geometry = checkpoint, checkpoint.geometry
-        self.layers = {f"{source}.weight": layer for layer, source in layer_sources(self.geometry).items()}
-
-    def tensor(self, name: str) -> torch.Tensor:
-        quantized = self.checkpoint.quantized(self.layers.get(name, ""))
-        return self.checkpoint.tensor(name) if quantized is None else torch.from_numpy(quantized.dequantize())
-
-    def quantized(self, layer: str) -> None:
-        return None
 
 
 @pytest.mark.parametrize("scheme", [SYMMETRIC, Scheme(zero=128, bits=8, group_size=-1)])
