@@ -1,6 +1,7 @@
 """`pocketvl evaluate` as a user calls it."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -8,16 +9,14 @@ import pytest
 
 from pocketvl.runtime.errors import EngineError
 from tests.support.bundles import export_for_test
-from tests.support.checkpoints import write_checkpoint
 from tests.support.command_line import run
-from tests.support.geometries import ONE_LAYER
 from tests.support.signals import command
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluate")
-    write_checkpoint(folder / "checkpoint", ONE_LAYER)
+    shutil.copytree(small_checkpoint, folder / "checkpoint")
     export_for_test(folder / "checkpoint", folder / "bundle", "int8")
     return folder
 
