@@ -11,9 +11,19 @@ from PIL import Image
 
 from pocketvl.runtime.answer_text import Box
 from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.decoding.decoder import Decoder
+from pocketvl.runtime.decoding.embedding import EmbeddingMap
+from pocketvl.runtime.decoding.feed import EMPTY
 from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Engine
-from pocketvl.runtime.errors import BundleError, ContextError, EngineError, ImageError, PromptError
+from pocketvl.runtime.errors import (
+    BundleError,
+    ContextError,
+    EngineError,
+    ImageError,
+    PromptError,
+    UsageError,
+)
 from pocketvl.runtime.executorch_engine import open_executorch
 from pocketvl.runtime.positions import mrope_positions, vision_rope
 from pocketvl.runtime.repetition import MIN_TOKENS
@@ -323,9 +333,46 @@ def test_vision_is_loaded_again_after_release(bundle: Bundle, engine: Engine) ->
     assert kept.ask(about(picture(6)), max_tokens=4).token_ids == first
 
 
+def test_there_is_no_feeding_nothing(bundle: Bundle, engine: Engine) -> None:
+    """Its hidden state would be none, as that of a cancelled prompt is."""
+    table = EmbeddingMap(bundle.path(bundle.manifest.token_embedding.file), bundle.manifest.token_embedding)
+    with pytest.raises(PromptError, match="prompt is empty"):
+        list(Decoder(engine.text, table, bundle.manifest).feed(EMPTY))
+
+
 def test_a_generated_placeholder_is_a_token_like_any_other(session: ChatSession, bundle: Bundle) -> None:
     pad = bundle.manifest.special_tokens.image_pad
     first = session.ask(about(picture()), max_tokens=3, sampler=Stubborn(pad))
     assert first.token_ids == (pad, pad, pad)
     second = session.ask(about(picture(1)), max_tokens=2)
     assert second.next_position > first.next_position
+
+
+def test_pieces_of_an_answer_come_while_it_is_made(session: ChatSession) -> None:
+    start = session.conversation
+    stream = session.stream("What is this?", images=[picture()], max_tokens=20)
+    pieces = list(stream)
+    assert len(pieces) > 1
+    assert "".join(pieces) == stream.answer.text
+    assert session.conversation.before is start
+
+
+def test_an_answer_that_nobody_reads_on_is_forgotten(session: ChatSession) -> None:
+    start = session.conversation
+    stream = session.stream("What is this?", images=[picture()], max_tokens=200)
+    next(iter(stream))
+    with pytest.raises(UsageError, match="answering already"):
+        session.ask("And this?")
+    stream.close()
+    assert session.conversation is start
+    with pytest.raises(UsageError, match="stopped before its end"):
+        _ = stream.answer
+    assert session.ask("And this?", max_tokens=1).token_ids
+
+
+def test_images_go_with_a_text(session: ChatSession) -> None:
+    first = session.ask("What is this?", images=[picture()], max_tokens=3)
+    session.reset()
+    assert session.ask(about(picture()), max_tokens=3).prompt_token_ids == first.prompt_token_ids
+    with pytest.raises(UsageError, match="give each image as a part"):
+        session.stream(about(picture()), images=[picture()])

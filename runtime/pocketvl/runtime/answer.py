@@ -2,12 +2,10 @@
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from pocketvl.runtime.answer_text import Box
+from pocketvl.runtime.decoding.stopping import StopReason
 from pocketvl.runtime.errors import UsageError
-
-StopReason = Literal["stop", "length", "context", "cancelled", "repetition"]
 
 
 @dataclass(frozen=True)

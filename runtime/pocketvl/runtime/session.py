@@ -7,35 +7,33 @@ from contextlib import closing
 from typing import Any
 
 from pocketvl.runtime import names
-from pocketvl.runtime.answer import Answer, AnswerStream, StopReason
+from pocketvl.runtime.answer import Answer, AnswerStream
 from pocketvl.runtime.answer_text import AnswerText, boxes_in_pixels
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.conversation import Conversation
 from pocketvl.runtime.decoding.decoder import Decoder
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
-from pocketvl.runtime.decoding.feed import Feed, Media, build_feed, text_feed
+from pocketvl.runtime.decoding.feed import Feed, text_feed
 from pocketvl.runtime.decoding.generation import generate
 from pocketvl.runtime.decoding.sampling import Sampler
+from pocketvl.runtime.decoding.stopping import StopReason, StopRule
 from pocketvl.runtime.engine import Engine, Float32
-from pocketvl.runtime.errors import ContextError, UsageError
+from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import SamplingDefaults
 from pocketvl.runtime.image_size import session_limits
 from pocketvl.runtime.messages import (
     Message,
-    Picture,
     Text,
     is_conversation,
-    media_of,
     parse_conversation,
     parse_messages,
-    with_thousandths,
 )
 from pocketvl.runtime.prompt import PromptEncoder
-from pocketvl.runtime.repetition import repeats
 from pocketvl.runtime.template import read_template
 from pocketvl.runtime.tokenizer import Tokenizer
 from pocketvl.runtime.turn import Turn
-from pocketvl.runtime.vision import PreparedImage, VisionPipeline
+from pocketvl.runtime.turn_encoder import TurnEncoder
+from pocketvl.runtime.vision import VisionPipeline
 
 DEFAULT_MAX_TOKENS = 256
 
@@ -74,20 +72,19 @@ class ChatSession:
         manifest = bundle.manifest
         self._manifest = manifest
         self._engine = engine
-        self._keep_vision = keep_vision
         self._stop_repetition = stop_repetition
         self._tokenizer = Tokenizer(bundle.path(names.TOKENIZER_FILE))
         rows = manifest.geometry.text.vocab_size
-        self._tokenizer.check(manifest.special_tokens, rows)
-        self._never = self._tokenizer.missing(rows)
+        self._never = self._tokenizer.check(manifest.special_tokens, rows)  # no token: never to be said
         template = read_template(bundle.path(names.CHAT_TEMPLATE_FILE)) if manifest.chat else None
-        self._prompts = PromptEncoder(
+        prompts = PromptEncoder(
             self._tokenizer, manifest.special_tokens, template, add_vision_id=add_vision_id
         )
         table = EmbeddingMap(bundle.path(manifest.token_embedding.file), manifest.token_embedding)
         self._decoder = Decoder(engine.text, table, manifest)
         settings = session_limits(manifest.image, min_pixels, max_pixels)
-        self._vision = VisionPipeline(manifest, settings, engine.vision)
+        vision = VisionPipeline(manifest, settings, engine.vision)
+        self._encoder = TurnEncoder(manifest, prompts, vision, keep_vision)
         first = parse_messages([{"role": "system", "content": system}]) if system is not None else ()
         self._start = self.conversation = Conversation(first)
         self._cancelled = threading.Event()
@@ -104,8 +101,7 @@ class ChatSession:
 
     def measure_image(self, image: Any) -> tuple[int, int, int]:
         """(width, height, tokens) of an image as it would be encoded, in pixels. Raises ImageError."""
-        prepared = self._vision.prepare(image)
-        return (*prepared.image.size, self._vision.tokens(prepared))
+        return self._encoder.measure_image(image)
 
     def reset(self) -> None:
         """Forget the conversation, not the images' embeddings."""
@@ -170,7 +166,6 @@ class ChatSession:
             if not is_conversation(content):
                 new = parse_messages([{"role": "user", "content": content}])
                 return (yield from self._answer(self.conversation, new, turn))
-            assert not isinstance(content, str)
             new = parse_conversation(content)
             before = Conversation() if new[0].role == "system" else self._start
             return (yield from self._answer(before, new, turn))
@@ -178,70 +173,30 @@ class ChatSession:
     def _answer(
         self, before: Conversation, new: tuple[Message, ...], turn: Turn
     ) -> Generator[str, None, Answer]:
-        images = self._prepare(new)
-        sizes = (*before.image_sizes, *(image.source_size for image in images))
-        new = with_thousandths(new, sizes, len(before.image_sizes))
-        ids = self._encode(before, new, images)
-        self._check_context(len(before.feed) + len(ids), len(before.feed))
-
-        media = self._encode_images(images, turn)
-        merge = self._manifest.geometry.vision.spatial_merge_size
-        start = before.feed.next_position
-        whole = before.feed.then(build_feed(ids, media, self._manifest.special_tokens, merge, start))
-        notes = tuple(note for image in images for note in image.notes)
+        encoded = self._encoder.encode(before, new, turn)
+        whole = encoded.feed
         hidden = self._prefill(whole, turn)
         if hidden is None:  # cancelled: the slots written so far serve the same turn asked again
-            return Answer("", (), whole.token_ids, start, "cancelled", turn.statistics(), notes=notes)
+            statistics = turn.statistics()
+            start = before.feed.next_position
+            return Answer("", (), whole.token_ids, start, "cancelled", statistics, notes=encoded.notes)
 
         text = AnswerText(self._tokenizer)
         tokens, reason = yield from self._generate(hidden, whole, text, turn)
         kept = text_feed(tokens[:-1] if reason == "stop" else tokens, whole.next_position)
-        messages = (*before.messages, *new, Message("assistant", (Text(turn.text),)))
-        self.conversation = Conversation(messages, whole.then(kept), sizes, before)
-        boxes = boxes_in_pixels(text.boxes, sizes)
-        position = whole.next_position + len(tokens)
-        return Answer(turn.text, tokens, whole.token_ids, position, reason, turn.statistics(), boxes, notes)
-
-    def _prepare(self, new: tuple[Message, ...]) -> list[PreparedImage]:
-        prepared = []
-        for medium in media_of(new):
-            if not isinstance(medium, Picture):
-                raise UsageError("Videos cannot be asked about yet; give single frames as images.")
-            prepared.append(self._vision.prepare(medium.source, medium.size))
-        return prepared
-
-    def _encode(
-        self, before: Conversation, new: tuple[Message, ...], images: list[PreparedImage]
-    ) -> list[int]:
-        counts = [self._vision.tokens(image) for image in images]
-        if len(before.feed):
-            return self._prompts.encode_continuation(before.messages, new, counts)
-        return self._prompts.encode((*before.messages, *new), counts)
-
-    def _check_context(self, needed: int, used: int) -> None:
-        limit = self._manifest.max_context
-        if needed > limit:
-            earlier = f", {used} of them from earlier turns" if used else ""
-            raise ContextError(
-                f"The prompt needs {needed} tokens{earlier}, but this bundle's context holds {limit};"
-                " shorten it, lower --max-pixels, begin a new conversation, or export with a larger"
-                " --max-context."
-            )
-
-    def _encode_images(self, images: list[PreparedImage], turn: Turn) -> list[Media]:
-        began = time.perf_counter()
-        media = []
-        try:
-            for image in images:
-                encoded, was_cached = self._vision.encode(image)
-                media.append(encoded)
-                turn.images_cached += was_cached
-                turn.images_encoded += not was_cached
-        finally:  # an encoder that failed would stay otherwise, through turns without new images, too
-            if turn.images_cached < len(images) and not self._keep_vision:
-                self._engine.vision.release()
-        turn.vision_seconds = time.perf_counter() - began
-        return media
+        said = Message("assistant", (Text(turn.text),))
+        messages = (*before.messages, *encoded.messages, said)
+        self.conversation = Conversation(messages, whole.then(kept), encoded.image_sizes, before)
+        return Answer(
+            text=turn.text,
+            token_ids=tokens,
+            prompt_token_ids=whole.token_ids,
+            next_position=whole.next_position + len(tokens),
+            stop_reason=reason,
+            statistics=turn.statistics(),
+            boxes=boxes_in_pixels(text.boxes, encoded.image_sizes),
+            notes=encoded.notes,
+        )
 
     def _prefill(self, whole: Feed, turn: Turn) -> Float32 | None:
         """The last token's hidden state (1, hidden_size), or None if cancelled."""
@@ -260,15 +215,18 @@ class ChatSession:
         self, hidden: Float32, whole: Feed, text: AnswerText, turn: Turn
     ) -> Generator[str, None, tuple[tuple[int, ...], StopReason]]:
         """Pieces of text, until a token ends the answer; then its tokens."""
+        eos = self._manifest.special_tokens.eos
+        room = self._manifest.max_context - len(whole)
+        rule = StopRule(eos, turn.max_tokens, room, self._stop_repetition)
         tokens: list[int] = []
         reason: StopReason | None = None
         for token in generate(self._decoder, turn.sampler, hidden, whole.token_ids, self._never):
             turn.token_done()
             tokens.append(token)
-            if token not in self._manifest.special_tokens.eos and (piece := text.push(token)):
+            if token not in eos and (piece := text.push(token)):
                 turn.add_text(piece)
                 yield piece
-            reason = self._reason_to_stop(tokens, len(whole) + len(tokens), turn)
+            reason = rule.reason(tokens, self._cancelled.is_set())
             if reason is not None:
                 break
         assert reason is not None  # generate() has no end
@@ -276,17 +234,6 @@ class ChatSession:
             turn.add_text(piece)
             yield piece
         return tuple(tokens), reason
-
-    def _reason_to_stop(self, tokens: list[int], length: int, turn: Turn) -> StopReason | None:
-        if tokens[-1] in self._manifest.special_tokens.eos:
-            return "stop"
-        if self._cancelled.is_set():
-            return "cancelled"
-        if len(tokens) >= turn.max_tokens:
-            return "length"
-        if length > self._manifest.max_context:
-            return "context"
-        return "repetition" if self._stop_repetition and repeats(tokens) else None
 
 
 def _sampler(defaults: SamplingDefaults) -> Sampler:

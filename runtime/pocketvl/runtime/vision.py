@@ -61,3 +61,7 @@ class VisionPipeline:
         encoded = Media(grid, prepared.key, self._engine.encode(patches, cos, sin))
         self._cache.put(prepared.key, encoded)
         return encoded, False
+
+    def release(self) -> None:
+        """Free the encoder's memory until the next image that is not cached."""
+        self._engine.release()
