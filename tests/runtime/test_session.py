@@ -360,7 +360,8 @@ def test_pieces_of_an_answer_come_while_it_is_made(session: ChatSession) -> None
 def test_an_answer_that_nobody_reads_on_is_forgotten(session: ChatSession) -> None:
     start = session.conversation
     stream = session.stream("What is this?", images=[picture()], max_tokens=200)
-    next(iter(stream))
+    pieces = iter(stream)
+    next(pieces)
     with pytest.raises(UsageError, match="answering already"):
         session.ask("And this?")
     stream.close()
