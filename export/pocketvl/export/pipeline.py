@@ -192,8 +192,8 @@ def export_bundle(
     weights: PackedSource = task.source
     data: str | None = None
     cost = task.cost
-    calibrating, writing, finishing = parts(
-        progress, (cost.calibration, cost.vision + cost.text, cost.finish)
+    _, calibrating, writing, finishing = parts(
+        progress, (cost.start, cost.calibration, cost.vision + cost.text, cost.finish)
     )
     if task.recipe.calibrated:
         arguments = (task.checkpoint, task.source, task.recipe, task.settings, task.image, decided)
