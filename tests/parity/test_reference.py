@@ -94,6 +94,8 @@ def test_greedy_answers_and_logits_equal_the_reference(case: Case, name: str) ->
         answer = session.ask(content, max_tokens=tokens, sampler=Sampler())
         assert answer.prompt_token_ids == prompt
         assert answer.token_ids == expected
+        if case.reference.forceable(expected) != expected:
+            break  # a placeholder was said, which transformers would take for another image in the next turn
         answers.append(tuple(token for token in expected if token not in eos))
     forced = case.reference.forceable(expected)[:39]
     value = Components(case.bundle, case.engine).logits(prompt, forced, images)

@@ -155,7 +155,6 @@ def export_bundle(
     """Export `model` (hub id, folder or `tiny`) into the new folder `output`.
 
     A calibrated recipe that names no data is rounded, with a note, unless the model is `tiny`.
-
     revision: a branch, tag or commit of a hub id; the manifest records the commit.
     lora: folders of PEFT adapters that are merged into the weights, one after the other. A checkpoint of
     packed integers decides the bits of its layers where the recipe quantizes them at all.
@@ -193,8 +192,8 @@ def export_bundle(
     weights: PackedSource = task.source
     data: str | None = None
     cost = task.cost
-    calibrating, writing, finishing = parts(
-        progress, (cost.calibration, cost.vision + cost.text, cost.finish)
+    _, calibrating, writing, finishing = parts(
+        progress, (cost.start, cost.calibration, cost.vision + cost.text, cost.finish)
     )
     if task.recipe.calibrated:
         arguments = (task.checkpoint, task.source, task.recipe, task.settings, task.image, decided)
@@ -237,8 +236,8 @@ def check_export(
     exporters.check(settings, source.geometry, recipe)
     recipe = with_checkpoint_bits(recipe, source)
     estimate = exporters.estimate(source.geometry, recipe, settings)
-    notes = (*source.notes, *notes)
-    return Task(checkpoint, source, recipe, settings, image, exporters, estimate, notes)
+    said = (*source.notes, *notes)
+    return Task(checkpoint, source, recipe, settings, image, exporters, estimate, said)
 
 
 def _write_components(
