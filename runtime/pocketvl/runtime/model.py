@@ -3,10 +3,11 @@
 from pathlib import Path
 from types import TracebackType
 
-from pocketvl.runtime.bundle import Verify, open_bundle
+from pocketvl.runtime.bundle import open_bundle
 from pocketvl.runtime.engines import open_engine
 from pocketvl.runtime.manifest import Manifest
 from pocketvl.runtime.session import ChatSession
+from pocketvl.runtime.verification import Verify
 
 
 class Model:
