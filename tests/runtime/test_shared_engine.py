@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.engine import Engine, Float32, VisionEngine
 from pocketvl.runtime.engines import open_engine
 from pocketvl.runtime.errors import ContextError, EngineError, UsageError
+from pocketvl.runtime.positions import vision_rope
 from pocketvl.runtime.session import ChatSession
 
 
@@ -115,6 +117,24 @@ def test_one_session_answers_at_a_time(bundle: Bundle, engine: Engine) -> None:
         release.set()
         thread.join()
     assert second.ask("three", max_tokens=2).token_ids
+
+
+def test_an_image_is_encoded_while_an_answer_is_made(bundle: Bundle, engine: Engine) -> None:
+    vision = bundle.manifest.geometry.vision
+    patches = np.random.default_rng(0).standard_normal((64, vision.patch_dim), np.float32)
+    inputs = (patches, *vision_rope(8, 8, vision))
+    alone = engine.vision.encode(*inputs)
+    session = ChatSession(bundle, engine)
+    expected = session.ask("one two", max_tokens=60).token_ids
+    session.reset()
+    pieces = iter(stream := session.stream("one two", max_tokens=60))
+    next(pieces)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        encoded = [pool.submit(engine.vision.encode, *inputs) for _ in range(3)]
+        list(pieces)
+    for one in encoded:
+        np.testing.assert_array_equal(one.result(), alone)
+    assert stream.answer.token_ids == expected
 
 
 class FailsAtTheSecondImage:
