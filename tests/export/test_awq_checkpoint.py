@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from pocketvl.export.checkpoint import open_checkpoint
 from pocketvl.export.checkpoint.layers import layer_sources
 from pocketvl.export.checkpoint.requantizer import with_damage
-from pocketvl.export.graphs.text_decoder import TextDecoder
+from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.weights import fill
 from pocketvl.quant.packed.damage import Damage
 from pocketvl.quant.quantize import quantize_linear

@@ -14,18 +14,18 @@ from safetensors.torch import load_file
 
 from pocketvl.evaluate.reference import Reference
 from pocketvl.export import pipeline
-from pocketvl.export.census import stored_scales, stored_weights
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
 from pocketvl.export.checkpoint.layers import layer_sources
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.graphs.leaf import linears
-from pocketvl.export.graphs.lm_head import LMHead
-from pocketvl.export.graphs.text_decoder import TextDecoder
-from pocketvl.export.graphs.vision_encoder import VisionEncoder
+from pocketvl.export.executorch.census import stored_scales, stored_weights
+from pocketvl.export.executorch.pte import read_pte
+from pocketvl.export.executorch.text_graph import TextDecoder
+from pocketvl.export.executorch.vision_graph import VisionEncoder
+from pocketvl.export.executorch.xnnpack import load_custom_ops
+from pocketvl.export.lm_head import LMHead
+from pocketvl.export.modules import linears
 from pocketvl.export.pipeline import Exporters, export_bundle
-from pocketvl.export.pte import read_pte
 from pocketvl.export.weights import fill
-from pocketvl.export.xnnpack import load_custom_ops
 from pocketvl.quant.recipe import Bits, Recipe, named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import CheckpointError

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from pocketvl.export.checkpoint import MergedLora, merge_lora, open_checkpoint
 from pocketvl.export.checkpoint.requantizer import with_damage
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.graphs.text_decoder import TextDecoder
+from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.pipeline import Exporters, export_bundle
 from pocketvl.export.weights import fill
 from pocketvl.quant.quantize import quantize_linear

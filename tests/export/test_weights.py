@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from pocketvl.export.census import stored_scales, stored_weights
-from pocketvl.export.graphs.leaf import Linear
-from pocketvl.export.graphs.lm_head import LMHead
-from pocketvl.export.graphs.text_decoder import TextDecoder
+from pocketvl.export.executorch.census import stored_scales, stored_weights
+from pocketvl.export.executorch.text_graph import TextDecoder
+from pocketvl.export.lm_head import LMHead
+from pocketvl.export.modules import Linear
 from pocketvl.export.weights import fill, to_torchao
 from pocketvl.quant.activations import quantized_activations
 from pocketvl.quant.quantize import quantize_linear

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.errors import ContextError, EngineError, ImageError, UsageError
+from pocketvl.runtime.errors import ContextError, EngineError, ImageError
 from pocketvl.runtime.executorch_engine import ExecuTorchEngine
 from pocketvl.runtime.positions import mrope_positions, vision_rope
 from pocketvl.runtime.sampling import Sampler

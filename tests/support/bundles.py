@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.onnx.exporters import onnx_exporters
+from pocketvl.export.onnx.target import onnx_exporters
 from pocketvl.export.pipeline import Exporters, export_bundle
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names

@@ -20,7 +20,7 @@ from pocketvl.export.tiny import make_example
 pytest.importorskip("onnx", reason="exporting needs pip install 'pocketvl[export]'")
 pytest.importorskip("onnxruntime", reason="running needs pip install 'pocketvl[onnx]'")
 
-from pocketvl.export.onnx.exporters import onnx_exporters
+from pocketvl.export.onnx.target import onnx_exporters
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.bundle import Bundle, open_bundle

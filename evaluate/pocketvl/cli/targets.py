@@ -19,8 +19,8 @@ def chosen_targets(targets: list[str] | None) -> list[str]:
 
 def exporters_for(target: str) -> "Exporters":
     """What writes bundles for a target. Raises UsageError for an unknown one."""
-    from pocketvl.export.coreml.exporters import coreml_exporters
-    from pocketvl.export.onnx.exporters import onnx_exporters
+    from pocketvl.export.coreml.target import coreml_exporters
+    from pocketvl.export.onnx.target import onnx_exporters
     from pocketvl.export.pipeline import Exporters
 
     _check(target)

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pocketvl.export.census import Expected
 from pocketvl.export.component import TensorSource
-from pocketvl.export.graphs.leaf import Linear
+from pocketvl.export.executorch.census import Expected
+from pocketvl.export.executorch.pte import Range, read_pte
 from pocketvl.export.half import as_float16
-from pocketvl.export.pte import Range, read_pte
+from pocketvl.export.modules import Linear
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime import names

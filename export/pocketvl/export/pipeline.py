@@ -30,11 +30,11 @@ from pocketvl.export.estimate import (
     linear_layers,
     stored_bytes,
 )
-from pocketvl.export.fitting import fit_image, fit_settings
+from pocketvl.export.executorch.text import export_text_decoder
+from pocketvl.export.executorch.vision import export_vision_encoder
 from pocketvl.export.isolated import run_isolated
 from pocketvl.export.model_card import write_card
-from pocketvl.export.text import export_text_decoder
-from pocketvl.export.vision import export_vision_encoder
+from pocketvl.export.resolve_settings import fit_image, fit_settings
 from pocketvl.quant.packed.damage import Damage, describe_damage
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pocketvl.export.component import TensorSource
-from pocketvl.export.graphs.leaf import LayerNorm, Linear, RMSNorm
+from pocketvl.export.modules import LayerNorm, Linear, RMSNorm
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits, Recipe

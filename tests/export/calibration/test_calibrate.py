@@ -17,11 +17,11 @@ from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
 from pocketvl.export.checkpoint.layers import layer_sources
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.estimate import linear_layers
-from pocketvl.export.graphs.leaf import Linear
-from pocketvl.export.graphs.text_decoder import TextDecoder
-from pocketvl.export.graphs.vision_encoder import VisionEncoder
+from pocketvl.export.executorch.text_graph import TextDecoder
+from pocketvl.export.executorch.vision_graph import VisionEncoder
+from pocketvl.export.executorch.xnnpack import load_custom_ops
+from pocketvl.export.modules import Linear
 from pocketvl.export.weights import fill, fill_floats
-from pocketvl.export.xnnpack import load_custom_ops
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits, Calibration, Recipe, named_recipe
 from pocketvl.runtime.errors import CalibrationError

@@ -12,11 +12,11 @@ from torch import nn
 from transformers import Qwen2VLForConditionalGeneration
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.coreml.exporters import coreml_exporters
+from pocketvl.export.coreml.target import coreml_exporters
 from pocketvl.export.coreml.text_graph import DecoderChunk
 from pocketvl.export.coreml.vision_graph import HalfVisionEncoder
-from pocketvl.export.graphs.leaf import Linear, linears
-from pocketvl.export.graphs.lm_head import LMHead
+from pocketvl.export.lm_head import LMHead
+from pocketvl.export.modules import Linear, linears
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear

@@ -12,8 +12,8 @@ from pocketvl.export.coreml.census import Expected, census, expected, stored_lay
 from pocketvl.export.coreml.function import Signature, build_function
 from pocketvl.export.coreml.package import Description, write_package
 from pocketvl.export.coreml.placeholders import Weights, prepare
-from pocketvl.export.graphs.leaf import Linear
 from pocketvl.export.layer_groups import layer_groups
+from pocketvl.export.modules import Linear
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime.coreml.package import Package

@@ -7,7 +7,7 @@ import pytest
 
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.coreml.estimate import estimate_packages, package_bytes
-from pocketvl.export.coreml.exporters import coreml_exporters
+from pocketvl.export.coreml.target import coreml_exporters
 from pocketvl.export.estimate import DISK_EXTRA, Layer
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe

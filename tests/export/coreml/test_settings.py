@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from pocketvl.cli.main import app
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.coreml.exporters import coreml_exporters
+from pocketvl.export.coreml.target import coreml_exporters
 from pocketvl.export.coreml.text import chunk_spans, token_counts
 from pocketvl.export.pipeline import Exporters
 from pocketvl.quant.recipe import named_recipe

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from pocketvl.export.graphs.leaf import Linear, RMSNorm
+from pocketvl.export.modules import Linear, RMSNorm
 from pocketvl.export.onnx.census import census
 from pocketvl.export.onnx.convert import write_graph
 from pocketvl.export.onnx.data_file import DataFile
-from pocketvl.export.onnx.leaf import Leaf, Weights
-from pocketvl.export.onnx.place import Stack, expected, place
+from pocketvl.export.onnx.externalize import Stack, expected, place
+from pocketvl.export.onnx.operators import Leaf, Weights
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime.errors import CensusError, ExportError
 from pocketvl.runtime.manifest import TensorSpec

@@ -9,7 +9,7 @@ import pytest
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.estimate import DISK_EXTRA, Layer
 from pocketvl.export.onnx.estimate import estimate_onnx, stored_bytes
-from pocketvl.export.onnx.stored import pack
+from pocketvl.export.onnx.matmul_nbits import pack
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import NAMED_RECIPES, Bits, named_recipe
 from pocketvl.runtime import names

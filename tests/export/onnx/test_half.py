@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from pocketvl.export.embedding_table import write_table
-from pocketvl.export.graphs.leaf import Linear
+from pocketvl.export.modules import Linear
 from pocketvl.export.onnx.data_file import DataFile
-from pocketvl.export.onnx.place import Stack, place
+from pocketvl.export.onnx.externalize import Stack, place
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime.errors import ExportError
 from tests.support.checkpoints import SMALL_GEOMETRY

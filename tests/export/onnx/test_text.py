@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from pocketvl.export.graphs.leaf import Linear
+from pocketvl.export.modules import Linear
 from pocketvl.export.onnx.embed_tokens import write_embed_tokens
 from pocketvl.export.onnx.expected import Expected, key_of
 from pocketvl.export.onnx.files import graph_name

@@ -16,7 +16,7 @@ from pocketvl.export.checkpoint import open_checkpoint
 from pocketvl.export.onnx.census import census
 from pocketvl.export.onnx.convert import write_graph
 from pocketvl.export.onnx.data_file import DataFile
-from pocketvl.export.onnx.place import place
+from pocketvl.export.onnx.externalize import place
 from pocketvl.export.onnx.vision_graph import OnnxVisionEncoder
 from pocketvl.export.onnx.vision_pictures import write_pictures
 from pocketvl.export.tiny import checkpoint_folder

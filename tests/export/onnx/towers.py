@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from pocketvl.export.component import Component, ExportSettings, TensorSource
-from pocketvl.export.graphs.leaf import linears
-from pocketvl.export.graphs.vision_encoder import VisionEncoder
+from pocketvl.export.executorch.vision_graph import VisionEncoder
+from pocketvl.export.modules import linears
 from pocketvl.export.onnx.vision import export_vision_onnx
 from pocketvl.export.weights import decided
 from pocketvl.quant.recipe import Recipe

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from pocketvl.export.calibration.inputs import PictureInputs, SampleInputs, TextInputs
-from pocketvl.export.graphs.lm_head import LMHead
-from pocketvl.export.graphs.text_decoder import TextDecoder
-from pocketvl.export.graphs.vision_encoder import VisionEncoder
+from pocketvl.export.executorch.text_graph import TextDecoder
+from pocketvl.export.executorch.vision_graph import VisionEncoder
+from pocketvl.export.lm_head import LMHead
 from pocketvl.export.sensitivity.divergence import layer_divergences, mean_divergence
 from pocketvl.export.sensitivity.eager import EagerModel
 from pocketvl.export.sensitivity.probe import Rounded

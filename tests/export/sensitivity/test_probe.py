@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pocketvl.export.calibration.store import Decisions
-from pocketvl.export.graphs.leaf import Linear
+from pocketvl.export.modules import Linear
 from pocketvl.export.sensitivity.probe import Probe
 from pocketvl.quant.activations import quantized_activations
 from pocketvl.quant.quantize import quantize_linear

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketvl.export.coreml.exporters import coreml_exporters
+from pocketvl.export.coreml.target import coreml_exporters
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.bundle import Bundle, open_bundle

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from pocketvl.export.calibration.store import Decisions
-from pocketvl.export.graphs.leaf import LayerNorm, Linear, RMSNorm
+from pocketvl.export.modules import LayerNorm, Linear, RMSNorm
 
 
 @dataclass(frozen=True)

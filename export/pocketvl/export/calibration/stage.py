@@ -9,7 +9,7 @@ from torch import nn
 from pocketvl.export.calibration.folds import Fold
 from pocketvl.export.calibration.store import Decisions
 from pocketvl.export.component import TensorSource
-from pocketvl.export.graphs.leaf import Linear
+from pocketvl.export.modules import Linear
 from pocketvl.quant.activations import quantized_activations
 from pocketvl.quant.folding import folding_scales
 from pocketvl.quant.gptq import gptq

@@ -7,10 +7,10 @@ import torch
 from pocketvl.export.calibration.folds import NormFold, RowsFold
 from pocketvl.export.calibration.inputs import TextInputs
 from pocketvl.export.calibration.stage import Decider
-from pocketvl.export.graphs.lm_head import LMHead
-from pocketvl.export.graphs.text_decoder import Attention, DecoderLayer, TextDecoder
+from pocketvl.export.executorch.text_graph import Attention, DecoderLayer, TextDecoder
+from pocketvl.export.executorch.xnnpack import load_custom_ops
+from pocketvl.export.lm_head import LMHead
 from pocketvl.export.weights import fill_floats
-from pocketvl.export.xnnpack import load_custom_ops
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.geometry import TextGeometry
 from pocketvl.runtime.native_log import captured_stderr

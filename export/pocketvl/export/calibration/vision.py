@@ -7,7 +7,7 @@ import torch
 from pocketvl.export.calibration.folds import NormFold, RowsFold
 from pocketvl.export.calibration.inputs import PictureInputs
 from pocketvl.export.calibration.stage import Decider
-from pocketvl.export.graphs.vision_encoder import Merger, VisionBlock, VisionEncoder
+from pocketvl.export.executorch.vision_graph import Merger, VisionBlock, VisionEncoder
 from pocketvl.export.weights import fill_floats
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.geometry import VisionGeometry

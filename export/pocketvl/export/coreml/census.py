@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvl.export.coreml.blockwise import Stored
 from pocketvl.export.coreml.package import MODEL_FILE, WEIGHT_FILE
-from pocketvl.export.coreml.stored import Stored
 from pocketvl.export.layer_groups import StoredLayer
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime.coreml import program

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from pocketvl.export.coreml._coremltools import convert, import_coremltools
+from pocketvl.export.coreml.blockwise import Stored
 from pocketvl.export.coreml.placeholders import Weights
-from pocketvl.export.coreml.stored import Stored
-from pocketvl.export.coreml.tools import convert, import_coremltools
-from pocketvl.export.graphs.leaf import Linear
+from pocketvl.export.modules import Linear
 from pocketvl.runtime.errors import ExportError
 from pocketvl.runtime.manifest import TensorSpec
 from pocketvl.runtime.memory import return_memory

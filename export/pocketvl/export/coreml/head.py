@@ -6,15 +6,15 @@ import torch
 from torch import nn
 
 from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.coreml.blockwise import Stored
 from pocketvl.export.coreml.census import Found, census, expected, stored_layers
-from pocketvl.export.coreml.describe import describe
 from pocketvl.export.coreml.function import Signature, build_function
+from pocketvl.export.coreml.metadata import describe
 from pocketvl.export.coreml.package import WEIGHT_FILE, write_package
 from pocketvl.export.coreml.placeholders import prepare, stored, zeros
-from pocketvl.export.coreml.stored import Stored
-from pocketvl.export.graphs.leaf import Linear
-from pocketvl.export.graphs.lm_head import LMHead
 from pocketvl.export.layer_groups import layer_groups
+from pocketvl.export.lm_head import LMHead
+from pocketvl.export.modules import Linear
 from pocketvl.quant.recipe import Bits, Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.geometry import TextGeometry

@@ -11,7 +11,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 
-from pocketvl.export.coreml.tools import convert, import_coremltools
+from pocketvl.export.coreml._coremltools import convert, import_coremltools
 
 MODEL_FILE = "Data/com.apple.CoreML/model.mlmodel"
 WEIGHT_FILE = "Data/com.apple.CoreML/weights/weight.bin"

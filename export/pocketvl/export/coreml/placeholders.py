@@ -4,9 +4,9 @@ import torch
 from torch import nn
 
 from pocketvl.export.component import TensorSource
-from pocketvl.export.coreml.leaf import scale_norms
-from pocketvl.export.coreml.stored import Stored, as_float16, stored_float, stored_quantized
-from pocketvl.export.graphs.leaf import Linear
+from pocketvl.export.coreml.blockwise import Stored, as_float16, stored_float, stored_quantized
+from pocketvl.export.coreml.fp16 import scale_norms
+from pocketvl.export.modules import Linear
 from pocketvl.export.weights import Filled, decided, fill_small, float_weight
 
 Weights = dict[str, Stored]  # path of the leaf in its graph -> what it is to hold

@@ -4,14 +4,14 @@ from pathlib import Path
 
 from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
 from pocketvl.export.coreml.census import census, expected, stored_layers
-from pocketvl.export.coreml.describe import describe
 from pocketvl.export.coreml.function import Signature, build_function
 from pocketvl.export.coreml.head import export_head
+from pocketvl.export.coreml.metadata import describe
 from pocketvl.export.coreml.package import write_package
 from pocketvl.export.coreml.placeholders import prepare
 from pocketvl.export.coreml.text_graph import DecoderChunk
-from pocketvl.export.graphs.leaf import linears
 from pocketvl.export.layer_groups import layer_groups
+from pocketvl.export.modules import linears
 from pocketvl.export.steps import Steps
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names

@@ -1,6 +1,6 @@
 """Qwen2's decoder layers over one stateful key-value cache, for a fixed number of tokens a call.
 
-The layers are those of pocketvl.export.graphs.text_decoder; only what happens between their linear layers
+The layers are those of pocketvl.export.executorch.text_graph; only what happens between their linear layers
 q, k, v and o is Core ML's own.
 """
 
@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from pocketvl.export.coreml.attention import attend
-from pocketvl.export.coreml.leaf import rotate, signed
-from pocketvl.export.graphs.leaf import RMSNorm
-from pocketvl.export.graphs.text_decoder import DecoderLayer
+from pocketvl.export.coreml.fp16 import rotate, signed
+from pocketvl.export.executorch.text_graph import DecoderLayer
+from pocketvl.export.modules import RMSNorm
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.geometry import TextGeometry
 from pocketvl.runtime.positions import text_rope

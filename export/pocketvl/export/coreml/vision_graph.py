@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from pocketvl.export.coreml.attention import attend
-from pocketvl.export.coreml.leaf import rotate, signed
-from pocketvl.export.graphs.vision_encoder import VisionBlock, VisionEncoder
+from pocketvl.export.coreml.fp16 import rotate, signed
+from pocketvl.export.executorch.vision_graph import VisionBlock, VisionEncoder
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.geometry import VisionGeometry
 

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from pocketvl.export.onnx._onnx import import_onnx
 from pocketvl.export.onnx.data_file import Entry, read_entry
 from pocketvl.export.onnx.expected import Expected, key_of
-from pocketvl.export.onnx.leaf import Weights
-from pocketvl.export.onnx.stored import unpack
-from pocketvl.export.onnx.tools import import_onnx
+from pocketvl.export.onnx.matmul_nbits import unpack
+from pocketvl.export.onnx.operators import Weights
 from pocketvl.runtime.errors import CensusError
 
 _FLOAT = {"FusedMatMul": 1, "MatMul": 1, "Gemm": 1, "Conv": 1}  # operator -> input: weight

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from torch.export import Dim
 
+from pocketvl.export.onnx._onnx import import_onnx_ir, quiet
 from pocketvl.export.onnx.data_file import Entry
-from pocketvl.export.onnx.leaf import Leaf
-from pocketvl.export.onnx.tools import import_onnx_ir, quiet
+from pocketvl.export.onnx.operators import Leaf
 from pocketvl.runtime.errors import ExportError
 from pocketvl.runtime.manifest import TensorSpec
 

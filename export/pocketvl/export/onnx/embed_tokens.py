@@ -13,8 +13,8 @@ from pocketvl.export.onnx.convert import write_graph
 from pocketvl.export.onnx.data_file import DataFile, Entry
 from pocketvl.export.onnx.expected import Expected, key_of
 from pocketvl.export.onnx.files import data_name, name_by_bits
-from pocketvl.export.onnx.leaf import Weights, as_float32, emit
-from pocketvl.export.onnx.stored import block_size
+from pocketvl.export.onnx.matmul_nbits import block_size
+from pocketvl.export.onnx.operators import Weights, as_float32, emit
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime import names
 from pocketvl.runtime.manifest import EmbeddingTable, TensorSpec

@@ -2,7 +2,7 @@
 
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.estimate import DISK_EXTRA, Estimate, Layer, linear_layers
-from pocketvl.export.onnx.stored import block_size
+from pocketvl.export.onnx.matmul_nbits import block_size
 from pocketvl.quant.recipe import Bits, Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.geometry import ModelGeometry

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from pocketvl.export.graphs.leaf import Linear
+from pocketvl.export.modules import Linear
 from pocketvl.runtime import names
 from pocketvl.runtime.onnx.variants import SUFFIXES
 

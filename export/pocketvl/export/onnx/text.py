@@ -6,17 +6,17 @@ from torch import nn
 
 from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
 from pocketvl.export.embedding_table import write_table
-from pocketvl.export.graphs.leaf import linears
-from pocketvl.export.graphs.lm_head import LMHead
 from pocketvl.export.layer_groups import layer_groups
+from pocketvl.export.lm_head import LMHead
+from pocketvl.export.modules import linears
 from pocketvl.export.onnx.census import census
 from pocketvl.export.onnx.convert import write_graph
 from pocketvl.export.onnx.data_file import DataFile
 from pocketvl.export.onnx.embed_tokens import own_table, write_embed_tokens
 from pocketvl.export.onnx.expected import stored_layers
+from pocketvl.export.onnx.externalize import expected, place
 from pocketvl.export.onnx.files import data_name, graph_name, in_bundle
-from pocketvl.export.onnx.leaf import MatMulNBits, Weights
-from pocketvl.export.onnx.place import expected, place
+from pocketvl.export.onnx.operators import MatMulNBits, Weights
 from pocketvl.export.onnx.ports import entry_point, merged_ports
 from pocketvl.export.onnx.text_graph import Decoder, HostDecoder, MergedDecoder
 from pocketvl.export.steps import Steps

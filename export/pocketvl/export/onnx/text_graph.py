@@ -1,6 +1,6 @@
 """Qwen2's decoder for onnxruntime: one for our own runtime and one for transformers.js, over the same layers.
 
-The layers are those of pocketvl.export.graphs.text_decoder with q, k, v and gate, up stacked; attention is
+The layers are those of pocketvl.export.executorch.text_graph with q, k, v and gate, up stacked; attention is
 com.microsoft.GroupQueryAttention.
 https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GroupQueryAttention
 """
@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from pocketvl.export.graphs.leaf import Linear, RMSNorm
-from pocketvl.export.graphs.lm_head import LMHead
-from pocketvl.export.graphs.text_decoder import DecoderLayer
-from pocketvl.export.onnx.leaf import emit, emit_several, split
-from pocketvl.export.onnx.place import Stack
+from pocketvl.export.executorch.text_graph import DecoderLayer
+from pocketvl.export.lm_head import LMHead
+from pocketvl.export.modules import Linear, RMSNorm
+from pocketvl.export.onnx.externalize import Stack
+from pocketvl.export.onnx.operators import emit, emit_several, split
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.geometry import TextGeometry
 from pocketvl.runtime.positions import text_frequencies

@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
-from pocketvl.export.graphs.leaf import linears
 from pocketvl.export.layer_groups import layer_groups
+from pocketvl.export.modules import linears
+from pocketvl.export.onnx._onnx import import_onnx
 from pocketvl.export.onnx.census import census
 from pocketvl.export.onnx.convert import write_graph
 from pocketvl.export.onnx.data_file import DataFile
 from pocketvl.export.onnx.expected import stored_layers
+from pocketvl.export.onnx.externalize import expected, place
 from pocketvl.export.onnx.files import data_name, graph_name
-from pocketvl.export.onnx.place import expected, place
 from pocketvl.export.onnx.ports import entry_point
-from pocketvl.export.onnx.tools import import_onnx
 from pocketvl.export.onnx.vision_graph import OnnxVisionEncoder
 from pocketvl.export.onnx.vision_pictures import write_pictures
 from pocketvl.export.steps import Steps

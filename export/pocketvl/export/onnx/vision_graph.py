@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from pocketvl.export.graphs.vision_encoder import Merger, VisionBlock, VisionEncoder
-from pocketvl.export.onnx.leaf import emit, split
+from pocketvl.export.executorch.vision_graph import Merger, VisionBlock, VisionEncoder
+from pocketvl.export.onnx.operators import emit, split
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.geometry import VisionGeometry
 

@@ -7,8 +7,8 @@ slice, so it needs no mask, and one slice at a time is in memory.
 from pathlib import Path
 from typing import Any
 
+from pocketvl.export.onnx._onnx import import_onnx
 from pocketvl.export.onnx.convert import OPSET
-from pocketvl.export.onnx.tools import import_onnx
 from pocketvl.runtime.geometry import VisionGeometry
 from pocketvl.runtime.positions import vision_frequencies
 

@@ -8,14 +8,14 @@ from torch import nn
 
 from pocketvl.export.calibration.text import attend_each
 from pocketvl.export.component import TensorSource
-from pocketvl.export.graphs.leaf import Linear, linears
-from pocketvl.export.graphs.lm_head import LMHead
-from pocketvl.export.graphs.text_decoder import DecoderLayer, TextDecoder
-from pocketvl.export.graphs.vision_encoder import VisionBlock, VisionEncoder
+from pocketvl.export.executorch.text_graph import DecoderLayer, TextDecoder
+from pocketvl.export.executorch.vision_graph import VisionBlock, VisionEncoder
+from pocketvl.export.executorch.xnnpack import load_custom_ops
+from pocketvl.export.lm_head import LMHead
+from pocketvl.export.modules import Linear, linears
 from pocketvl.export.sensitivity.probe import Rounded
 from pocketvl.export.sensitivity.questions import Question
 from pocketvl.export.weights import fill_floats
-from pocketvl.export.xnnpack import load_custom_ops
 from pocketvl.quant.recipe import named_recipe
 
 _EMBEDDING = "model.embed_tokens.weight"

@@ -7,7 +7,7 @@ import torch
 
 from pocketvl.export.calibration.folds import Fold, NormFold
 from pocketvl.export.calibration.stage import Decider
-from pocketvl.export.graphs.leaf import Linear
+from pocketvl.export.modules import Linear
 from pocketvl.export.sensitivity.choices import Choices
 from pocketvl.quant.activations import quantized_activations
 from pocketvl.quant.folding import folding_scales

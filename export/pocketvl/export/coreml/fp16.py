@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from pocketvl.export.graphs.leaf import RMSNorm
+from pocketvl.export.modules import RMSNorm
 
 
 class ScaledRMSNorm(nn.Module):

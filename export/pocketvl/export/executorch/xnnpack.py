@@ -38,7 +38,7 @@ def _lower_one(program: ExportedProgram) -> ExportedProgram:
     from executorch.exir import EdgeCompileConfig, to_edge
     from executorch.exir.backend.backend_api import to_backend
 
-    from pocketvl.export.level_partitioner import LevelPartitioner
+    from pocketvl.export.executorch.level_partitioner import LevelPartitioner
 
     program = program.run_decompositions({})
     _share_quantized_inputs(program)

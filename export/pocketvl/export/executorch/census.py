@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from pocketvl.export.graphs.leaf import Linear, linears
+from pocketvl.export.executorch.pte import Method, Pte, read_pte
 from pocketvl.export.layer_groups import StoredLayer, layer_groups
-from pocketvl.export.pte import Method, Pte, read_pte
+from pocketvl.export.modules import Linear, linears
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime.errors import CensusError
 from pocketvl.runtime.manifest import LayerGroup

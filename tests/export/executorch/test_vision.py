@@ -10,8 +10,8 @@ from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLVisionCon
 from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VisionTransformerPretrainedModel
 
 from pocketvl.export.component import Component, ExportSettings
-from pocketvl.export.graphs.vision_encoder import VisionEncoder
-from pocketvl.export.vision import export_vision_encoder
+from pocketvl.export.executorch.vision import export_vision_encoder
+from pocketvl.export.executorch.vision_graph import VisionEncoder
 from pocketvl.export.weights import fill
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from pocketvl.export.graphs.leaf import linear
+from pocketvl.export.modules import linear
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.geometry import TextGeometry
 

@@ -1,10 +1,10 @@
 """What the whole export calls for `--target onnx`."""
 
 from pocketvl.export.component import ExportSettings
+from pocketvl.export.onnx._onnx import import_onnx
 from pocketvl.export.onnx.estimate import estimate_onnx, stored_bytes
 from pocketvl.export.onnx.folder import write_folder_files
 from pocketvl.export.onnx.text import export_text_onnx
-from pocketvl.export.onnx.tools import import_onnx
 from pocketvl.export.onnx.vision import export_vision_onnx
 from pocketvl.export.pipeline import Exporters
 from pocketvl.quant.recipe import Recipe

@@ -7,13 +7,17 @@ from typing import Any
 import torch
 from torch.export import Dim, ExportedProgram
 
-from pocketvl.export.census import census, expected
 from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
-from pocketvl.export.graphs.vision_attention import AttentionOutline, HeadByHeadAttention, attention_inputs
-from pocketvl.export.graphs.vision_encoder import VisionEncoder
-from pocketvl.export.prelowered import prelower
+from pocketvl.export.executorch.census import census, expected
+from pocketvl.export.executorch.prelowered import prelower
+from pocketvl.export.executorch.vision_attention import (
+    AttentionOutline,
+    HeadByHeadAttention,
+    attention_inputs,
+)
+from pocketvl.export.executorch.vision_graph import VisionEncoder
+from pocketvl.export.executorch.xnnpack import lower
 from pocketvl.export.weights import fill
-from pocketvl.export.xnnpack import lower
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import UsageError

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from pocketvl.export.census import Expected, census, expected
-from pocketvl.export.graphs.leaf import Linear
+from pocketvl.export.executorch.census import Expected, census, expected
+from pocketvl.export.executorch.xnnpack import lower
+from pocketvl.export.modules import Linear
 from pocketvl.export.weights import fill
-from pocketvl.export.xnnpack import lower
 from pocketvl.quant.recipe import Bits, Recipe, Rule
 from pocketvl.runtime.errors import CensusError, ExportError
 from pocketvl.runtime.manifest import LayerGroup

@@ -18,7 +18,7 @@ def prelower(
     from executorch.exir.backend.backend_api import to_backend
     from executorch.exir.lowered_backend_module import LoweredBackendModule
 
-    from pocketvl.export.level_partitioner import LevelPartitioner
+    from pocketvl.export.executorch.level_partitioner import LevelPartitioner
 
     backend = LevelPartitioner().delegation_spec  # the same settings as for all other delegates
     lowered = to_backend(backend.backend_id, _edge(graph, example, dynamic_shapes), backend.compile_specs)

@@ -8,8 +8,8 @@ import math
 import torch
 from torch import nn
 
-from pocketvl.export.graphs.leaf import LayerNorm, linear
-from pocketvl.export.graphs.vision_attention import HeadByHeadAttention
+from pocketvl.export.executorch.vision_attention import HeadByHeadAttention
+from pocketvl.export.modules import LayerNorm, linear
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.geometry import VisionGeometry
 

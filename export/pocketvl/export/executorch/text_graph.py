@@ -1,12 +1,12 @@
 """Qwen2's decoder layers with the key-value cache as their own state.
 
-Needs the llama custom operators: call pocketvl.export.xnnpack.load_custom_ops() before tracing.
+Needs the llama custom operators: call pocketvl.export.executorch.xnnpack.load_custom_ops() before tracing.
 """
 
 import torch
 from torch import nn
 
-from pocketvl.export.graphs.leaf import RMSNorm, half_rotation, linear
+from pocketvl.export.modules import RMSNorm, half_rotation, linear
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.geometry import TextGeometry
 

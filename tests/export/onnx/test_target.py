@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.onnx.exporters import onnx_exporters
+from pocketvl.export.onnx.target import onnx_exporters
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names

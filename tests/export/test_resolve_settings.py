@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketvl.export.component import DEFAULT_BUCKETS, ExportSettings
-from pocketvl.export.fitting import fit_image, fit_settings
+from pocketvl.export.resolve_settings import fit_image, fit_settings
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import ImageSettings
 from tests.support.checkpoints import SMALL_GEOMETRY

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pocketvl.export.component import TensorSource
-from pocketvl.export.graphs.leaf import LayerNorm, Linear, RMSNorm
 from pocketvl.export.half import as_float16
-from pocketvl.export.onnx import leaf as onnx_leaf
+from pocketvl.export.modules import LayerNorm, Linear, RMSNorm
+from pocketvl.export.onnx import operators
 from pocketvl.export.onnx.data_file import DataFile, Entry
 from pocketvl.export.onnx.expected import Expected, key_of
-from pocketvl.export.onnx.stored import Packed, pack
+from pocketvl.export.onnx.matmul_nbits import Packed, pack
 from pocketvl.export.weights import Filled, decided, fill_small, float_weight
 from pocketvl.runtime.memory import return_memory
 
@@ -38,7 +38,7 @@ def place(
 ) -> None:
     """Write the weights of a graph's leaves into `data`, and replace each leaf by one that names them.
 
-    graph: modules of pocketvl.export.graphs.leaf and Stacks of them, at any depth below it. One layer of
+    graph: modules of pocketvl.export.modules and Stacks of them, at any depth below it. One layer of
     the checkpoint is held at a time. filled is called with the path of each leaf. Raises CheckpointError,
     RecipeError as pocketvl.export.weights does, ExportError for weights that float16 is to hold and does not,
     OSError where the file cannot be written.
@@ -50,7 +50,7 @@ def place(
 def expected(graph: nn.Module) -> tuple[Expected, ...]:
     """The layers that a placed graph holds."""
     return tuple(
-        one for module in graph.modules() if isinstance(module, onnx_leaf.Weights) for one in module.holds
+        one for module in graph.modules() if isinstance(module, operators.Weights) for one in module.holds
     )
 
 
@@ -76,23 +76,23 @@ def _placed(child: nn.Module, source: TensorSource, method: str, data: DataFile)
         case Linear():
             return place_linear([child], source, method, data)
         case RMSNorm():
-            return onnx_leaf.RMSNorm({"weight": _write(data, child.weight)}, float(child.eps))
+            return operators.RMSNorm({"weight": _write(data, child.weight)}, float(child.eps))
         case LayerNorm():
             entries = {"weight": _write(data, child.weight), "bias": _write(data, child.bias)}
-            return onnx_leaf.LayerNorm(entries, child.eps)
+            return operators.LayerNorm(entries, child.eps)
         case _:
             return None
 
 
 def place_linear(
     layers: Sequence[Linear], source: TensorSource, method: str, data: DataFile
-) -> onnx_leaf.Weights:
+) -> operators.Weights:
     """One product of layers that have the same bits and inputs. Raises as place does."""
     if layers[0].bits.is_float:
         weights = [stored_float(layer, source) for layer in layers]
         entries = {"weight": data.write(*weights)}
         holds = [float_expected(layer, weight) for layer, weight in zip(layers, weights, strict=True)]
-        return onnx_leaf.FloatMatMul(entries | _bias(layers, data), holds)
+        return operators.FloatMatMul(entries | _bias(layers, data), holds)
     holds, packed = [], []
     for layer in layers:
         quantized = decided(layer, source, method)
@@ -101,7 +101,7 @@ def place_linear(
         keys = key_of(quantized.integers), key_of(quantized.scales)
         holds.append(Expected(layer.layer, layer.bits, quantized.integers.shape, *keys, size))
     entries = write_packed(packed, data)
-    return onnx_leaf.MatMulNBits(entries | _bias(layers, data), holds, packed[0].bits, packed[0].block)
+    return operators.MatMulNBits(entries | _bias(layers, data), holds, packed[0].bits, packed[0].block)
 
 
 def write_packed(packed: Sequence[Packed], data: DataFile) -> dict[str, Entry]:

@@ -1,9 +1,9 @@
 """What the whole export calls for `--target coreml`."""
 
 from pocketvl.export.component import ExportSettings
+from pocketvl.export.coreml._coremltools import import_coremltools
 from pocketvl.export.coreml.estimate import estimate_packages, package_bytes
 from pocketvl.export.coreml.text import chunk_spans, export_text_packages
-from pocketvl.export.coreml.tools import import_coremltools
 from pocketvl.export.coreml.vision import export_vision_package
 from pocketvl.export.pipeline import Exporters
 from pocketvl.quant.recipe import Recipe

@@ -6,7 +6,7 @@ Measured against other forms in docs/decisions/0002-vision-attention.md.
 import torch
 from torch import nn
 
-from pocketvl.export.graphs.leaf import half_rotation
+from pocketvl.export.modules import half_rotation
 from pocketvl.runtime.geometry import VisionGeometry
 
 _JOINED = 4  # XNNPACK concatenates at most five tensors at once

@@ -6,13 +6,13 @@ import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
-from pocketvl.export.census import census, expected
 from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
 from pocketvl.export.embedding_table import Probe, tied_table, write_table
-from pocketvl.export.graphs.lm_head import LMHead
-from pocketvl.export.graphs.text_decoder import TextDecoder
+from pocketvl.export.executorch.census import census, expected
+from pocketvl.export.executorch.text_graph import TextDecoder
+from pocketvl.export.executorch.xnnpack import load_custom_ops, lower
+from pocketvl.export.lm_head import LMHead
 from pocketvl.export.weights import fill
-from pocketvl.export.xnnpack import load_custom_ops, lower
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.geometry import TextGeometry

@@ -12,8 +12,8 @@ from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLTextConfi
 from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VLTextModel
 
 from pocketvl.export.component import Component, ExportSettings
-from pocketvl.export.pte import read_pte
-from pocketvl.export.text import export_text_decoder
+from pocketvl.export.executorch.pte import read_pte
+from pocketvl.export.executorch.text import export_text_decoder
 from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.embedding import EmbeddingMap
@@ -143,7 +143,7 @@ def quantized(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 def test_quantized_file_equals_its_fake_quantized_reference(quantized: Any) -> None:
     """Not merely near the float model: near the model with these very integers, 8-bit inputs included."""
     source, recipe, _, _, _, program = quantized
-    from pocketvl.export.graphs.text_decoder import TextDecoder
+    from pocketvl.export.executorch.text_graph import TextDecoder
     from pocketvl.export.weights import fill
 
     embeddings, ids = inputs(source)
