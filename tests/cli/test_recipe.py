@@ -8,7 +8,8 @@ import pytest
 
 from pocketvl.cli.recipe import parse_size
 from pocketvl.export.checkpoint import open_checkpoint
-from pocketvl.export.estimate import estimate_export, linear_layers
+from pocketvl.export.estimate import estimate_export
+from pocketvl.export.layers import linear_layers
 from pocketvl.quant.recipe_file import load_recipe
 from pocketvl.runtime.bundle import open_bundle
 from pocketvl.runtime.errors import UsageError

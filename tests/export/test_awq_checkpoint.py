@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from pocketvl.export.checkpoint import open_checkpoint
-from pocketvl.export.checkpoint.layers import layer_sources
 from pocketvl.export.checkpoint.requantizer import with_damage
 from pocketvl.export.executorch.text_graph import TextDecoder
+from pocketvl.export.layers import linear_layers
 from pocketvl.export.weights import fill
 from pocketvl.quant.packed.damage import Damage
 from pocketvl.quant.quantize import quantize_linear
@@ -68,7 +68,7 @@ def test_the_recipe_decides_and_the_damage_is_measured(tmp_path: Path, method: s
     stored = decoder.layers[1].down.weight
     assert torch.equal(stored.qdata, torch.from_numpy(wanted.integers))
     found = {one.layer: one.relative_error for one in damage}
-    sources = layer_sources(written.geometry)
+    sources = {layer.name: layer.source for layer in linear_layers(written.geometry)}
     assert found.keys() == {layer for layer in sources if sources[layer] in written.layers}
     error = np.linalg.norm(wanted.dequantize() - weight.numpy()) / np.linalg.norm(weight.numpy())
     assert found[layer] == pytest.approx(error, rel=1e-5)

@@ -10,36 +10,13 @@ import psutil
 import pytest
 
 from pocketvl.export import estimate
-from pocketvl.export.checkpoint.tensors import expected_tensors
-from pocketvl.export.estimate import (
-    Estimate,
-    Layer,
-    check_space,
-    estimate_export,
-    linear_layers,
-    stored_bytes,
-)
+from pocketvl.export.estimate import Estimate, check_space, estimate_export, stored_bytes
+from pocketvl.export.layers import Layer
 from pocketvl.quant.recipe import NAMED_RECIPES, Bits, Recipe, Rule, named_recipe
 from pocketvl.runtime.errors import RecipeError, SpaceError
 from tests.support.checkpoints import SMALL_GEOMETRY
 
 Usage = namedtuple("Usage", "total used free")
-
-
-def test_every_matrix_of_the_checkpoint_is_a_layer() -> None:
-    """Their elements are those of all weights with two or more axes, the embedding once as the head."""
-    matrices = [shape for shape in expected_tensors(SMALL_GEOMETRY).values() if len(shape) > 1]
-    elements = sum(torch_size(shape) for shape in matrices)
-    layers = list(linear_layers(SMALL_GEOMETRY))
-    assert sum(layer.out_features * layer.in_features for layer in layers) == elements
-    assert len({layer.name for layer in layers}) == len(layers) == len(matrices)
-
-
-def torch_size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
 
 
 @pytest.mark.parametrize(
@@ -52,7 +29,7 @@ def torch_size(shape: tuple[int, ...]) -> int:
     ],
 )
 def test_stored_bytes(bits: Bits, size: int) -> None:
-    assert stored_bytes(Layer("x", 64, 96), bits) == size
+    assert stored_bytes(Layer("x", "y", 64, 96, bias=False), bits) == size
 
 
 def test_smaller_recipes_are_smaller() -> None:

@@ -1,28 +1,20 @@
 """How much disk and memory an export will take, known before it starts."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from pocketvl.export.layers import Layer, linear_layers, lm_head
 from pocketvl.quant.recipe import Bits, Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import SpaceError
-from pocketvl.runtime.geometry import ModelGeometry, TextGeometry, VisionGeometry
+from pocketvl.runtime.geometry import ModelGeometry
 
 # Graph, tokenizer, template, manifest: what a bundle holds besides weights.
 DISK_EXTRA = 32 * 10**6
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A linear layer as recipes name it: text_decoder.layers.0.q_proj."""
-
-    name: str
-    out_features: int
-    in_features: int
 
 
 StoredBytes = Callable[[Layer, Bits], int]  # weight and scales of a layer in one target's artifact
@@ -37,18 +29,11 @@ class Estimate:
     memory: int  # most that the export holds at one time
 
 
-def linear_layers(geometry: ModelGeometry) -> Iterator[Layer]:
-    """Every linear layer of the graphs, by the names that recipes match."""
-    yield from _vision_layers(geometry.vision)
-    yield from _text_layers(geometry.text)
-    yield Layer(names.LM_HEAD, geometry.text.vocab_size, geometry.text.hidden_size)
-
-
 def estimate_export(geometry: ModelGeometry, recipe: Recipe) -> Estimate:
     """Sizes of an export. Raises RecipeError if a layer has no bits or cannot take them."""
     artifacts = {names.VISION_ENCODER: 0, names.TEXT_DECODER: 0, names.LM_HEAD: 0}
     loaded = dict(artifacts)
-    head = Layer(names.LM_HEAD, geometry.text.vocab_size, geometry.text.hidden_size)
+    head = lm_head(geometry.text)
     for layer in linear_layers(geometry):
         component = layer.name.split(".")[0]
         bits = recipe.bits(layer.name, layer.in_features)
@@ -110,34 +95,6 @@ def _loaded_bytes(layer: Layer, bits: Bits) -> int:
 def _peak(loaded: int, artifact: int) -> int:
     """Fitted to measured exports: weights stand in memory twice while they are lowered, then serialized."""
     return 13 * 10**8 + 2 * loaded + artifact
-
-
-def _vision_layers(vision: VisionGeometry) -> Iterator[Layer]:
-    width, ffn = vision.hidden_size, vision.intermediate_size
-    yield Layer("vision_encoder.patch_embed", width, vision.patch_dim)
-    for index in range(vision.depth):
-        block = f"vision_encoder.blocks.{index}"
-        yield Layer(f"{block}.qkv", 3 * width, width)
-        yield Layer(f"{block}.proj", width, width)
-        yield Layer(f"{block}.fc1", ffn, width)
-        yield Layer(f"{block}.fc2", width, ffn)
-    merged = width * vision.merge_area
-    yield Layer("vision_encoder.merger.fc1", merged, merged)
-    yield Layer("vision_encoder.merger.fc2", vision.output_size, merged)
-
-
-def _text_layers(text: TextGeometry) -> Iterator[Layer]:
-    width, ffn = text.hidden_size, text.intermediate_size
-    queries, keys = text.num_heads * text.head_dim, text.num_kv_heads * text.head_dim
-    for index in range(text.num_layers):
-        layer = f"text_decoder.layers.{index}"
-        yield Layer(f"{layer}.q_proj", queries, width)
-        yield Layer(f"{layer}.k_proj", keys, width)
-        yield Layer(f"{layer}.v_proj", keys, width)
-        yield Layer(f"{layer}.o_proj", width, queries)
-        yield Layer(f"{layer}.gate_proj", ffn, width)
-        yield Layer(f"{layer}.up_proj", ffn, width)
-        yield Layer(f"{layer}.down_proj", width, ffn)
 
 
 def _nearest_existing(path: Path) -> Path:

@@ -22,17 +22,11 @@ from pocketvl.export.checkpoint.kept import (
 from pocketvl.export.checkpoint.requantizer import with_damage
 from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
 from pocketvl.export.destination import check_destination
-from pocketvl.export.estimate import (
-    Estimate,
-    StoredBytes,
-    check_space,
-    estimate_export,
-    linear_layers,
-    stored_bytes,
-)
+from pocketvl.export.estimate import Estimate, StoredBytes, check_space, estimate_export, stored_bytes
 from pocketvl.export.executorch.text import export_text_decoder
 from pocketvl.export.executorch.vision import export_vision_encoder
 from pocketvl.export.isolated import run_isolated
+from pocketvl.export.layers import linear_layers
 from pocketvl.export.model_card import write_card
 from pocketvl.export.resolve_settings import fit_image, fit_settings
 from pocketvl.quant.packed.damage import Damage, describe_damage

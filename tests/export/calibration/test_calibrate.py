@@ -14,12 +14,11 @@ from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
 from pocketvl.export.calibration.samples import load_samples
 from pocketvl.export.calibration.store import CalibratedSource, Decisions
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
-from pocketvl.export.checkpoint.layers import layer_sources
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.estimate import linear_layers
 from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.executorch.vision_graph import VisionEncoder
 from pocketvl.export.executorch.xnnpack import load_custom_ops
+from pocketvl.export.layers import linear_layers
 from pocketvl.export.modules import Linear
 from pocketvl.export.weights import fill, fill_floats
 from pocketvl.quant.quantized import QuantizedLinear
@@ -158,7 +157,7 @@ class Dequantized:
         return self.inner.geometry
 
     def tensor(self, name: str) -> torch.Tensor:
-        layers = {f"{source}.weight": layer for layer, source in layer_sources(self.geometry).items()}
+        layers = {f"{layer.source}.weight": layer.name for layer in linear_layers(self.geometry)}
         decided = self.inner.quantized(layers[name]) if name in layers else None
         return self.inner.tensor(name) if decided is None else torch.from_numpy(decided.dequantize())
 

@@ -8,7 +8,8 @@ import pytest
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.coreml.estimate import estimate_packages, package_bytes
 from pocketvl.export.coreml.target import coreml_exporters
-from pocketvl.export.estimate import DISK_EXTRA, Layer
+from pocketvl.export.estimate import DISK_EXTRA
+from pocketvl.export.layers import Layer
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
 from pocketvl.runtime.errors import RecipeError, SpaceError
@@ -31,7 +32,7 @@ FULL = ModelGeometry(FULL_VISION, FULL_TEXT)
     ],
 )
 def test_package_bytes(bits: Bits, size: int) -> None:
-    assert package_bytes(Layer("x", 64, 96), bits) == size
+    assert package_bytes(Layer("x", "y", 64, 96, bias=False), bits) == size
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.estimate import DISK_EXTRA, Layer
+from pocketvl.export.estimate import DISK_EXTRA
+from pocketvl.export.layers import Layer
 from pocketvl.export.onnx.estimate import estimate_onnx, stored_bytes
 from pocketvl.export.onnx.matmul_nbits import pack
 from pocketvl.quant.quantized import QuantizedLinear
@@ -36,11 +37,14 @@ def test_stored_bytes_are_those_of_packed_integers(columns: int, bits: Bits) -> 
     group = bits.group_size or columns
     scales = np.ones((3, columns // group), np.float32)
     packed = pack(QuantizedLinear(np.zeros((3, columns), np.int8), scales, bits.bits, group))
-    assert stored_bytes(Layer("x", 3, columns), bits) == packed.data.nbytes + packed.scales.nbytes
+    assert (
+        stored_bytes(Layer("x", "y", 3, columns, bias=False), bits)
+        == packed.data.nbytes + packed.scales.nbytes
+    )
 
 
 def test_stored_bytes_of_floats() -> None:
-    layer = Layer("x", 64, 96)
+    layer = Layer("x", "y", 64, 96, bias=False)
     assert [stored_bytes(layer, Bits(bits)) for bits in (32, 16)] == [64 * 96 * 4, 64 * 96 * 2]
 
 

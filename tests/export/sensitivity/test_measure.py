@@ -12,7 +12,7 @@ from pocketvl.export.calibration.inputs import InputMaker
 from pocketvl.export.calibration.samples import Sample
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.estimate import linear_layers
+from pocketvl.export.layers import linear_layers
 from pocketvl.export.sensitivity import measure
 from pocketvl.export.sensitivity.choices import layer_choices
 from pocketvl.export.sensitivity.measure import Sensitivity, can_measure, measure_sensitivity

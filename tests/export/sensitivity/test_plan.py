@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from pocketvl.export.coreml.estimate import package_bytes
-from pocketvl.export.estimate import estimate_export, linear_layers, stored_bytes
+from pocketvl.export.estimate import estimate_export, stored_bytes
+from pocketvl.export.layers import linear_layers
 from pocketvl.export.onnx.estimate import stored_bytes as onnx_bytes
 from pocketvl.export.sensitivity.choices import layer_choices
 from pocketvl.export.sensitivity.measure import Sensitivity

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocketvl.export.estimate import linear_layers
+from pocketvl.export.layers import linear_layers
 from pocketvl.export.sensitivity.choices import layer_choices
 from pocketvl.export.sensitivity.rules import merge_rules, number_patterns
 from pocketvl.quant.recipe import Bits, Recipe, Rule

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pocketvl.export.estimate import linear_layers
+from pocketvl.export.layers import linear_layers
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.geometry import ModelGeometry
 

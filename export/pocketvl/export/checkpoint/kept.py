@@ -4,7 +4,7 @@ from collections.abc import Mapping, Set
 from typing import Protocol
 
 from pocketvl.export.component import TensorSource
-from pocketvl.export.estimate import linear_layers
+from pocketvl.export.layers import linear_layers
 from pocketvl.quant.recipe import Bits, Recipe
 
 

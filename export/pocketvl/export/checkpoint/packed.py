@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvl.export.checkpoint.header import StoredTensor
-from pocketvl.export.checkpoint.layers import layer_sources
 from pocketvl.export.checkpoint.quantization import GPTQ, Quantization
-from pocketvl.export.checkpoint.tensors import Shapes, expected_tensors, stored_names
+from pocketvl.export.checkpoint.tensors import stored_names
 from pocketvl.export.checkpoint.weights import FLOATS, WORDS, locate_tensor, read_tensor
+from pocketvl.export.layers import Layer, linear_layers
 from pocketvl.quant.packed.affine import AffineLinear, Grid
 from pocketvl.quant.packed.awq import awq_codes, awq_grid, awq_shapes
 from pocketvl.quant.packed.fit import fitting_bits, in_groups
 from pocketvl.quant.packed.gptq import check_order, gptq_codes, gptq_grid, gptq_shapes
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits
+from pocketvl.runtime import names
 from pocketvl.runtime.errors import CheckpointError
 from pocketvl.runtime.geometry import ModelGeometry
 
@@ -93,12 +94,13 @@ def locate_packed(
     """
     if quantization is None:
         return {}
-    shapes = expected_tensors(geometry)
     layers = {}
-    for layer, source in layer_sources(geometry).items():
-        stored = [name for kind in _KINDS for name in stored_names(f"{source}.{kind}")]
-        if f"{source}.weight" in shapes and any(name in headers for name in stored):
-            layers[layer] = _locate(headers, source, shapes, quantization, where)
+    for layer in linear_layers(geometry):
+        if layer.name == names.LM_HEAD and geometry.text.tie_word_embeddings:
+            continue  # the table of embeddings, which stays float
+        stored = [name for kind in _KINDS for name in stored_names(f"{layer.source}.{kind}")]
+        if any(name in headers for name in stored):
+            layers[layer.name] = _locate(headers, layer, quantization, where)
     if not layers:
         raise CheckpointError(
             f"{where} has a quantization_config of the method {quantization.method!r}, but none of its layers"
@@ -108,10 +110,9 @@ def locate_packed(
 
 
 def _locate(
-    headers: dict[str, StoredTensor], source: str, shapes: Shapes, quantization: Quantization, where: Path
+    headers: dict[str, StoredTensor], layer: Layer, quantization: Quantization, where: Path
 ) -> PackedLinear:
-    out_features, *inputs = shapes[f"{source}.weight"]
-    in_features = int(np.prod(inputs))
+    source, out_features, in_features = layer.source, layer.out_features, layer.in_features
     group_size = quantization.group(in_features)
     try:
         if quantization.method == GPTQ:
@@ -128,7 +129,7 @@ def _locate(
         )
         for kind, shape in wanted.items()
     }
-    if f"{source}.bias" not in shapes:
+    if not layer.bias:
         _check_no_bias(headers, f"{source}.bias", out_features, where)
     return PackedLinear(source, in_features, places, quantization)
 

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 import torch
 
 from pocketvl.export.checkpoint.kept import PackedSource
-from pocketvl.export.checkpoint.layers import layer_sources
 from pocketvl.export.component import TensorSource
+from pocketvl.export.layers import linear_layers
 from pocketvl.quant.packed.damage import Damage, measure_damage
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
@@ -25,8 +25,12 @@ class Requantizer:
 
     def __init__(self, inner: TensorSource, layers: Iterable[str], recipe: Recipe) -> None:
         self._inner, self._recipe = inner, recipe
-        sources = layer_sources(inner.geometry)
-        self._weights = {layer: f"{sources[layer]}.weight" for layer in layers}
+        again = set(layers)
+        self._weights = {
+            layer.name: f"{layer.source}.weight"
+            for layer in linear_layers(inner.geometry)
+            if layer.name in again
+        }
         self.geometry: ModelGeometry = inner.geometry
         self.damage: list[Damage] = []
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.coreml.text import chunk_spans
-from pocketvl.export.estimate import DISK_EXTRA, Estimate, Layer, linear_layers
+from pocketvl.export.estimate import DISK_EXTRA, Estimate
+from pocketvl.export.layers import Layer, linear_layers, lm_head
 from pocketvl.quant.recipe import Bits, Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.geometry import ModelGeometry
@@ -19,7 +20,7 @@ _PEAK_PER_HIDDEN = 32
 
 def estimate_packages(geometry: ModelGeometry, recipe: Recipe, settings: ExportSettings) -> Estimate:
     """Sizes of an export. Raises RecipeError as Recipe.bits does, UsageError for too many chunks."""
-    head = Layer(names.LM_HEAD, geometry.text.vocab_size, geometry.text.hidden_size)
+    head = lm_head(geometry.text)
     packages = _packages(geometry, settings)
     bits = {layer.name: recipe.bits(layer.name, layer.in_features) for layer in linear_layers(geometry)}
     artifacts = dict.fromkeys((names.VISION_ENCODER, names.TEXT_DECODER, names.LM_HEAD), 0)

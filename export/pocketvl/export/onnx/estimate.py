@@ -1,7 +1,8 @@
 """How much disk and memory an export to ONNX will take, known before it starts."""
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.estimate import DISK_EXTRA, Estimate, Layer, linear_layers
+from pocketvl.export.estimate import DISK_EXTRA, Estimate
+from pocketvl.export.layers import Layer, linear_layers, lm_head
 from pocketvl.export.onnx.matmul_nbits import block_size
 from pocketvl.quant.recipe import Bits, Recipe
 from pocketvl.runtime import names
@@ -23,7 +24,7 @@ def estimate_onnx(geometry: ModelGeometry, recipe: Recipe, _: ExportSettings) ->
         held = _HELD_FLOAT if bits.is_float else _HELD
         most = max(most, layer.out_features * layer.in_features * held)
     text = geometry.text
-    head = Layer(names.LM_HEAD, text.vocab_size, text.hidden_size)
+    head = lm_head(text)
     bits = recipe.bits(head.name, head.in_features)
     # transformers.js has a copy of the table for itself; a table of its own stays at 8 bits.
     own = bits if text.tie_word_embeddings or bits.is_float else Bits(8)

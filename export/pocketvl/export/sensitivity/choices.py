@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pocketvl.export.estimate import linear_layers
+from pocketvl.export.layers import linear_layers
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime.geometry import ModelGeometry
 

@@ -8,7 +8,7 @@ from pocketvl.export.calibration.samples import Sample, load_samples
 from pocketvl.export.checkpoint import Checkpoint
 from pocketvl.export.checkpoint.kept import PackedSource
 from pocketvl.export.component import ExportSettings, Progress
-from pocketvl.export.estimate import linear_layers
+from pocketvl.export.layers import linear_layers
 from pocketvl.export.sensitivity.choices import layer_choices
 from pocketvl.export.sensitivity.divergence import layer_divergences
 from pocketvl.export.sensitivity.eager import EagerModel

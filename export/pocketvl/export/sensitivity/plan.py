@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pocketvl.export.checkpoint import merge_lora, open_checkpoint
 from pocketvl.export.component import ExportSettings, Progress
-from pocketvl.export.estimate import Layer, StoredBytes, linear_layers, stored_bytes
+from pocketvl.export.estimate import StoredBytes, stored_bytes
 from pocketvl.export.isolated import run_isolated
+from pocketvl.export.layers import Layer, linear_layers
 from pocketvl.export.resolve_settings import fit_image, fit_settings
 from pocketvl.export.sensitivity.measure import Sensitivity, can_measure, measure_sensitivity
 from pocketvl.export.sensitivity.rules import merge_rules
