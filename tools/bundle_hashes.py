@@ -25,7 +25,7 @@ from tests.support.packed_checkpoints import Scheme, write_packed_checkpoint
 TARGETS = ("executorch", "onnx", "coreml")
 RTN = ("--method", "rtn")
 SMALL = ("--buckets", "16,64", "--max-context", "320", "--prefill-chunk", "32")
-CALIBRATED = ("--calibration-samples", "16")
+CALIBRATED = ("--calibration-samples", "8")
 
 
 def cases(folder: Path) -> dict[str, list[str]]:
@@ -38,26 +38,28 @@ def cases(folder: Path) -> dict[str, list[str]]:
     recipes = {"fp32": (), "fp16": (), "int8": (), "int4": RTN, "int4-fast": RTN, "int4-small": RTN}
     found: dict[str, list[str]] = {}
     for target in TARGETS:
+        found[f"tiny-{target}"] = ["tiny", "--recipe", "int4", *RTN, *SMALL]
         for recipe, method in recipes.items():
             if (target, recipe) != ("executorch", "fp16"):
-                found[f"tiny-{recipe}-{target}"] = ["tiny", "--recipe", recipe, *method]
-        for recipe in ("fp32", "int4"):
-            found[f"untied-{recipe}-{target}"] = [f"{folder}/untied", "--recipe", recipe, *RTN, *SMALL]
-        found[f"lora-{target}"] = [
-            *(f"{folder}/small", "--recipe", "int4-small", *RTN, *SMALL),
+                found[f"{recipe}-{target}"] = [f"{folder}/small", "--recipe", recipe, *method, *SMALL]
+        found[f"untied-{target}"] = [f"{folder}/untied", "--recipe", "int4", *RTN, *SMALL]
+        found[f"packed-{target}"] = [
+            *(f"{folder}/packed", "--recipe", "int4", *RTN, *SMALL),
             *("--lora", f"{folder}/adapter"),
         ]
-        for form in ("packed", "zeros"):
-            found[f"{form}-{target}"] = [f"{folder}/{form}", "--recipe", "int4", *RTN, *SMALL]
+    found["zeros-executorch"] = [f"{folder}/zeros", "--recipe", "int4", *RTN, *SMALL]
+    found["untied-fp32-onnx"] = [f"{folder}/untied", "--recipe", "fp32", *SMALL]
     for target in ("executorch", "onnx"):
-        found[f"calibrated-{target}"] = ["tiny", "--recipe", "int4-small", *CALIBRATED]
-    found["packed-calibrated-executorch"] = [
-        *(f"{folder}/packed", "--recipe", "int4", *SMALL, "--calibration-samples", "8"),
-        *("--lora", f"{folder}/adapter"),
-    ]
-    found["chunks-coreml"] = ["tiny", "--recipe", "int4", *RTN, "--chunks", "2"]
+        found[f"calibrated-{target}"] = [f"{folder}/small", "--recipe", "int4-small", *SMALL, *CALIBRATED]
+    found["packed-calibrated-executorch"] = [f"{folder}/packed", "--recipe", "int4", *SMALL, *CALIBRATED]
+    found["chunks-coreml"] = [f"{folder}/small", "--recipe", "int4", *RTN, *SMALL, "--chunks", "2"]
     found["buckets-executorch"] = [
-        *("tiny", "--recipe", "int8", "--vision-shapes", "buckets", "--buckets", "64,256"),
+        f"{folder}/small",
+        "--recipe",
+        "int8",
+        *SMALL,
+        "--vision-shapes",
+        "buckets",
     ]
     return {name: [*words, "--target", name.rpartition("-")[2]] for name, words in found.items()}
 
