@@ -68,6 +68,7 @@ def demo(
 def _export(output: Path, recipe: str) -> Path:
     from pocketvl.export.component import ExportSettings
     from pocketvl.export.pipeline import export_bundle
+    from pocketvl.export.targets import target_for
     from pocketvl.quant.recipe_file import load_recipe
 
     chosen = load_recipe(recipe)
@@ -79,6 +80,7 @@ def _export(output: Path, recipe: str) -> Path:
         manifest = export_bundle(
             "tiny",
             bundle,
+            target=target_for("executorch"),
             recipe=chosen,
             settings=ExportSettings(buckets=(256, 576), max_context=1024),
             overwrite=True,

@@ -23,7 +23,7 @@ from pocketvl.cli.recipe import (
     note_generated,
     write_recipe,
 )
-from pocketvl.cli.targets import chosen_targets, exporters_for
+from pocketvl.cli.targets import chosen_targets
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.manifest import Manifest
@@ -91,6 +91,7 @@ def export(
         from pocketvl.export.component import DEFAULT_BUCKETS, ExportSettings
         from pocketvl.export.destination import check_destination
         from pocketvl.export.pipeline import check_export, export_bundle
+        from pocketvl.export.targets import target_for
         from pocketvl.quant.recipe_file import load_recipe
     settings = ExportSettings(
         buckets=DEFAULT_BUCKETS if buckets is None else parse_buckets(buckets),
@@ -140,12 +141,13 @@ def export(
     }
     # The first checks itself; what the others refuse is to be known before its work.
     for name in targets[1:]:
-        check_export(model, settings=of_target[name], exporters=exporters_for(name), **common)
+        check_export(model, settings=of_target[name], target=target_for(name), **common)
     for name, bundle in bundles.items():
         with progress_bar(f"export {model}") as progress:
             manifest = export_bundle(
                 model,
                 bundle,
+                target=target_for(name),
                 settings=of_target[name],
                 **common,
                 overwrite=overwrite,
@@ -153,7 +155,6 @@ def export(
                 command=export_command(context),
                 progress=progress,
                 warn=note,
-                exporters=exporters_for(name),
             )
         _report(manifest, bundle)
     rmtree(decisions, ignore_errors=True)

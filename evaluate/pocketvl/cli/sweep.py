@@ -10,7 +10,6 @@ from rich.table import Table
 from pocketvl.cli.console import error, out, progress_bar
 from pocketvl.cli.export import parse_buckets
 from pocketvl.cli.extras import needs_extra
-from pocketvl.cli.targets import exporters_for
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import UsageError
 
@@ -73,8 +72,10 @@ def sweep(
         from pocketvl.evaluate.sweep.recipes import read_recipes
         from pocketvl.evaluate.sweep.sweep import run_sweep
         from pocketvl.export.component import DEFAULT_BUCKETS, DEFAULT_PREFILL_CHUNK, ExportSettings
+        from pocketvl.export.targets import target_for
     settings = SweepSettings(
         model=model,
+        target=target_for(target),
         recipes=read_recipes(recipe, reference),
         data=tuple(dict.fromkeys(data)),
         limit=limit,
@@ -83,7 +84,6 @@ def sweep(
             max_context=max_context,
             prefill_chunk=min(DEFAULT_PREFILL_CHUNK, max_context),
         ),
-        exporters=exporters_for(target),
         max_tokens=max_tokens,
         fidelity_questions=fidelity_questions,
         bench=bench,

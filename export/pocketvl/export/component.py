@@ -1,15 +1,15 @@
-"""What the exporters take and give: the settings of an export, and one written component."""
+"""What every exporter reads: weights, and the settings of an export."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
 from pocketvl.quant.quantized import QuantizedLinear
+from pocketvl.quant.recipe import Bits
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import ModelGeometry
-from pocketvl.runtime.manifest import EntryPoint, LayerGroup
 
 DEFAULT_BUCKETS = (256, 576, 1024, 2304, 4096)  # patches: 64, 144, 256, 576, 1024 tokens
 DEFAULT_CONTEXT = 2048
@@ -33,6 +33,19 @@ class TensorSource(Protocol):
         """The integers of a linear layer, called as recipes call it, where they are decided already
         (calibrated, or stored in the checkpoint); None where the recipe's method decides over the tensor.
         """
+
+
+class PackedSource(TensorSource, Protocol):
+    """A source that may come from packed integers; Checkpoint says what the properties mean."""
+
+    @property
+    def packing(self) -> str | None: ...
+
+    @property
+    def fixed_bits(self) -> Mapping[str, Bits]: ...
+
+    @property
+    def requantized(self) -> Set[str]: ...
 
 
 @dataclass(frozen=True)
@@ -63,11 +76,3 @@ class ExportSettings:
         """For targets that know no chunks. Raises UsageError."""
         if self.decoder_chunks != 1:
             raise UsageError("--chunks splits the decoder of Core ML; leave it out or add --target coreml.")
-
-
-@dataclass(frozen=True)
-class Component:
-    """What one exporter wrote: its entry points and the bits of its layers."""
-
-    entry_points: tuple[EntryPoint, ...]
-    layers: tuple[LayerGroup, ...]

@@ -1,14 +1,19 @@
-"""The leaves of every graph: modules whose parameters are tensors of the checkpoint.
+"""The torch modules that hold a model's tensors, and the parts of a block, for the graphs of every target.
 
-A graph is built on the meta device; pocketvl.export.weights fills its leaves one tensor at a time.
+A graph is built on the meta device; pocketvl.export.weights fills its modules one tensor at a time. How the
+parts of a block are put together, and in which operators, is each target's own.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from pocketvl.quant.recipe import Bits, Recipe
+from pocketvl.export import layers
+from pocketvl.export.layer_plan import LayerPlan
+from pocketvl.export.layers import Layer
+from pocketvl.quant.recipe import Bits
 
 
 class Linear(nn.Module):
@@ -18,17 +23,12 @@ class Linear(nn.Module):
     without ".weight", model.layers.0.self_attn.q_proj.
     """
 
-    def __init__(
-        self, layer: str, source: str, out_features: int, in_features: int, bias: bool, bits: Bits
-    ) -> None:
+    def __init__(self, layer: Layer, bits: Bits) -> None:
         super().__init__()
-        self.layer, self.source, self.bits = layer, source, bits
-        self.out_features, self.in_features = out_features, in_features
-        weight = torch.empty(out_features, in_features, device="meta")
-        self.weight = nn.Parameter(weight, requires_grad=False)
-        self.bias: nn.Parameter | None = None
-        if bias:
-            self.bias = nn.Parameter(torch.empty(out_features, device="meta"), requires_grad=False)
+        self.layer, self.source, self.bits = layer.name, layer.source, bits
+        self.out_features, self.in_features = layer.out_features, layer.in_features
+        self.weight = _on_meta(layer.out_features, layer.in_features)
+        self.bias = _on_meta(layer.out_features) if layer.bias else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(..., in_features) to (..., out_features), float32."""
@@ -40,17 +40,12 @@ class RMSNorm(nn.Module):
 
     def __init__(self, source: str, size: int, eps: float) -> None:
         super().__init__()
-        self.source = source
-        self.weight = nn.Parameter(torch.empty(size, device="meta"), requires_grad=False)
-        # XNNPACK has no mean over the last axis of any rank; it has a linear layer, so the mean of the
-        # squares is one with the weights 1 / size and the bias eps. That keeps the whole norm inside the
-        # delegate, where a portable mean would split each decoder layer in several delegates.
-        self.mean = nn.Buffer(torch.full((1, size), 1.0 / size), persistent=False)
-        self.eps = nn.Buffer(torch.full((1,), eps), persistent=False)
+        self.source, self.epsilon = source, eps
+        self.weight = _on_meta(size)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(..., size) float32, same shape out."""
-        return x * torch.rsqrt(nn.functional.linear(x * x, self.mean, self.eps)) * self.weight
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.epsilon) * self.weight
 
 
 class LayerNorm(nn.Module):
@@ -58,21 +53,65 @@ class LayerNorm(nn.Module):
 
     def __init__(self, source: str, size: int, eps: float) -> None:
         super().__init__()
-        self.source = source
-        self.eps = eps
-        self.weight = nn.Parameter(torch.empty(size, device="meta"), requires_grad=False)
-        self.bias = nn.Parameter(torch.empty(size, device="meta"), requires_grad=False)
+        self.source, self.epsilon = source, eps
+        self.weight, self.bias = _on_meta(size), _on_meta(size)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(..., size) float32, same shape out."""
-        return nn.functional.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+        return nn.functional.layer_norm(x, self.weight.shape, self.weight, self.bias, self.epsilon)
 
 
-def linear(
-    layer: str, source: str, out_features: int, in_features: int, bias: bool, recipe: Recipe
-) -> Linear:
-    """A linear layer with the recipe's bits. Raises RecipeError as Recipe.bits does."""
-    return Linear(layer, source, out_features, in_features, bias, recipe.bits(layer, in_features))
+@dataclass(frozen=True)
+class VisionBlockParts:
+    """x + proj(attention(qkv(norm1(x)))), then x + fc2(QuickGELU(fc1(norm2(x))))."""
+
+    norm1: LayerNorm
+    qkv: Linear
+    proj: Linear
+    norm2: LayerNorm
+    fc1: Linear
+    fc2: Linear
+
+
+@dataclass(frozen=True)
+class MergerParts:
+    """fc2(GELU(fc1(join(norm(x))))), where join makes one row of merge_area neighbouring ones."""
+
+    norm: LayerNorm
+    fc1: Linear
+    fc2: Linear
+
+
+@dataclass(frozen=True)
+class DecoderLayerParts:
+    """x + o(attention(q, k, v of input_norm(x))), then x + down(SiLU(gate(y)) * up(y)), y = post_norm(x)."""
+
+    input_norm: RMSNorm
+    q: Linear
+    k: Linear
+    v: Linear
+    o: Linear
+    post_norm: RMSNorm
+    gate: Linear
+    up: Linear
+    down: Linear
+
+
+class LMHead(nn.Module):
+    """hidden (1, K, D), after the final norm, to logits (1, K, vocabulary)."""
+
+    def __init__(self, plan: LayerPlan) -> None:
+        super().__init__()
+        self.head = linear(plan, layers.lm_head(plan.geometry.text))
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(hidden)
+        return logits
+
+
+def linear(plan: LayerPlan, layer: Layer) -> Linear:
+    """A linear layer with the bits that are planned for it."""
+    return Linear(layer, plan.bits[layer.name])
 
 
 def linears(graph: nn.Module) -> Iterator[Linear]:
@@ -80,14 +119,42 @@ def linears(graph: nn.Module) -> Iterator[Linear]:
     return (module for module in graph.modules() if isinstance(module, Linear))
 
 
-def half_rotation(head_dim: int) -> torch.Tensor:
-    """(head_dim, head_dim) R with R x = (-x2, x1) for the halves x1, x2 of x: rotary embedding's second term.
+def patch_embed(plan: LayerPlan) -> Linear:
+    """From patches (N, patch_dim) to hidden states (N, width)."""
+    return linear(plan, layers.patch_embed(plan.geometry.vision))
 
-    A product with it stays inside the XNNPACK delegate, where slices of a dynamic length do not; it is
-    exact, since each row has one element.
-    """
-    half = head_dim // 2
-    rotation = torch.zeros(head_dim, head_dim)
-    rotation[:half, half:] = -torch.eye(half)
-    rotation[half:, :half] = torch.eye(half)
-    return rotation
+
+def vision_block(plan: LayerPlan, index: int) -> VisionBlockParts:
+    """Of block `index`."""
+    vision = plan.geometry.vision
+    source, width, eps = f"visual.blocks.{index}", vision.hidden_size, vision.layer_norm_eps
+    qkv, proj, fc1, fc2 = (linear(plan, layer) for layer in layers.vision_block(vision, index))
+    norm1, norm2 = (LayerNorm(f"{source}.{name}", width, eps) for name in ("norm1", "norm2"))
+    return VisionBlockParts(norm1, qkv, proj, norm2, fc1, fc2)
+
+
+def merger(plan: LayerPlan) -> MergerParts:
+    """Of the end of the vision tower."""
+    vision = plan.geometry.vision
+    norm = LayerNorm("visual.merger.ln_q", vision.hidden_size, vision.layer_norm_eps)
+    fc1, fc2 = (linear(plan, layer) for layer in layers.merger(vision))
+    return MergerParts(norm, fc1, fc2)
+
+
+def decoder_layer(plan: LayerPlan, index: int, norm: type[RMSNorm] = RMSNorm) -> DecoderLayerParts:
+    """Of layer `index`. norm: how the target computes an RMSNorm."""
+    text = plan.geometry.text
+    source, width, eps = f"model.layers.{index}", text.hidden_size, text.rms_norm_eps
+    q, k, v, o, gate, up, down = (linear(plan, layer) for layer in layers.decoder_layer(text, index))
+    input_norm = norm(f"{source}.input_layernorm", width, eps)
+    post_norm = norm(f"{source}.post_attention_layernorm", width, eps)
+    return DecoderLayerParts(input_norm, q, k, v, o, post_norm, gate, up, down)
+
+
+def final_norm(plan: LayerPlan, norm: type[RMSNorm] = RMSNorm) -> RMSNorm:
+    """What the decoder ends with."""
+    return norm("model.norm", plan.geometry.text.hidden_size, plan.geometry.text.rms_norm_eps)
+
+
+def _on_meta(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.empty(shape, device="meta"), requires_grad=False)

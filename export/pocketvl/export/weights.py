@@ -2,29 +2,33 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from pocketvl.export.component import TensorSource
 from pocketvl.export.modules import LayerNorm, Linear, RMSNorm
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Bits, Recipe
+from pocketvl.quant.recipe import Bits
 from pocketvl.quant.rtn import stored_scales
-from pocketvl.runtime.errors import CheckpointError, RecipeError
+from pocketvl.runtime.errors import CheckpointError, ExportError, RecipeError
 
 Filled = Callable[[str], None]  # called with the name of each leaf that got its weights
 
 
-def fill(graph: nn.Module, source: TensorSource, recipe: Recipe, filled: Filled = lambda _: None) -> None:
+def fill(graph: nn.Module, source: TensorSource, method: str, filled: Filled = lambda _: None) -> None:
     """Replace the meta tensors of a graph's leaves by the checkpoint's, quantized as each leaf's bits say.
+
+    method: how integers are chosen that were not decided before.
 
     Holds one float tensor of the checkpoint at a time beside what is already quantized. Raises
     CheckpointError for a tensor that is missing, has another shape or is not finite.
     """
     for name, leaf in graph.named_modules():
         if isinstance(leaf, Linear):
-            _fill_linear(leaf, source, recipe.method)
+            _fill_linear(leaf, source, method)
         elif isinstance(leaf, RMSNorm | LayerNorm):
             _fill_norm(leaf, source)
         else:
@@ -94,6 +98,20 @@ def to_torchao(quantized: QuantizedLinear) -> torch.Tensor:
         activation_quantization="int8_asym_per_token",
     )
     return tensor
+
+
+def as_float16(values: NDArray[np.float32], what: str, remedy: str) -> NDArray[np.float16]:
+    """Rounded to the nearest float16. what: whose values these are, for the error; remedy: its last clause.
+
+    Raises ExportError where a value is beyond float16's 65504.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        rounded: NDArray[np.float16] = np.ascontiguousarray(values, np.float16)
+    if not np.isfinite(rounded).all():
+        raise ExportError(
+            f"Values of {what} reach {np.abs(values).max():.5g}, but float16 ends at 65504; {remedy}."
+        )
+    return rounded
 
 
 def _fill_linear(leaf: Linear, source: TensorSource, method: str) -> None:

@@ -26,9 +26,9 @@ from pocketvl.evaluate.sweep.results import Failure, SweepResult
 from pocketvl.evaluate.sweep.store import Store
 from pocketvl.evaluate.sweep.task import Outcome, Task
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
-from pocketvl.export.estimate import estimate_export
+from pocketvl.export.layer_plan import resolve
 from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.errors import MissingExtraError, RecipeError
+from pocketvl.runtime.errors import MissingExtraError, RecipeError, UsageError
 
 Progress = Callable[[str, float], None]
 
@@ -152,8 +152,9 @@ class _Work:
         """As many as fit into the memory that is free now."""
         needed = 1
         for recipe in self._settings.recipes:
-            with suppress(RecipeError):  # its export will say so
-                needed = max(needed, estimate_export(self._checkpoint.geometry, recipe).memory)
+            with suppress(RecipeError, UsageError):  # its export will say so
+                plan = resolve(recipe, self._checkpoint.geometry, self._checkpoint)
+                needed = max(needed, self._settings.target.estimate(plan, self._settings.export).memory)
         return _fitting(needed)
 
     def _bundles_at_once(self) -> int:

@@ -12,7 +12,7 @@ from pocketvl.export.calibration.text import TextWalk
 from pocketvl.export.calibration.vision import VisionWalk
 from pocketvl.export.checkpoint import Checkpoint
 from pocketvl.export.component import ExportSettings, Progress, TensorSource
-from pocketvl.quant.recipe import Recipe
+from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.runtime.errors import CalibrationError
 from pocketvl.runtime.geometry import ImageSettings
 
@@ -28,20 +28,20 @@ class Fingerprinted(TensorSource, Protocol):
 def calibrate(
     checkpoint: Checkpoint,
     source: Fingerprinted,
-    recipe: Recipe,
+    plan: LayerPlan,
     settings: ExportSettings,
     image: ImageSettings,
     folder: Path,
     progress: Progress,
 ) -> str:
-    """Decide every layer of `recipe` over its calibration data, into `folder`; goes on where it stopped.
+    """Decide every layer of `plan` over its calibration data, into `folder`; goes on where it stopped.
 
     source: the checkpoint's weights, perhaps with adapters. One block's weights and one stage's activations
     are in memory at a time. CalibratedSource reads the folder. Returns the fingerprint of the data. Raises
     CalibrationError, CheckpointError.
     """
     progress("reading calibration data", 0.0)
-    samples = load_samples(recipe.calibration)
+    samples = load_samples(plan.recipe.calibration)
     data = samples_fingerprint(samples)
     maker = InputMaker(checkpoint, image, settings.buckets, settings.max_context)
     inputs = [maker.make(sample, number) for number, sample in enumerate(samples, 1)]
@@ -49,13 +49,13 @@ def calibrate(
     key = json.dumps(
         [
             source.fingerprint(),
-            recipe.fingerprint(),
+            plan.fingerprint(),
             data,
             repr((settings.buckets, settings.max_context)),
             repr(image),
         ]
     )
-    _Run(source, recipe, Store(folder, key), inputs, progress).run()
+    _Run(source, plan, Store(folder, key), inputs, progress).run()
     return data
 
 
@@ -77,16 +77,16 @@ class _Run:
     def __init__(
         self,
         source: TensorSource,
-        recipe: Recipe,
+        plan: LayerPlan,
         store: Store,
         inputs: list[SampleInputs],
         progress: Progress,
     ) -> None:
-        geometry = source.geometry
         pictures = [picture for sample in inputs for picture in sample.pictures]
-        self._source, self._recipe, self._store = source, recipe, store
-        self._vision = VisionWalk(geometry.vision, recipe, pictures)
-        self._text = TextWalk(geometry.text, recipe, [sample.text for sample in inputs])
+        self._source, self._store = source, store
+        self._calibration = plan.recipe.calibration
+        self._vision = VisionWalk(plan, pictures)
+        self._text = TextWalk(plan, [sample.text for sample in inputs])
         self._vision_units = tuple(self._vision.units())
         self._units = (*self._vision_units, *self._text.units())
         self._progress = progress
@@ -95,7 +95,7 @@ class _Run:
         begin = self._resume()
         for index, unit in enumerate(self._units[begin:], begin):
             self._progress(f"calibrating {unit}", index / len(self._units))
-            decider = Decider(self._source, self._recipe.calibration, Decisions())
+            decider = Decider(self._source, self._calibration, Decisions())
             (self._vision if unit in self._vision_units else self._text).step(unit, decider)
             if unit == self._vision_units[-1]:
                 self._text.embed(self._vision.hidden, decider)

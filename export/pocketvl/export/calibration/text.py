@@ -9,10 +9,9 @@ from pocketvl.export.calibration.inputs import TextInputs
 from pocketvl.export.calibration.stage import Decider
 from pocketvl.export.executorch.text_graph import Attention, DecoderLayer, TextDecoder
 from pocketvl.export.executorch.xnnpack import load_custom_ops
-from pocketvl.export.lm_head import LMHead
+from pocketvl.export.layer_plan import LayerPlan
+from pocketvl.export.modules import LMHead
 from pocketvl.export.weights import fill_floats
-from pocketvl.quant.recipe import Recipe
-from pocketvl.runtime.geometry import TextGeometry
 from pocketvl.runtime.native_log import captured_stderr
 
 _EMBEDDING = "model.embed_tokens.weight"
@@ -39,11 +38,12 @@ def attend_each(
 class TextWalk:
     """hidden: float32 (all tokens, width) of the samples one after the other."""
 
-    def __init__(self, geometry: TextGeometry, recipe: Recipe, samples: Sequence[TextInputs]) -> None:
+    def __init__(self, plan: LayerPlan, samples: Sequence[TextInputs]) -> None:
         load_custom_ops()
+        geometry = plan.geometry.text
         self._lengths = [len(sample.token_ids) for sample in samples]
-        self._decoder = TextDecoder(geometry, recipe, max(self._lengths))
-        self._head = LMHead(geometry, recipe)
+        self._decoder = TextDecoder(plan, max(self._lengths))
+        self._head = LMHead(plan)
         self._tied = geometry.tie_word_embeddings
         self._ropes = [(sample.rope_cos[None, :, None], sample.rope_sin[None, :, None]) for sample in samples]
         self._ids = torch.cat([sample.token_ids for sample in samples])

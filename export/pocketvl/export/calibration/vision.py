@@ -8,9 +8,8 @@ from pocketvl.export.calibration.folds import NormFold, RowsFold
 from pocketvl.export.calibration.inputs import PictureInputs
 from pocketvl.export.calibration.stage import Decider
 from pocketvl.export.executorch.vision_graph import Merger, VisionBlock, VisionEncoder
+from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.weights import fill_floats
-from pocketvl.quant.recipe import Recipe
-from pocketvl.runtime.geometry import VisionGeometry
 
 
 class VisionWalk:
@@ -19,13 +18,13 @@ class VisionWalk:
     units() names the steps; step() takes one, given the Decider that collects its decisions.
     """
 
-    def __init__(self, geometry: VisionGeometry, recipe: Recipe, pictures: Sequence[PictureInputs]) -> None:
+    def __init__(self, plan: LayerPlan, pictures: Sequence[PictureInputs]) -> None:
         # On the meta device: a block takes memory from when it is filled until it is let go of.
-        self._encoder = VisionEncoder(geometry, recipe)
+        self._encoder = VisionEncoder(plan)
         self._lengths = [len(picture.patches) for picture in pictures]
         self._positions = [self._encoder.positions(p.rope_cos, p.rope_sin) for p in pictures]
         self._patches = torch.cat([picture.patches for picture in pictures])
-        self._depth = geometry.depth
+        self._depth = plan.geometry.vision.depth
         self.hidden = torch.empty(0)
 
     def units(self) -> Iterator[str]:

@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pocketvl.export import half
+from pocketvl.export import weights
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredWeight:
     """weight[o, i] = data[o, i] * scales[o, i // group], or data itself where there are no scales.
 
     layer: the name that recipes know it by. data: int8 (out, in), in -8..7 for 4 bits; float16 (out, in)
@@ -25,7 +25,7 @@ class Stored:
     scales: NDArray[np.float16] | None
 
 
-def stored_quantized(layer: str, bits: Bits, quantized: QuantizedLinear) -> Stored:
+def stored_quantized(layer: str, bits: Bits, quantized: QuantizedLinear) -> StoredWeight:
     """The same integers; their scales in float16.
 
     Core ML's weights have the precision of their scales, and its Neural Engine computes in fp16 alone.
@@ -35,16 +35,16 @@ def stored_quantized(layer: str, bits: Bits, quantized: QuantizedLinear) -> Stor
     """
     scales = as_float16(quantized.scales, f"the scales of {layer}")
     # A scale that fell to 0 means weights below 4e-6, which are then 0.
-    return Stored(layer, bits, quantized.integers, scales)
+    return StoredWeight(layer, bits, quantized.integers, scales)
 
 
-def stored_float(layer: str, bits: Bits, weight: torch.Tensor) -> Stored:
+def stored_float(layer: str, bits: Bits, weight: torch.Tensor) -> StoredWeight:
     """A weight (out, in) that stays float, as fp16 even of 32 bits. Raises ExportError beyond its range."""
-    return Stored(layer, bits, as_float16(weight.numpy(), f"the weight of {layer}"), None)
+    return StoredWeight(layer, bits, as_float16(weight.numpy(), f"the weight of {layer}"), None)
 
 
 def as_float16(values: NDArray[np.float32], what: str) -> NDArray[np.float16]:
     """Rounded to float16. Raises ExportError where a value is beyond its 65504."""
-    return half.as_float16(
+    return weights.as_float16(
         values, what, "Core ML computes in nothing wider: export this model for executorch"
     )

@@ -19,7 +19,7 @@ class ScaledRMSNorm(nn.Module):
     def __init__(self, norm: RMSNorm) -> None:
         super().__init__()
         self.weight = norm.weight
-        root = math.sqrt(float(norm.eps))
+        root = math.sqrt(norm.epsilon)
         self.least = root  # m of a row of zeros; it keeps the last term at 1 or below
         # A tensor: a number divided by a tensor becomes Core ML's inverse, which adds 1e-4 to m.
         self.root = nn.Buffer(torch.full((1,), root), persistent=False)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pocketvl.export.coreml._coremltools import convert, import_coremltools
-from pocketvl.export.coreml.blockwise import Stored
+from pocketvl.export.coreml.blockwise import StoredWeight
 from pocketvl.export.coreml.placeholders import Weights
 from pocketvl.export.modules import Linear
 from pocketvl.runtime.errors import ExportError
@@ -85,7 +85,7 @@ def _place(function: Any, name: str, weights: Weights) -> None:
         _replace(function, placeholder, stored)
 
 
-def _replace(function: Any, placeholder: Any, stored: Stored) -> None:
+def _replace(function: Any, placeholder: Any, stored: StoredWeight) -> None:
     from coremltools.converters.mil.mil import Builder, types
     from coremltools.converters.mil.mil.scope import ScopeInfo, ScopeSource
 

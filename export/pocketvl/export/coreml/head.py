@@ -5,17 +5,19 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
-from pocketvl.export.coreml.blockwise import Stored
-from pocketvl.export.coreml.census import Found, census, expected, stored_layers
+from pocketvl.export.census import Location, layer_groups
+from pocketvl.export.component import ExportSettings, Progress, TensorSource
+from pocketvl.export.coreml.blockwise import StoredWeight
+from pocketvl.export.coreml.census import census, expected
 from pocketvl.export.coreml.function import Signature, build_function
 from pocketvl.export.coreml.metadata import describe
 from pocketvl.export.coreml.package import WEIGHT_FILE, write_package
 from pocketvl.export.coreml.placeholders import prepare, stored, zeros
-from pocketvl.export.layer_groups import layer_groups
-from pocketvl.export.lm_head import LMHead
-from pocketvl.export.modules import Linear
-from pocketvl.quant.recipe import Bits, Recipe
+from pocketvl.export.layer_plan import LayerPlan
+from pocketvl.export.layers import Layer
+from pocketvl.export.modules import Linear, LMHead
+from pocketvl.export.target import Component, ExportInputs
+from pocketvl.quant.recipe import Bits
 from pocketvl.runtime import names
 from pocketvl.runtime.geometry import TextGeometry
 from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, TensorSpec
@@ -30,50 +32,49 @@ class TokenEmbedding(nn.Module):
     def __init__(self, geometry: TextGeometry) -> None:
         super().__init__()
         # A linear layer's leaf: what is stored for it takes the place of its weight, as everywhere.
-        self.table = Linear("", "", geometry.vocab_size, geometry.hidden_size, False, Bits(32))
+        table = Layer("", "", geometry.vocab_size, geometry.hidden_size, bias=False)
+        self.table = Linear(table, Bits(32))
         self.table.weight = zeros(geometry.vocab_size, geometry.hidden_size)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         return nn.functional.embedding(ids, self.table.weight)
 
 
-def export_head(
-    source: TensorSource, recipe: Recipe, settings: ExportSettings, folder: Path, progress: Progress
-) -> tuple[Component, EmbeddingTable]:
+def export_head(inputs: ExportInputs, progress: Progress) -> tuple[Component, EmbeddingTable]:
     """Write head.mlpackage with the functions lm_head and token_embedding.
 
     Also returns where the rows stand in its weight.bin, for hosts that gather them from a memory map. Raises
-    as export_text_packages does.
+    as export_text does.
     """
-    text = source.geometry.text
-    head = LMHead(text, recipe)
+    plan, text = inputs.plan, inputs.plan.geometry.text
+    head = LMHead(plan)
     progress("Quantizing the head", 0.0)
-    weights = prepare(head, source, recipe.method, lambda _: None)
+    weights = prepare(head, inputs.source, plan.method, lambda _: None)
     (output,) = weights.values()
-    table = output if text.tie_word_embeddings else _own_table(source, text, output.bits)
+    table = output if text.tie_word_embeddings else _own_table(inputs.source, plan)
     progress("Converting the head", 0.5)
-    signatures = _signatures(text, settings)
+    signatures = _signatures(text, inputs.settings)
     functions = {
         names.LM_HEAD: build_function(head, signatures[0], weights),
         names.TOKEN_EMBEDDING: build_function(TokenEmbedding(text), signatures[1], {"table": table}),
     }
-    path = folder / names.HEAD_PACKAGE
-    write_package(path, functions, describe(_SUMMARY, source.geometry, recipe, {}))
+    path = inputs.folder / names.HEAD_PACKAGE
+    write_package(path, functions, describe(_SUMMARY, plan, {}))
     wanted = {names.LM_HEAD: expected([output]), names.TOKEN_EMBEDDING: expected([table])}
-    places = census(path, wanted)
-    groups = layer_groups(names.LM_HEAD, stored_layers(wanted[names.LM_HEAD]))
+    found = census(path, wanted)
+    groups = layer_groups(names.LM_HEAD, wanted[names.LM_HEAD], found)
     if table is not output:
-        groups += layer_groups(names.TOKEN_EMBEDDING, stored_layers(wanted[names.TOKEN_EMBEDDING]))
+        groups += layer_groups(names.TOKEN_EMBEDDING, wanted[names.TOKEN_EMBEDDING], found)
     progress("Wrote the head", 1.0)
     entries = tuple(_entry_point(signature) for signature in signatures)
-    return Component(entries, groups), _embedding_table(path, table, places[table.layer])
+    return Component(entries, groups), _embedding_table(path, table, found[table.layer].location)
 
 
-def _own_table(source: TensorSource, text: TextGeometry, head_bits: Bits) -> Stored:
-    """A table beside the head: float beside a float head, else 8 bits, as for ExecuTorch."""
-    bits = head_bits if head_bits.is_float else Bits(8)
-    leaf = Linear(names.TOKEN_EMBEDDING, "model.embed_tokens", text.vocab_size, text.hidden_size, False, bits)
-    return stored(leaf, source, "rtn")
+def _own_table(source: TensorSource, plan: LayerPlan) -> StoredWeight:
+    """A table beside the head."""
+    text = plan.geometry.text
+    layer = Layer(names.TOKEN_EMBEDDING, "model.embed_tokens", text.vocab_size, text.hidden_size, bias=False)
+    return stored(Linear(layer, plan.table_bits), source, "rtn")
 
 
 def _signatures(text: TextGeometry, settings: ExportSettings) -> tuple[Signature, Signature]:
@@ -103,15 +104,15 @@ def _entry_point(signature: Signature) -> EntryPoint:
     )
 
 
-def _embedding_table(path: Path, table: Stored, found: Found) -> EmbeddingTable:
+def _embedding_table(path: Path, table: StoredWeight, location: Location) -> EmbeddingTable:
     rows, columns = table.data.shape
     return EmbeddingTable(
         file=f"{path.name}/{WEIGHT_FILE}",
         rows=rows,
         columns=columns,
         storage=_STORAGE[table.bits.bits],
-        data_offset=found.data,
-        scales_offset=found.scales,
-        scales_dtype=None if found.scales is None else "float16",
-        group_size=None if found.scales is None else table.bits.group_size or columns,
+        data_offset=location.data,
+        scales_offset=location.scales,
+        scales_dtype=None if location.scales is None else "float16",
+        group_size=None if location.scales is None else table.bits.group_size or columns,
     )

@@ -3,9 +3,8 @@
 from importlib.metadata import version
 
 from pocketvl.export.coreml.package import Description
-from pocketvl.quant.recipe import Recipe
+from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.runtime import names
-from pocketvl.runtime.geometry import ModelGeometry
 
 # A checkpoint's tensors and config do not say under what licence they are; its card may.
 LICENCE = (
@@ -30,11 +29,9 @@ _TENSORS = {
 }
 
 
-def describe(
-    summary: str, geometry: ModelGeometry, recipe: Recipe, facts: dict[str, int | str]
-) -> Description:
+def describe(summary: str, plan: LayerPlan, facts: dict[str, int | str]) -> Description:
     """facts: what is true of this package alone."""
-    text, vision = geometry.text, geometry.vision
+    text, vision = plan.geometry.text, plan.geometry.vision
     common: dict[str, int | float | str] = {
         "hidden_size": text.hidden_size,
         "num_layers": text.num_layers,
@@ -50,8 +47,8 @@ def describe(
         licence=LICENCE,
         facts={
             "pocketvl": version("pocketvl"),
-            "recipe": recipe.name,
-            "quantization_method": recipe.method,
+            "recipe": plan.recipe.name,
+            "quantization_method": plan.method,
             **{key: str(value) for key, value in (common | facts).items()},
         },
         tensors=_TENSORS,

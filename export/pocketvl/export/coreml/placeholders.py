@@ -4,12 +4,12 @@ import torch
 from torch import nn
 
 from pocketvl.export.component import TensorSource
-from pocketvl.export.coreml.blockwise import Stored, as_float16, stored_float, stored_quantized
+from pocketvl.export.coreml.blockwise import StoredWeight, as_float16, stored_float, stored_quantized
 from pocketvl.export.coreml.fp16 import scale_norms
 from pocketvl.export.modules import Linear
 from pocketvl.export.weights import Filled, decided, fill_small, float_weight
 
-Weights = dict[str, Stored]  # path of the leaf in its graph -> what it is to hold
+Weights = dict[str, StoredWeight]  # path of the leaf in its graph -> what it is to hold
 
 
 def zeros(*shape: int) -> nn.Parameter:
@@ -37,7 +37,7 @@ def prepare(graph: nn.Module, source: TensorSource, method: str, filled: Filled)
     return weights
 
 
-def stored(leaf: Linear, source: TensorSource, method: str) -> Stored:
+def stored(leaf: Linear, source: TensorSource, method: str) -> StoredWeight:
     """What a linear layer is to hold. Raises as prepare does."""
     if leaf.bits.is_float:
         return stored_float(leaf.layer, leaf.bits, float_weight(leaf, source))

@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
-from pocketvl.export.coreml.census import census, expected, stored_layers
+from pocketvl.export.census import layer_groups
+from pocketvl.export.component import ExportSettings, Progress
+from pocketvl.export.coreml.census import census, expected
 from pocketvl.export.coreml.function import Signature, build_function
 from pocketvl.export.coreml.head import export_head
 from pocketvl.export.coreml.metadata import describe
 from pocketvl.export.coreml.package import write_package
 from pocketvl.export.coreml.placeholders import prepare
 from pocketvl.export.coreml.text_graph import DecoderChunk
-from pocketvl.export.layer_groups import layer_groups
 from pocketvl.export.modules import linears
 from pocketvl.export.steps import Steps
-from pocketvl.quant.recipe import Recipe
+from pocketvl.export.target import Component, ExportInputs
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import TextGeometry
@@ -24,28 +24,20 @@ _FILLED, _CONVERTED = 0.3, 0.9  # of a chunk's time
 _STATE_MULTIPLE = 32  # Core ML's states need it
 
 
-def export_text_packages(
-    source: TensorSource,
-    recipe: Recipe,
-    settings: ExportSettings,
-    eos: tuple[int, ...],
-    folder: Path,
-    progress: Progress,
-) -> tuple[Component, EmbeddingTable]:
-    """Write head.mlpackage, and text_decoder.mlpackage or text_decoder_0.mlpackage .., into a folder.
+def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, EmbeddingTable]:
+    """Write head.mlpackage, and text_decoder.mlpackage or text_decoder_0.mlpackage ..
 
     One chunk is in memory at a time. Raises UsageError for settings that Core ML cannot take,
     CheckpointError, RecipeError, CensusError, ExportError, MissingExtraError.
     """
-    text = source.geometry.text
-    spans = chunk_spans(text, settings)
-    head, table = export_head(source, recipe, settings, folder, _part(progress, 0.0, _HEAD_WRITTEN))
+    spans = chunk_spans(inputs.plan.geometry.text, inputs.settings)
+    head, table = export_head(inputs, _part(progress, 0.0, _HEAD_WRITTEN))
     entries: list[EntryPoint] = []
     layers: list[LayerGroup] = []
     for index, span in enumerate(spans):
         start, end = (_HEAD_WRITTEN + (1 - _HEAD_WRITTEN) * (index + i) / len(spans) for i in (0, 1))
         file = names.text_decoder_package(index, len(spans))
-        chunk = _export_chunk(source, recipe, settings, span, folder / file, _part(progress, start, end))
+        chunk = _export_chunk(inputs, span, inputs.folder / file, _part(progress, start, end))
         entries += chunk.entry_points
         layers += chunk.layers
     return Component((*entries, *head.entry_points), (*_summed(layers), *head.layers)), table
@@ -89,18 +81,11 @@ def decoder_signature(text: TextGeometry, max_context: int, layers: int, tokens:
     )
 
 
-def _export_chunk(
-    source: TensorSource,
-    recipe: Recipe,
-    settings: ExportSettings,
-    span: range,
-    path: Path,
-    progress: Progress,
-) -> Component:
-    text = source.geometry.text
-    chunk = DecoderChunk(text, recipe, settings.max_context, span)
+def _export_chunk(inputs: ExportInputs, span: range, path: Path, progress: Progress) -> Component:
+    plan, settings, text = inputs.plan, inputs.settings, inputs.plan.geometry.text
+    chunk = DecoderChunk(plan, settings.max_context, span)
     steps = Steps(progress, "Quantizing the decoder", 0.0, _FILLED, sum(1 for _ in linears(chunk)))
-    weights = prepare(chunk, source, recipe.method, steps.next)
+    weights = prepare(chunk, inputs.source, plan.method, steps.next)
     wanted = expected(weights.values())
     counts = token_counts(settings.prefill_chunk)
     signatures = [decoder_signature(text, settings.max_context, len(span), tokens) for tokens in counts]
@@ -116,12 +101,12 @@ def _export_chunk(
         "max_context": settings.max_context,
         "prefill_chunk": settings.prefill_chunk,
     }
-    write_package(path, functions, describe("Decoder layers over a cache", source.geometry, recipe, facts))
-    census(path, dict.fromkeys(functions, wanted))
+    write_package(path, functions, describe("Decoder layers over a cache", plan, facts))
+    found = census(path, dict.fromkeys(functions, wanted))
     progress("Wrote the decoder", 1.0)
     return Component(
         tuple(_entry_point(path.name, signature) for signature in signatures),
-        layer_groups(names.TEXT_DECODER, stored_layers(wanted)),
+        layer_groups(names.TEXT_DECODER, wanted, found),
     )
 
 

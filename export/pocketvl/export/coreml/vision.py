@@ -1,18 +1,16 @@
 """The vision tower becomes vision_encoder.mlpackage."""
 
-from pathlib import Path
-
-from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
-from pocketvl.export.coreml.census import census, expected, stored_layers
+from pocketvl.export.census import layer_groups
+from pocketvl.export.component import Progress
+from pocketvl.export.coreml.census import census, expected
 from pocketvl.export.coreml.function import Signature, build_function
 from pocketvl.export.coreml.metadata import describe
 from pocketvl.export.coreml.package import write_package
 from pocketvl.export.coreml.placeholders import prepare
 from pocketvl.export.coreml.vision_graph import HalfVisionEncoder
-from pocketvl.export.layer_groups import layer_groups
 from pocketvl.export.modules import linears
 from pocketvl.export.steps import Steps
-from pocketvl.quant.recipe import Recipe
+from pocketvl.export.target import Component, ExportInputs
 from pocketvl.runtime import names
 from pocketvl.runtime.geometry import VisionGeometry
 from pocketvl.runtime.manifest import EntryPoint, TensorSpec
@@ -21,17 +19,15 @@ _FILLED = 0.3  # share of the time spent when the weights are quantized
 _CONVERTED = 0.9
 
 
-def export_vision_package(
-    source: TensorSource, recipe: Recipe, settings: ExportSettings, folder: Path, progress: Progress
-) -> Component:
-    """Write vision_encoder.mlpackage into an existing folder: one function a bucket, weights stored once.
+def export_vision(inputs: ExportInputs, progress: Progress) -> Component:
+    """Write vision_encoder.mlpackage: one function a bucket, weights stored once.
 
     Raises CheckpointError, RecipeError, CensusError, ExportError, MissingExtraError.
     """
-    vision = source.geometry.vision
-    encoder = HalfVisionEncoder(vision, recipe)
+    plan, settings, vision = inputs.plan, inputs.settings, inputs.plan.geometry.vision
+    encoder = HalfVisionEncoder(plan)
     steps = Steps(progress, "Quantizing the vision encoder", 0.0, _FILLED, sum(1 for _ in linears(encoder)))
-    weights = prepare(encoder, source, recipe.method, steps.next)
+    weights = prepare(encoder, inputs.source, plan.method, steps.next)
     wanted = expected(weights.values())
     steps = Steps(progress, "Converting the vision encoder", _FILLED, _CONVERTED, len(settings.buckets))
     functions = {}
@@ -40,14 +36,14 @@ def export_vision_package(
         functions[signature.name] = build_function(encoder, signature, weights)
         steps.next()
     progress("Writing the vision encoder", _CONVERTED)
-    path = folder / names.VISION_ENCODER_PACKAGE
+    path = inputs.folder / names.VISION_ENCODER_PACKAGE
     facts: dict[str, int | str] = {"buckets": ",".join(map(str, settings.buckets))}
-    write_package(path, functions, describe("Pictures to embeddings", source.geometry, recipe, facts))
-    census(path, dict.fromkeys(functions, wanted))
+    write_package(path, functions, describe("Pictures to embeddings", plan, facts))
+    found = census(path, dict.fromkeys(functions, wanted))
     progress("Wrote the vision encoder", 1.0)
     return Component(
         tuple(_entry_point(vision, bucket) for bucket in settings.buckets),
-        layer_groups(names.VISION_ENCODER, stored_layers(wanted)),
+        layer_groups(names.VISION_ENCODER, wanted, found),
     )
 
 

@@ -1,35 +1,42 @@
-"""The vision tower of pocketvl.export.graphs with attention in fp16, for a fixed number of patches."""
+"""The vision tower with attention in fp16, for a fixed number of patches."""
+
+import math
 
 import torch
 from torch import nn
 
+from pocketvl.export import modules
 from pocketvl.export.coreml.attention import attend
 from pocketvl.export.coreml.fp16 import rotate, signed
-from pocketvl.export.executorch.vision_graph import VisionBlock, VisionEncoder
-from pocketvl.quant.recipe import Recipe
+from pocketvl.export.layer_plan import LayerPlan
+from pocketvl.export.modules import MergerParts, VisionBlockParts
 from pocketvl.runtime.geometry import VisionGeometry
 
-_HIDDEN = 3e4  # taken from a padded key's scores; fp16 ends at 65504
+_MASKED = 3e4  # taken from a padded key's scores; fp16 ends at 65504
 
 
-class HalfVisionEncoder(VisionEncoder):
-    """Inputs and output of VisionEncoder with its key_mask, in fp16."""
+class HalfVisionEncoder(nn.Module):
+    """patches (N, patch_dim), rope_cos and rope_sin (N, head_dim), key_mask (N,) to embeddings, in fp16.
 
-    def __init__(self, geometry: VisionGeometry, recipe: Recipe) -> None:
-        # Its blocks are replaced below: attention differs, their layers do not.
-        super().__init__(geometry, recipe, nn.Identity())
-        self.blocks = nn.ModuleList(HalfVisionBlock(geometry, recipe, i) for i in range(geometry.depth))
+    embeddings (N / merge_area, output). key_mask: 1 for a patch, 0 for padding, which changes no other row. Neighbouring rows are one token, as in
+    the merger's order.
+    """
+
+    def __init__(self, plan: LayerPlan) -> None:
+        super().__init__()
+        vision = plan.geometry.vision
+        self.patch_embed = modules.patch_embed(plan)
+        self.scale = 1 / math.sqrt(vision.head_dim)
+        parts = (modules.vision_block(plan, index) for index in range(vision.depth))
+        self.blocks = nn.ModuleList(HalfVisionBlock(part, vision) for part in parts)
+        self.merger = HalfMerger(modules.merger(plan), vision)
 
     def forward(
-        self,
-        patches: torch.Tensor,
-        rope_cos: torch.Tensor,
-        rope_sin: torch.Tensor,
-        key_mask: torch.Tensor | None = None,
+        self, patches: torch.Tensor, rope_cos: torch.Tensor, rope_sin: torch.Tensor, key_mask: torch.Tensor
     ) -> torch.Tensor:
-        assert key_mask is not None
-        mask = ((key_mask - 1) * _HIDDEN).view(1, 1, 1, -1)
-        positions = [*self.positions(rope_cos, signed(rope_sin)), mask]
+        mask = ((key_mask - 1) * _MASKED).view(1, 1, 1, -1)
+        cos, sin = rope_cos, signed(rope_sin)
+        positions = [cos * self.scale, sin * self.scale, cos, sin, mask]
         hidden = self.patch_embed(patches)
         for block in self.blocks:
             hidden = block(hidden, positions)
@@ -37,16 +44,39 @@ class HalfVisionEncoder(VisionEncoder):
         return embeddings
 
 
-class HalfVisionBlock(VisionBlock):
+class HalfVisionBlock(nn.Module):
     """positions: cosines and signed sines of queries, those of keys, what to add to scores (1, 1, 1, N)."""
 
-    def __init__(self, geometry: VisionGeometry, recipe: Recipe, index: int) -> None:
-        super().__init__(geometry, recipe, nn.Identity(), index)
+    def __init__(self, parts: VisionBlockParts, geometry: VisionGeometry) -> None:
+        super().__init__()
+        self.heads, self.head_dim = geometry.num_heads, geometry.head_dim
+        self.norm1, self.qkv, self.proj = parts.norm1, parts.qkv, parts.proj
+        self.norm2, self.fc1, self.fc2 = parts.norm2, parts.fc1, parts.fc2
 
-    def attend(self, normed: torch.Tensor, positions: list[torch.Tensor]) -> torch.Tensor:
-        """What proj reads, (N, width), from what qkv reads."""
+    def forward(self, hidden: torch.Tensor, positions: list[torch.Tensor]) -> torch.Tensor:
+        hidden = hidden + self.proj(self._attend(self.norm1(hidden), positions))
+        inner = self.fc1(self.norm2(hidden))
+        mlp: torch.Tensor = self.fc2(inner * torch.sigmoid(1.702 * inner))  # QuickGELU
+        return hidden + mlp
+
+    def _attend(self, normed: torch.Tensor, positions: list[torch.Tensor]) -> torch.Tensor:
+        """What proj reads, (N, width)."""
         q_cos, q_sin, cos, sin, mask = positions
         heads = self.qkv(normed).view(1, -1, 3 * self.heads, self.head_dim).transpose(1, 2)
         q, k, v = heads.split(self.heads, dim=1)
         y = attend(rotate(q, q_cos, q_sin), rotate(k, cos, sin), v, mask)
         return y.transpose(1, 2).reshape(-1, self.heads * self.head_dim)
+
+
+class HalfMerger(nn.Module):
+    """merge_area neighbouring patches become one token."""
+
+    def __init__(self, parts: MergerParts, geometry: VisionGeometry) -> None:
+        super().__init__()
+        self.merged = geometry.hidden_size * geometry.merge_area
+        self.norm, self.fc1, self.fc2 = parts.norm, parts.fc1, parts.fc2
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        inner = self.fc1(self.norm(hidden).view(-1, self.merged))
+        embeddings: torch.Tensor = self.fc2(nn.functional.gelu(inner))
+        return embeddings

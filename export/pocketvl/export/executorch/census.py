@@ -1,13 +1,6 @@
-"""Counts what a .pte file really holds: every linear layer must have got the bits that its recipe names.
+"""The linear kernels of a .pte file, as XNNPACK's own graphs name them, for pocketvl.export.census."""
 
-Exporters skip layers quietly: a partitioner that does not recognise a pattern leaves it to portable float
-kernels, a quantizer passes over a width that does not divide. So the written file is read back and each
-layer's kernel is found in XNNPACK's own graph by the sha256 of its stored weights and scales.
-"""
-
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from pocketvl.export.census import REPORT, Expected, Kernel, Location, compare, key_of
 from pocketvl.export.executorch.pte import Method, Pte, read_pte
-from pocketvl.export.layer_groups import StoredLayer, layer_groups
 from pocketvl.export.modules import Linear, linears
-from pocketvl.quant.recipe import Bits
 from pocketvl.runtime.errors import CensusError
-from pocketvl.runtime.manifest import LayerGroup
 
-_FILTER_TYPES = {32: "xnn_datatype_fp32", 8: "xnn_datatype_qcint8", 4: "xnn_datatype_qbint4"}
-_INPUT_TYPES = {32: "xnn_datatype_fp32", 8: "xnn_datatype_qdint8", 4: "xnn_datatype_qdint8"}
+_WEIGHTS = {32: "xnn_datatype_fp32", 8: "xnn_datatype_qcint8", 4: "xnn_datatype_qbint4"}
+_INPUTS = {32: "xnn_datatype_fp32", 8: "xnn_datatype_qdint8", 4: "xnn_datatype_qdint8"}
 # Operators that, outside a delegate, would be a linear layer or a piece of a quantized one.
 _STRAYS = ("linear", "addmm", "mm", "bmm", "convolution", "quantize", "choose_qparams")
-
-
-@dataclass(frozen=True)
-class Expected:
-    """One linear kernel that the file must hold."""
-
-    name: str  # of the layer, as recipes know it
-    shape: tuple[int, int]  # outputs, inputs
-    bits: Bits
-    weight_key: str  # sha256 of the stored weights
-    scale_key: str | None
 
 
 def expected(graph: nn.Module) -> tuple[Expected, ...]:
@@ -44,20 +24,37 @@ def expected(graph: nn.Module) -> tuple[Expected, ...]:
     return tuple(_expected_linear(leaf) for leaf in linears(graph))
 
 
-def census(path: Path, methods: Mapping[str, tuple[Expected, ...]]) -> tuple[LayerGroup, ...]:
-    """Compare each method of the file with what it must hold; the method's name becomes the component's.
+def census(path: Path, methods: Mapping[str, tuple[Expected, ...]]) -> dict[str, Kernel]:
+    """Compare each method of the file with what it must hold; layer -> where it is, in bytes of the file.
 
-    Returns one LayerGroup per method, bits and group size, with the bytes really stored. Raises CensusError
-    for a layer that is missing, left in float, outside the delegate, of other bits, or with other values.
+    Raises CensusError as compare does, and for a layer that runs outside the XNNPACK delegates.
     """
     pte = read_pte(path)
-    groups: list[LayerGroup] = []
+    found: dict[str, Kernel] = {}
     for name, wanted in methods.items():
         if name not in pte.methods:
             raise CensusError(f"{path} has no method {name}.")
-        _check_method(path, pte.methods[name], wanted)
-        groups.extend(layer_groups(name, (_stored(pte, kernel) for kernel in wanted)))
-    return tuple(groups)
+        where, strays = f"{name} of {path.name}", _strays(pte.methods[name])
+        try:
+            found |= compare(where, list(read_kernels(pte, pte.methods[name])), wanted)
+        except CensusError as error:
+            outside = f" Outside the delegates run {', '.join(strays)}." if strays else ""
+            raise CensusError(f"{error}{outside}") from None
+        if strays:
+            raise CensusError(
+                f"{where} runs {', '.join(strays)} outside the XNNPACK delegate, in float and slowly."
+                f" {REPORT}"
+            )
+    return found
+
+
+def read_kernels(pte: Pte, method: Method) -> Iterator[Kernel]:
+    """Fully connected nodes. Those in float are not counted: norms compute their means by some."""
+    for graph in method.delegates:
+        values = {_tensor(value)["id_out"]: value for value in graph["xvalues"]}
+        for node in graph["xnodes"]:
+            if node["xnode_union_type"] == "XNNFullyConnected":
+                yield _kernel(pte, node["xnode_union"], values, graph["constant_data"])
 
 
 def stored_weights(integers: NDArray[np.int8], bits: int) -> NDArray[np.uint8]:
@@ -69,120 +66,52 @@ def stored_weights(integers: NDArray[np.int8], bits: int) -> NDArray[np.uint8]:
     return packed
 
 
-def stored_scales(scales: NDArray[np.float32], bits: int) -> NDArray[Any]:
+def scale_bytes(scales: NDArray[np.float32], bits: int) -> NDArray[Any]:
     """Scales as stored: float32 for 8 bits, bfloat16 (its upper half) for 4."""
     return scales if bits == 8 else (scales.view(np.uint32) >> 16).astype(np.uint16)
 
 
 def _expected_linear(leaf: Linear) -> Expected:
-    shape = (leaf.out_features, leaf.in_features)
+    shape, bits = (leaf.out_features, leaf.in_features), leaf.bits.bits
+    form = _form(_WEIGHTS[bits], leaf.bits.group_size, shape, _INPUTS[bits])
     if leaf.bits.is_float:
-        return Expected(leaf.layer, shape, leaf.bits, _hash(leaf.weight.detach().numpy()), None)
+        key = key_of(leaf.weight.detach().numpy())
+        return Expected(leaf.layer, leaf.bits, shape, form, key, None, counted=False)
     integers, scales = leaf.weight.qdata.numpy(), leaf.weight.scale.numpy()  # type: ignore[attr-defined]
-    return Expected(
-        leaf.layer,
-        shape,
-        leaf.bits,
-        _hash(stored_weights(integers, leaf.bits.bits)),
-        "scale_" + _hash(stored_scales(scales, leaf.bits.bits)),
+    keys = key_of(stored_weights(integers, bits)), key_of(scale_bytes(scales, bits))
+    return Expected(leaf.layer, leaf.bits, shape, form, *keys)
+
+
+def _kernel(pte: Pte, node: dict[str, Any], values: dict[int, Any], constants: list[Any]) -> Kernel:
+    """XNNPACK's constants are named by the sha256 of their bytes, those of scales with a prefix."""
+    weight = values[node["filter_id"]]
+    tensor = _tensor(weight)
+    quantization = weight["xvalue_union"].get("quant_params", {})
+    scale_index = quantization.get("scale_buffer_idx", 0)
+    key = constants[tensor["constant_buffer_idx"]]["named_key"]
+    scale_key = constants[scale_index]["named_key"] if scale_index else None
+    data, scales = pte.data[key], pte.data[scale_key] if scale_key else None
+    inputs = _tensor(values[node["input1_id"]])["datatype"]
+    return Kernel(
+        form=_form(tensor["datatype"], quantization.get("group_size"), tensor["dims"], inputs),
+        weight_key=key,
+        scale_key=scale_key.removeprefix("scale_") if scale_key else None,
+        bytes=data.size + (scales.size if scales else 0),
+        location=Location(data.offset, scales.offset if scales else None),
+        counted=tensor["datatype"] != _WEIGHTS[32],
     )
 
 
-def _hash(array: NDArray[Any]) -> str:
-    return sha256(np.ascontiguousarray(array).data).hexdigest()
+def _form(weights: str, group_size: int | None, shape: Any, inputs: str) -> str:
+    group = f" in groups of {group_size}" if group_size else ""
+    return f"{weights}{group} {list(shape)} on {inputs} inputs"
 
 
-def _check_method(path: Path, method: Method, wanted: tuple[Expected, ...]) -> None:
-    kernels = [_Kernel.of(node, graph) for graph in method.delegates for node in _fully_connected(graph)]
-    by_key: dict[str, list[_Kernel]] = {}
-    for kernel in kernels:
-        by_key.setdefault(kernel.weight_key, []).append(kernel)
-    strays = [name for name in method.kernels if any(part in name.split("::")[-1] for part in _STRAYS)]
-    outside = f"; outside the delegates run {', '.join(sorted(strays))}" if strays else ""
-    for layer in wanted:
-        found = by_key.get(layer.weight_key)
-        if not found:
-            raise CensusError(
-                f"{layer.name} is in no XNNPACK graph of {method.name} in {path.name}, so it did not get the"
-                f" {layer.bits.bits} bits of its recipe{outside}. Please report this with the recipe."
-            )
-        _check_kernel(layer, found[0])
-    if strays:
-        raise CensusError(
-            f"{method.name} of {path.name} runs {', '.join(sorted(strays))} outside the XNNPACK delegate,"
-            " in float and slowly. Please report this with the recipe."
-        )
-    quantized = sum(kernel.filter_type != _FILTER_TYPES[32] for kernel in kernels)
-    planned = sum(not layer.bits.is_float for layer in wanted)
-    if quantized != planned:
-        raise CensusError(
-            f"{method.name} of {path.name} has {quantized} quantized linear kernels where the recipe makes"
-            f" {planned}. Please report this with the recipe."
-        )
-
-
-def _check_kernel(layer: Expected, kernel: "_Kernel") -> None:
-    bits = layer.bits.bits
-    wanted = _Kernel(
-        filter_type=_FILTER_TYPES[bits],
-        input_type=_INPUT_TYPES[bits],
-        shape=layer.shape,
-        group_size=layer.bits.group_size,
-        weight_key=layer.weight_key,
-        scale_key=layer.scale_key,
-    )
-    if kernel != wanted:
-        raise CensusError(
-            f"{layer.name} was lowered as {kernel.describe()}, but its recipe makes it {wanted.describe()}."
-            " Please report this with the recipe."
-        )
-
-
-@dataclass(frozen=True)
-class _Kernel:
-    """A fully connected node of an XNNPACK graph."""
-
-    filter_type: str
-    input_type: str
-    shape: tuple[int, ...]
-    group_size: int | None
-    weight_key: str
-    scale_key: str | None
-
-    @classmethod
-    def of(cls, node: dict[str, Any], graph: dict[str, Any]) -> "_Kernel":
-        values = {_tensor(value)["id_out"]: value for value in graph["xvalues"]}
-        weight = values[node["filter_id"]]
-        tensor = _tensor(weight)
-        quantization = weight["xvalue_union"].get("quant_params", {})
-        scale_index = quantization.get("scale_buffer_idx", 0)
-        constants = graph["constant_data"]
-        return cls(
-            filter_type=tensor["datatype"],
-            input_type=_tensor(values[node["input1_id"]])["datatype"],
-            shape=tuple(tensor["dims"]),
-            group_size=quantization.get("group_size"),
-            weight_key=constants[tensor["constant_buffer_idx"]]["named_key"],
-            scale_key=constants[scale_index]["named_key"] if scale_index else None,
-        )
-
-    def describe(self) -> str:
-        group = f" in groups of {self.group_size}" if self.group_size else ""
-        scales = f", scales {self.scale_key[:14]}" if self.scale_key else ""
-        return f"{self.filter_type}{group} {list(self.shape)} on {self.input_type} inputs{scales}"
+def _strays(method: Method) -> list[str]:
+    return sorted(name for name in method.kernels if any(part in name.split("::")[-1] for part in _STRAYS))
 
 
 def _tensor(value: dict[str, Any]) -> dict[str, Any]:
     union = value["xvalue_union"]
     tensor: dict[str, Any] = union.get("tensor_value", union)
     return tensor
-
-
-def _fully_connected(graph: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    return (n["xnode_union"] for n in graph["xnodes"] if n["xnode_union_type"] == "XNNFullyConnected")
-
-
-def _stored(pte: Pte, kernel: Expected) -> StoredLayer:
-    keys = [kernel.weight_key] + ([kernel.scale_key] if kernel.scale_key else [])
-    size = sum(pte.data[key].size for key in keys)
-    return StoredLayer(kernel.bits, kernel.shape[0] * kernel.shape[1], size)

@@ -1,19 +1,20 @@
 """The decoder and its head become text_decoder.pte."""
 
-from pathlib import Path
-
 import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
-from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
-from pocketvl.export.embedding_table import Probe, tied_table, write_table
+from pocketvl.export.census import layer_groups
+from pocketvl.export.component import ExportSettings, Progress
+from pocketvl.export.embedding_table import write_table
 from pocketvl.export.executorch.census import census, expected
 from pocketvl.export.executorch.text_graph import TextDecoder
+from pocketvl.export.executorch.tied_table import Probe, tied_table
 from pocketvl.export.executorch.xnnpack import load_custom_ops, lower
-from pocketvl.export.lm_head import LMHead
+from pocketvl.export.modules import LMHead
+from pocketvl.export.steps import Steps
+from pocketvl.export.target import Component, ExportInputs
 from pocketvl.export.weights import fill
-from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.geometry import TextGeometry
 from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, TensorSpec
@@ -24,35 +25,22 @@ _LOWERED = 0.95
 _TRACE_LENGTH = 2  # 1 would be taken for a constant
 
 
-def export_text_decoder(
-    source: TensorSource,
-    recipe: Recipe,
-    settings: ExportSettings,
-    eos: tuple[int, ...],
-    folder: Path,
-    progress: Progress,
-) -> tuple[Component, EmbeddingTable]:
-    """Write text_decoder.pte, and token_embedding.bin if embeddings are not tied, into an existing folder.
+def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, EmbeddingTable]:
+    """Write text_decoder.pte, and token_embedding.bin if embeddings are not tied.
 
     Returns the component and the table of token embeddings. Raises CheckpointError, RecipeError, CensusError
     or ExportError.
     """
-    text = source.geometry.text
-    path = folder / names.TEXT_DECODER_PTE
-    decoder, head = TextDecoder(text, recipe, settings.max_context), LMHead(text, recipe)
-    leaves = sum(1 for graph in (decoder, head) for _ in graph.parameters())
-    done = 0
-
-    def filled(_: str) -> None:
-        nonlocal done
-        done += 1
-        progress("Quantizing the decoder", _FILLED * min(1.0, done / leaves))
-
-    fill(decoder, source, recipe, filled)
-    fill(head, source, recipe, filled)
+    source, plan, settings = inputs.source, inputs.plan, inputs.settings
+    text = plan.geometry.text
+    path = inputs.folder / names.TEXT_DECODER_PTE
+    decoder, head = TextDecoder(plan, settings.max_context), LMHead(plan)
+    count = sum(1 for graph in (decoder, head) for _ in graph.parameters())
+    steps = Steps(progress, "Quantizing the decoder", 0.0, _FILLED, count)
+    fill(decoder, source, plan.method, steps.next)
+    fill(head, source, plan.method, steps.next)
     wanted = {names.TEXT_DECODER: expected(decoder), names.LM_HEAD: expected(head)}
     probe = Probe.of(head.head)
-    head_bits = head.head.bits
     progress("Tracing the decoder", _FILLED)
     programs = {
         names.TEXT_DECODER: trace_decoder(decoder, text, settings.prefill_chunk),
@@ -60,16 +48,18 @@ def export_text_decoder(
     }
     del decoder, head  # the programs hold the weights now, and lowering lets go of them piece by piece
     progress("Lowering the decoder to XNNPACK", _TRACED)
-    lower(programs, _metadata(text, settings, eos), path)
+    lower(programs, _metadata(text, settings, inputs.special_tokens.eos), path)
     progress("Checking the decoder", _LOWERED)
-    groups = census(path, wanted)
+    found = census(path, wanted)
+    groups = [group for name, layers in wanted.items() for group in layer_groups(name, layers, found)]
     if text.tie_word_embeddings:
-        table = tied_table(path, wanted[names.LM_HEAD][0], probe)
+        (rows,) = wanted[names.LM_HEAD]
+        table = tied_table(path, rows, found[names.LM_HEAD], probe)
     else:
-        table, group = write_table(source, text, head_bits, folder)
-        groups = (*groups, group)
+        table, group = write_table(source, plan, inputs.folder)
+        groups.append(group)
     progress("Wrote the decoder", 1.0)
-    return Component(_entry_points(text), groups), table
+    return Component(_entry_points(text), tuple(groups)), table
 
 
 def trace_decoder(decoder: nn.Module, text: TextGeometry, prefill_chunk: int) -> ExportedProgram:

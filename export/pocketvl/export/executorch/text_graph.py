@@ -6,8 +6,10 @@ Needs the llama custom operators: call pocketvl.export.executorch.xnnpack.load_c
 import torch
 from torch import nn
 
-from pocketvl.export.modules import RMSNorm, half_rotation, linear
-from pocketvl.quant.recipe import Recipe
+from pocketvl.export import modules
+from pocketvl.export.executorch.operators import XnnpackRMSNorm, half_rotation
+from pocketvl.export.layer_plan import LayerPlan
+from pocketvl.export.modules import DecoderLayerParts
 from pocketvl.runtime.geometry import TextGeometry
 
 
@@ -20,15 +22,16 @@ class TextDecoder(nn.Module):
     angles, so it knows about M-RoPE and this graph does not.
     """
 
-    def __init__(self, geometry: TextGeometry, recipe: Recipe, max_context: int) -> None:
+    def __init__(self, plan: LayerPlan, max_context: int) -> None:
         super().__init__()
+        text = plan.geometry.text
         self.max_context = max_context
-        rotation = half_rotation(geometry.head_dim)
+        rotation = half_rotation(text.head_dim)
         self.layers = nn.ModuleList(
-            DecoderLayer(geometry, recipe, max_context, index, rotation)
-            for index in range(geometry.num_layers)
+            DecoderLayer(modules.decoder_layer(plan, index, XnnpackRMSNorm), text, max_context, rotation)
+            for index in range(text.num_layers)
         )
-        self.norm = RMSNorm("model.norm", geometry.hidden_size, geometry.rms_norm_eps)
+        self.norm = modules.final_norm(plan, XnnpackRMSNorm)
 
     def forward(
         self,
@@ -54,17 +57,13 @@ class DecoderLayer(nn.Module):
     """One layer; its steps are methods of their own, so that calibration can look in between."""
 
     def __init__(
-        self, geometry: TextGeometry, recipe: Recipe, max_context: int, index: int, rotation: torch.Tensor
+        self, parts: DecoderLayerParts, geometry: TextGeometry, max_context: int, rotation: torch.Tensor
     ) -> None:
         super().__init__()
-        width, ffn = geometry.hidden_size, geometry.intermediate_size
-        name, source = f"text_decoder.layers.{index}", f"model.layers.{index}"
-        self.input_norm = RMSNorm(f"{source}.input_layernorm", width, geometry.rms_norm_eps)
-        self.attention = Attention(geometry, recipe, max_context, index, rotation)
-        self.post_norm = RMSNorm(f"{source}.post_attention_layernorm", width, geometry.rms_norm_eps)
-        self.gate = linear(f"{name}.gate_proj", f"{source}.mlp.gate_proj", ffn, width, False, recipe)
-        self.up = linear(f"{name}.up_proj", f"{source}.mlp.up_proj", ffn, width, False, recipe)
-        self.down = linear(f"{name}.down_proj", f"{source}.mlp.down_proj", width, ffn, False, recipe)
+        self.input_norm = parts.input_norm
+        self.attention = Attention(parts, geometry, max_context, rotation)
+        self.post_norm = parts.post_norm
+        self.gate, self.up, self.down = parts.gate, parts.up, parts.down
 
     def forward(self, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, start: int) -> torch.Tensor:
         attended = self.attention.attend(self.input_norm(hidden), cos, sin, start)
@@ -83,19 +82,13 @@ class Attention(nn.Module):
     """Grouped-query attention over the cache; the output projection o is its caller's to apply."""
 
     def __init__(
-        self, geometry: TextGeometry, recipe: Recipe, max_context: int, index: int, rotation: torch.Tensor
+        self, parts: DecoderLayerParts, geometry: TextGeometry, max_context: int, rotation: torch.Tensor
     ) -> None:
         super().__init__()
         self.geometry = geometry
-        name, source = f"text_decoder.layers.{index}", f"model.layers.{index}.self_attn"
-        width, head_dim = geometry.hidden_size, geometry.head_dim
-        queries, keys = geometry.num_heads * head_dim, geometry.num_kv_heads * head_dim
-        self.q = linear(f"{name}.q_proj", f"{source}.q_proj", queries, width, True, recipe)
-        self.k = linear(f"{name}.k_proj", f"{source}.k_proj", keys, width, True, recipe)
-        self.v = linear(f"{name}.v_proj", f"{source}.v_proj", keys, width, True, recipe)
-        self.o = linear(f"{name}.o_proj", f"{source}.o_proj", width, queries, False, recipe)
+        self.q, self.k, self.v, self.o = parts.q, parts.k, parts.v, parts.o
         self.rotation = nn.Buffer(rotation, persistent=False)
-        cache = torch.zeros(1, max_context, geometry.num_kv_heads, head_dim)
+        cache = torch.zeros(1, max_context, geometry.num_kv_heads, geometry.head_dim)
         self.k_cache = nn.Buffer(cache, persistent=False)
         self.v_cache = nn.Buffer(cache.clone(), persistent=False)
 

@@ -1,62 +1,54 @@
 """The vision tower becomes vision_encoder.pte."""
 
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.export import Dim, ExportedProgram
 
-from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.census import layer_groups
+from pocketvl.export.component import Progress
 from pocketvl.export.executorch.census import census, expected
-from pocketvl.export.executorch.prelowered import prelower
-from pocketvl.export.executorch.vision_attention import (
+from pocketvl.export.executorch.operators import (
     AttentionOutline,
     HeadByHeadAttention,
     attention_inputs,
 )
+from pocketvl.export.executorch.prelowered import prelower
 from pocketvl.export.executorch.vision_graph import VisionEncoder
 from pocketvl.export.executorch.xnnpack import lower
+from pocketvl.export.steps import Steps
+from pocketvl.export.target import Component, ExportInputs
 from pocketvl.export.weights import fill
-from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import VisionGeometry
-from pocketvl.runtime.manifest import EntryPoint, LayerGroup, TensorSpec
+from pocketvl.runtime.manifest import EntryPoint, TensorSpec
 
 _FILLED = 0.3  # share of the time spent when the weights are quantized
 _TRACED = 0.4
 _LOWERED = 0.95
 
 
-def export_vision_encoder(
-    source: TensorSource, recipe: Recipe, settings: ExportSettings, folder: Path, progress: Progress
-) -> Component:
-    """Write vision_encoder.pte into an existing folder.
+def export_vision(inputs: ExportInputs, progress: Progress) -> Component:
+    """Write vision_encoder.pte.
 
     One method for 1..largest bucket patches, or with vision_shapes "buckets" one a bucket. Raises UsageError
     for a bucket that is no whole number of tokens, CheckpointError, RecipeError, CensusError.
     """
-    vision = source.geometry.vision
+    plan, settings, vision = inputs.plan, inputs.settings, inputs.plan.geometry.vision
     for bucket in settings.buckets:
         if bucket % vision.merge_area:
             raise UsageError(
                 f"--buckets: {bucket} patches are no whole number of tokens; this model needs multiples of"
                 f" {vision.merge_area}."
             )
-    path = folder / names.VISION_ENCODER_PTE
+    path = inputs.folder / names.VISION_ENCODER_PTE
     sizes: tuple[int | None, ...] = settings.buckets if settings.vision_shapes == "buckets" else (None,)
-    encoder = VisionEncoder(vision, recipe)
-    leaves = sum(1 for _ in encoder.parameters())
-    done = 0
-
-    def filled(_: str) -> None:
-        nonlocal done
-        done += 1
-        progress("Quantizing the vision encoder", _FILLED * min(1.0, done / leaves))
-
-    fill(encoder, source, recipe, filled)
-    wanted = {_method(size): expected(encoder) for size in sizes}
+    encoder = VisionEncoder(plan)
+    count = sum(1 for _ in encoder.parameters())
+    steps = Steps(progress, "Quantizing the vision encoder", 0.0, _FILLED, count)
+    fill(encoder, inputs.source, plan.method, steps.next)
+    wanted = expected(encoder)
     programs = {}
     for index, size in enumerate(sizes):
         progress("Tracing the vision encoder", _FILLED + (_TRACED - _FILLED) * index / len(sizes))
@@ -65,7 +57,8 @@ def export_vision_encoder(
     progress("Lowering the vision encoder to XNNPACK", _TRACED)
     lower(programs, {}, path)
     progress("Checking the vision encoder", _LOWERED)
-    groups = _groups_of_one_method(census(path, wanted))
+    found = census(path, dict.fromkeys(map(_method, sizes), wanted))
+    groups = layer_groups(names.VISION_ENCODER, wanted, found)
     progress("Wrote the vision encoder", 1.0)
     return Component(tuple(_entry_point(vision, size) for size in sizes), groups)
 
@@ -120,14 +113,6 @@ def _along(axis: int, length: Any) -> dict[int, Any] | None:
 
 def _method(size: int | None) -> str:
     return names.VISION_ENCODER if size is None else names.vision_bucket_method(size)
-
-
-def _groups_of_one_method(groups: tuple[LayerGroup, ...]) -> tuple[LayerGroup, ...]:
-    """All methods hold the same layers and the file stores them once."""
-    first = groups[0].component
-    return tuple(
-        replace(group, component=names.VISION_ENCODER) for group in groups if group.component == first
-    )
 
 
 def _entry_point(vision: VisionGeometry, size: int | None) -> EntryPoint:

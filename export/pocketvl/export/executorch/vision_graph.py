@@ -8,9 +8,10 @@ import math
 import torch
 from torch import nn
 
-from pocketvl.export.executorch.vision_attention import HeadByHeadAttention
-from pocketvl.export.modules import LayerNorm, linear
-from pocketvl.quant.recipe import Recipe
+from pocketvl.export import modules
+from pocketvl.export.executorch.operators import HeadByHeadAttention
+from pocketvl.export.layer_plan import LayerPlan
+from pocketvl.export.modules import MergerParts, VisionBlockParts
 from pocketvl.runtime.geometry import VisionGeometry
 
 _HIDDEN = 1e9  # taken from a padded key's scores: their exponentials are exactly 0 in float32
@@ -26,18 +27,16 @@ class VisionEncoder(nn.Module):
     attention: what the blocks call; HeadByHeadAttention itself, or the same lowered beforehand.
     """
 
-    def __init__(self, geometry: VisionGeometry, recipe: Recipe, attention: nn.Module | None = None) -> None:
+    def __init__(self, plan: LayerPlan, attention: nn.Module | None = None) -> None:
         super().__init__()
-        attention = HeadByHeadAttention(geometry) if attention is None else attention
-        # The checkpoint's patch embedding is a 3-D convolution whose stride is its kernel: a linear layer.
-        width, patch = geometry.hidden_size, geometry.patch_dim
-        name, source = "vision_encoder.patch_embed", "visual.patch_embed.proj"
-        self.patch_embed = linear(name, source, width, patch, False, recipe)
-        self.scale = 1 / math.sqrt(geometry.head_dim)
+        vision = plan.geometry.vision
+        attention = HeadByHeadAttention(vision) if attention is None else attention
+        self.patch_embed = modules.patch_embed(plan)
+        self.scale = 1 / math.sqrt(vision.head_dim)
         self.blocks = nn.ModuleList(
-            VisionBlock(geometry, recipe, attention, index) for index in range(geometry.depth)
+            VisionBlock(modules.vision_block(plan, index), vision, attention) for index in range(vision.depth)
         )
-        self.merger = Merger(geometry, recipe)
+        self.merger = Merger(modules.merger(plan), vision)
 
     def forward(
         self,
@@ -63,18 +62,13 @@ class VisionEncoder(nn.Module):
 class VisionBlock(nn.Module):
     """One block; its steps are methods of their own, so that calibration can look in between."""
 
-    def __init__(self, geometry: VisionGeometry, recipe: Recipe, attention: nn.Module, index: int) -> None:
+    def __init__(self, parts: VisionBlockParts, geometry: VisionGeometry, attention: nn.Module) -> None:
         super().__init__()
-        width, ffn, eps = geometry.hidden_size, geometry.intermediate_size, geometry.layer_norm_eps
-        name, source = f"vision_encoder.blocks.{index}", f"visual.blocks.{index}"
         self.heads, self.head_dim = geometry.num_heads, geometry.head_dim
-        self.norm1 = LayerNorm(f"{source}.norm1", width, eps)
-        self.qkv = linear(f"{name}.qkv", f"{source}.attn.qkv", 3 * width, width, True, recipe)
+        self.norm1, self.qkv = parts.norm1, parts.qkv
         self.attention = attention
-        self.proj = linear(f"{name}.proj", f"{source}.attn.proj", width, width, True, recipe)
-        self.norm2 = LayerNorm(f"{source}.norm2", width, eps)
-        self.fc1 = linear(f"{name}.fc1", f"{source}.mlp.fc1", ffn, width, True, recipe)
-        self.fc2 = linear(f"{name}.fc2", f"{source}.mlp.fc2", width, ffn, True, recipe)
+        self.proj, self.norm2 = parts.proj, parts.norm2
+        self.fc1, self.fc2 = parts.fc1, parts.fc2
 
     def forward(self, hidden: torch.Tensor, positions: list[torch.Tensor]) -> torch.Tensor:
         hidden = hidden + self.proj(self.attend(self.norm1(hidden), positions))
@@ -98,13 +92,10 @@ class VisionBlock(nn.Module):
 class Merger(nn.Module):
     """merge_area neighbouring patches become one token."""
 
-    def __init__(self, geometry: VisionGeometry, recipe: Recipe) -> None:
+    def __init__(self, parts: MergerParts, geometry: VisionGeometry) -> None:
         super().__init__()
         self.merged = geometry.hidden_size * geometry.merge_area
-        name, source, out = "vision_encoder.merger", "visual.merger.mlp", geometry.output_size
-        self.norm = LayerNorm("visual.merger.ln_q", geometry.hidden_size, geometry.layer_norm_eps)
-        self.fc1 = linear(f"{name}.fc1", f"{source}.0", self.merged, self.merged, True, recipe)
-        self.fc2 = linear(f"{name}.fc2", f"{source}.2", out, self.merged, True, recipe)
+        self.norm, self.fc1, self.fc2 = parts.norm, parts.fc1, parts.fc2
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         embeddings: torch.Tensor = self.fc2(self.activate(self.join(hidden)))

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pocketvl.export.onnx.census import census
+from pocketvl.export.census import Expected
+from pocketvl.export.onnx.census import census, expected
 from pocketvl.export.onnx.convert import write_graph
 from pocketvl.export.onnx.data_file import DataFile, Entry
-from pocketvl.export.onnx.expected import Expected, key_of
 from pocketvl.export.onnx.files import data_name, name_by_bits
 from pocketvl.export.onnx.matmul_nbits import block_size
 from pocketvl.export.onnx.operators import Weights, as_float32, emit
@@ -88,11 +88,10 @@ def own_table(bundle: Path, table: EmbeddingTable) -> Expected:
     if table.scales_offset is None:
         values = np.memmap(bundle / table.file, table.storage, "r", table.data_offset, shape)
         bits = Bits(8 * values.itemsize)
-        return Expected(names.TOKEN_EMBEDDING, bits, shape, key_of(values), None, values.nbytes)
+        return expected(names.TOKEN_EMBEDDING, bits, values)
     integers = np.memmap(bundle / table.file, np.int8, "r", table.data_offset, shape)
     scales = np.memmap(bundle / table.file, "<f4", "r", table.scales_offset, (table.rows, 1))
-    keys = key_of(integers), key_of(scales)
-    return Expected(names.TOKEN_EMBEDDING, Bits(8), shape, *keys, integers.nbytes + scales.nbytes)
+    return expected(names.TOKEN_EMBEDDING, Bits(8), integers, scales)
 
 
 def copy_table(path: Path, table: EmbeddingTable, data: DataFile) -> tuple[dict[str, Entry], int | None]:

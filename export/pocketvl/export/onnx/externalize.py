@@ -8,21 +8,21 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from pocketvl.export.census import Expected
 from pocketvl.export.component import TensorSource
-from pocketvl.export.half import as_float16
 from pocketvl.export.modules import LayerNorm, Linear, RMSNorm
 from pocketvl.export.onnx import operators
+from pocketvl.export.onnx.census import expected
 from pocketvl.export.onnx.data_file import DataFile, Entry
-from pocketvl.export.onnx.expected import Expected, key_of
 from pocketvl.export.onnx.matmul_nbits import Packed, pack
-from pocketvl.export.weights import Filled, decided, fill_small, float_weight
+from pocketvl.export.weights import Filled, as_float16, decided, fill_small, float_weight
 from pocketvl.runtime.memory import return_memory
 
 
 class Stack(nn.Module):
     """Linear layers that read the same input: x (..., in) to all of their outputs side by side.
 
-    place() makes one product of them where they have the same bits.
+    externalize() makes one product of them where they have the same bits.
     """
 
     def __init__(self, *layers: Linear) -> None:
@@ -33,7 +33,7 @@ class Stack(nn.Module):
         return torch.cat([layer(x) for layer in self.layers], dim=-1)
 
 
-def place(
+def externalize(
     graph: nn.Module, source: TensorSource, method: str, data: DataFile, filled: Filled = lambda _: None
 ) -> None:
     """Write the weights of a graph's leaves into `data`, and replace each leaf by one that names them.
@@ -44,62 +44,62 @@ def place(
     OSError where the file cannot be written.
     """
     fill_small(graph, source)
-    _place_children(graph, "", source, method, data, filled)
+    _externalize_children(graph, "", source, method, data, filled)
 
 
-def expected(graph: nn.Module) -> tuple[Expected, ...]:
-    """The layers that a placed graph holds."""
+def external_layers(graph: nn.Module) -> tuple[Expected, ...]:
+    """The layers that an externalized graph holds."""
     return tuple(
-        one for module in graph.modules() if isinstance(module, operators.Weights) for one in module.holds
+        layer for module in graph.modules() if isinstance(module, operators.Weights) for layer in module.holds
     )
 
 
-def _place_children(
+def _externalize_children(
     module: nn.Module, path: str, source: TensorSource, method: str, data: DataFile, filled: Filled
 ) -> None:
     for name, child in list(module.named_children()):
-        placed = _placed(child, source, method, data)
-        if placed is None:
-            _place_children(child, f"{path}{name}.", source, method, data, filled)
+        external = _external(child, source, method, data)
+        if external is None:
+            _externalize_children(child, f"{path}{name}.", source, method, data, filled)
         else:
-            setattr(module, name, placed)
+            setattr(module, name, external)
             return_memory()  # else the C library keeps some 80 MB of every layer of the 2B model
             filled(f"{path}{name}")
 
 
-def _placed(child: nn.Module, source: TensorSource, method: str, data: DataFile) -> nn.Module | None:
+def _external(child: nn.Module, source: TensorSource, method: str, data: DataFile) -> nn.Module | None:
     match child:
         case Stack() if _alike(child):
-            return place_linear(
+            return external_linear(
                 [part for part in child.layers if isinstance(part, Linear)], source, method, data
             )
         case Linear():
-            return place_linear([child], source, method, data)
+            return external_linear([child], source, method, data)
         case RMSNorm():
-            return operators.RMSNorm({"weight": _write(data, child.weight)}, float(child.eps))
+            return operators.RMSNorm({"weight": _write(data, child.weight)}, child.epsilon)
         case LayerNorm():
             entries = {"weight": _write(data, child.weight), "bias": _write(data, child.bias)}
-            return operators.LayerNorm(entries, child.eps)
+            return operators.LayerNorm(entries, child.epsilon)
         case _:
             return None
 
 
-def place_linear(
+def external_linear(
     layers: Sequence[Linear], source: TensorSource, method: str, data: DataFile
 ) -> operators.Weights:
-    """One product of layers that have the same bits and inputs. Raises as place does."""
+    """One product of layers that have the same bits and inputs. Raises as externalize does."""
     if layers[0].bits.is_float:
         weights = [stored_float(layer, source) for layer in layers]
         entries = {"weight": data.write(*weights)}
-        holds = [float_expected(layer, weight) for layer, weight in zip(layers, weights, strict=True)]
+        holds = [
+            expected(layer.layer, layer.bits, weight) for layer, weight in zip(layers, weights, strict=True)
+        ]
         return operators.FloatMatMul(entries | _bias(layers, data), holds)
     holds, packed = [], []
     for layer in layers:
         quantized = decided(layer, source, method)
         packed.append(pack(quantized))
-        size = packed[-1].data.nbytes + packed[-1].scales.nbytes
-        keys = key_of(quantized.integers), key_of(quantized.scales)
-        holds.append(Expected(layer.layer, layer.bits, quantized.integers.shape, *keys, size))
+        holds.append(expected(layer.layer, layer.bits, quantized.integers, quantized.scales))
     entries = write_packed(packed, data)
     return operators.MatMulNBits(entries | _bias(layers, data), holds, packed[0].bits, packed[0].block)
 
@@ -118,10 +118,6 @@ def stored_float(layer: Linear, source: TensorSource) -> NDArray[Any]:
     if layer.bits.bits == 32:
         return weight
     return as_float16(weight, layer.layer, "give the layer 32 or 8 bits by a rule of the recipe")
-
-
-def float_expected(layer: Linear, weight: NDArray[Any]) -> Expected:
-    return Expected(layer.layer, layer.bits, weight.shape, key_of(weight), None, weight.nbytes)
 
 
 def _alike(stack: Stack) -> bool:

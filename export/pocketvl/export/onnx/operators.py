@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from pocketvl.export.census import Expected
 from pocketvl.export.onnx.data_file import Entry
-from pocketvl.export.onnx.expected import Expected
 
 # Inputs are quantized to 8 bits, a block at a time: what makes onnxruntime use integer dot products.
 _INT8_INPUTS = 4

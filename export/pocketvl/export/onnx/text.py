@@ -4,23 +4,21 @@ from pathlib import Path
 
 from torch import nn
 
-from pocketvl.export.component import Component, ExportSettings, Progress, TensorSource
+from pocketvl.export.census import Location, layer_groups
+from pocketvl.export.component import Progress
 from pocketvl.export.embedding_table import write_table
-from pocketvl.export.layer_groups import layer_groups
-from pocketvl.export.lm_head import LMHead
-from pocketvl.export.modules import linears
+from pocketvl.export.modules import LMHead, linears
 from pocketvl.export.onnx.census import census
 from pocketvl.export.onnx.convert import write_graph
 from pocketvl.export.onnx.data_file import DataFile
 from pocketvl.export.onnx.embed_tokens import own_table, write_embed_tokens
-from pocketvl.export.onnx.expected import stored_layers
-from pocketvl.export.onnx.externalize import expected, place
+from pocketvl.export.onnx.externalize import external_layers, externalize
 from pocketvl.export.onnx.files import data_name, graph_name, in_bundle
 from pocketvl.export.onnx.operators import MatMulNBits, Weights
 from pocketvl.export.onnx.ports import entry_point, merged_ports
 from pocketvl.export.onnx.text_graph import Decoder, HostDecoder, MergedDecoder
 from pocketvl.export.steps import Steps
-from pocketvl.quant.recipe import Recipe
+from pocketvl.export.target import Component, ExportInputs
 from pocketvl.runtime import names
 from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint
 from pocketvl.runtime.onnx.ports import Ports
@@ -29,30 +27,23 @@ _PLACED, _CONVERTED = 0.6, 0.9  # of the time
 _STORAGE = {32: "float32", 16: "float16", 8: "offset_int8", 4: "int4"}
 
 
-def export_text_onnx(
-    source: TensorSource,
-    recipe: Recipe,
-    settings: ExportSettings,
-    eos: tuple[int, ...],
-    folder: Path,
-    progress: Progress,
-) -> tuple[Component, EmbeddingTable]:
+def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, EmbeddingTable]:
     """Write the graphs of decoder and head, their data file, embed_tokens for transformers.js and, where
     embeddings are not tied, token_embedding.bin.
 
     Returns the component and the table of token embeddings. One layer's weights are in memory at a time.
     Raises CheckpointError, RecipeError, CensusError, ExportError, MissingExtraError.
     """
-    text = source.geometry.text
+    plan, folder, text = inputs.plan, inputs.folder, inputs.plan.geometry.text
     (folder / names.ONNX_FOLDER).mkdir(exist_ok=True)
-    decoder, head = Decoder(text, recipe), LMHead(text, recipe)
+    decoder, head = Decoder(plan), LMHead(plan)
     merged = graph_name(names.DECODER_MODEL, linears(decoder))
     data = in_bundle(data_name(merged))
-    _place(decoder, head, source, recipe, folder / data, progress)
+    _externalize(decoder, head, inputs, folder / data, progress)
     progress("Converting the decoder", _PLACED)
     entries = (
-        entry_point(names.TEXT_DECODER, names.HOST_TEXT_DECODER, source.geometry),
-        entry_point(names.LM_HEAD, names.HOST_LM_HEAD, source.geometry),
+        entry_point(names.TEXT_DECODER, names.HOST_TEXT_DECODER, plan.geometry),
+        entry_point(names.LM_HEAD, names.HOST_LM_HEAD, plan.geometry),
     )
     graphs: dict[str, tuple[nn.Module, EntryPoint | Ports]] = {
         names.HOST_TEXT_DECODER: (HostDecoder(decoder), entries[0]),
@@ -62,44 +53,44 @@ def export_text_onnx(
     for file, (graph, ports) in graphs.items():
         write_graph(graph, ports.inputs, ports.outputs, folder / file)
     progress("Checking the decoder", _CONVERTED)
-    census({folder / file: graph for file, (graph, _) in graphs.items()})
+    found = census({folder / file: graph for file, (graph, _) in graphs.items()})
+    (rows,) = external_layers(head)
     groups = (
-        *layer_groups(names.TEXT_DECODER, stored_layers(expected(decoder))),
-        *layer_groups(names.LM_HEAD, stored_layers(expected(head))),
+        *layer_groups(names.TEXT_DECODER, external_layers(decoder), found),
+        *layer_groups(names.LM_HEAD, [rows], found),
     )
     if text.tie_word_embeddings:
-        table, holds = _tied_table(head, data), expected(head)[0]
+        table = _tied_table(head, data, found[rows.layer].location)
     else:
-        table, group = write_table(source, text, expected(head)[0].bits, folder)
-        holds = own_table(folder, table)
-        groups = (*groups, group)
-    write_embed_tokens(folder, table, holds)
+        table, group = write_table(inputs.source, plan, folder)
+        rows, groups = own_table(folder, table), (*groups, group)
+    write_embed_tokens(folder, table, rows)
     progress("Wrote the decoder", 1.0)
     return Component(entries, groups), table
 
 
-def _place(
-    decoder: Decoder, head: LMHead, source: TensorSource, recipe: Recipe, path: Path, progress: Progress
+def _externalize(
+    decoder: Decoder, head: LMHead, inputs: ExportInputs, path: Path, progress: Progress
 ) -> None:
     """Write the data file of decoder and head."""
-    leaves = sum(1 for graph in (decoder, head) for _ in graph.parameters())
-    steps = Steps(progress, "Quantizing the decoder", 0.0, _PLACED, leaves)
+    count = sum(1 for graph in (decoder, head) for _ in graph.parameters())
+    steps = Steps(progress, "Quantizing the decoder", 0.0, _PLACED, count)
     with DataFile(path) as data:
-        place(decoder, source, recipe.method, data, steps.next)
-        place(head, source, recipe.method, data, steps.next)
+        for graph in (decoder, head):
+            externalize(graph, inputs.source, inputs.plan.method, data, steps.next)
 
 
-def _tied_table(head: LMHead, file: str) -> EmbeddingTable:
+def _tied_table(head: LMHead, file: str, location: Location) -> EmbeddingTable:
     """The head's own rows in the data file."""
     leaf: Weights = head.head  # type: ignore[assignment]
-    scales = leaf.entries.get("scales")
+    (rows,) = leaf.holds
     return EmbeddingTable(
         file=file,
-        rows=leaf.out_features,
-        columns=leaf.in_features,
-        storage=_STORAGE[leaf.holds[0].bits.bits],
-        data_offset=leaf.entries["weight"].offset,
-        scales_offset=None if scales is None else scales.offset,
-        scales_dtype=None if scales is None else "float32",
+        rows=rows.shape[0],
+        columns=rows.shape[1],
+        storage=_STORAGE[rows.bits.bits],
+        data_offset=location.data,
+        scales_offset=location.scales,
+        scales_dtype=None if location.scales is None else "float32",
         group_size=leaf.block if isinstance(leaf, MatMulNBits) else None,
     )

@@ -11,8 +11,8 @@ from pocketvl.export.component import TensorSource
 from pocketvl.export.executorch.text_graph import DecoderLayer, TextDecoder
 from pocketvl.export.executorch.vision_graph import VisionBlock, VisionEncoder
 from pocketvl.export.executorch.xnnpack import load_custom_ops
-from pocketvl.export.lm_head import LMHead
-from pocketvl.export.modules import Linear, linears
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.modules import Linear, LMHead, linears
 from pocketvl.export.sensitivity.probe import Rounded
 from pocketvl.export.sensitivity.questions import Question
 from pocketvl.export.weights import fill_floats
@@ -28,13 +28,13 @@ class EagerModel:
     def __init__(self, source: TensorSource, questions: Sequence[Question]) -> None:
         """Holds the whole model in float32. Raises CheckpointError."""
         load_custom_ops()
-        geometry, floats = source.geometry, named_recipe("fp32")
+        geometry, floats = source.geometry, resolve(named_recipe("fp32"), source.geometry)
         texts = [question.inputs.text for question in questions]
         pictures = [picture for question in questions for picture in question.inputs.pictures]
         self._text_lengths = [len(text.token_ids) for text in texts]
-        self._vision = VisionEncoder(geometry.vision, floats)
-        self._text = TextDecoder(geometry.text, floats, max(self._text_lengths))
-        self._head = LMHead(geometry.text, floats)
+        self._vision = VisionEncoder(floats)
+        self._text = TextDecoder(floats, max(self._text_lengths))
+        self._head = LMHead(floats)
         for graph in (self._vision, self._text, self._head):
             fill_floats(graph, source)
         self._tied = geometry.text.tie_word_embeddings

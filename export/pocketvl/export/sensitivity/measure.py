@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
 from pocketvl.export.calibration.samples import Sample, load_samples
 from pocketvl.export.checkpoint import Checkpoint
-from pocketvl.export.checkpoint.kept import PackedSource
-from pocketvl.export.component import ExportSettings, Progress
+from pocketvl.export.component import ExportSettings, PackedSource, Progress
 from pocketvl.export.layers import linear_layers
 from pocketvl.export.sensitivity.choices import layer_choices
 from pocketvl.export.sensitivity.divergence import layer_divergences
@@ -38,7 +37,7 @@ class Sensitivity:
 
 def can_measure(geometry: ModelGeometry) -> bool:
     """Whether the model is small enough to be held in memory as a whole, twice."""
-    weights = sum(layer.out_features * layer.in_features for layer in linear_layers(geometry))
+    weights = sum(layer.weights for layer in linear_layers(geometry))
     return 8 * weights < _MEASURED_BELOW
 
 

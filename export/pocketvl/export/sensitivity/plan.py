@@ -6,15 +6,14 @@ from pathlib import Path
 
 from pocketvl.export.checkpoint import merge_lora, open_checkpoint
 from pocketvl.export.component import ExportSettings, Progress
-from pocketvl.export.estimate import StoredBytes, stored_bytes
+from pocketvl.export.estimate import BytesOf
 from pocketvl.export.isolated import run_isolated
-from pocketvl.export.layers import Layer, linear_layers
+from pocketvl.export.layers import Layer, linear_layers, lm_head
 from pocketvl.export.resolve_settings import fit_image, fit_settings
 from pocketvl.export.sensitivity.measure import Sensitivity, can_measure, measure_sensitivity
 from pocketvl.export.sensitivity.rules import merge_rules
 from pocketvl.quant.allocate import Option, least_damage, least_size
 from pocketvl.quant.recipe import Bits, Calibration, Recipe, Rule
-from pocketvl.runtime import names
 from pocketvl.runtime.errors import RecipeError
 from pocketvl.runtime.geometry import ModelGeometry
 
@@ -68,13 +67,13 @@ def plan_recipe(
     lora: Sequence[Path] = (),
     min_pixels: int | None = None,
     max_pixels: int | None = None,
-    stored: Sequence[StoredBytes] = (stored_bytes,),
+    bytes_of: Sequence[BytesOf],
     progress: Progress,
 ) -> Plan:
     """Measure `model` and choose its bits; the other arguments are those of export_bundle.
 
-    stored: how the targets count bytes; a budget holds for each of them. Raises UsageError, RecipeError for a
-    goal out of reach, CheckpointError, CalibrationError.
+    bytes_of: how the targets count bytes; a budget holds for each of them. Raises UsageError, RecipeError
+    for a goal out of reach, CheckpointError, CalibrationError.
     """
     progress("reading the checkpoint", 0.0)
     recipe = Recipe(goal.name, method, (Rule("*", Bits(8)),), calibration)
@@ -88,7 +87,7 @@ def plan_recipe(
     else:  # what it took goes back to the system, for an export that may follow
         sensitivity = run_isolated(measure_sensitivity, arguments, progress)
     progress("done", 1.0)
-    return plan_for(source.geometry, sensitivity, recipe, goal, stored)
+    return plan_for(source.geometry, sensitivity, recipe, goal, bytes_of)
 
 
 def plan_for(
@@ -96,11 +95,11 @@ def plan_for(
     sensitivity: Sensitivity,
     recipe: Recipe,
     goal: Goal,
-    stored: Sequence[StoredBytes] = (stored_bytes,),
+    bytes_of: Sequence[BytesOf],
 ) -> Plan:
     """Choose bits; name, method and calibration come from `recipe`. Raises RecipeError."""
     table = _separate_table(geometry)
-    known = _options(geometry, sensitivity, stored)
+    known = _options(geometry, sensitivity, bytes_of)
     if isinstance(goal, SizeBudget):
         smallest = table + sum(min(o.size for o in own) for own in known.values())
         if goal.bytes < smallest:
@@ -128,12 +127,12 @@ def plan_for(
 
 
 def _options(
-    geometry: ModelGeometry, sensitivity: Sensitivity, stored: Sequence[StoredBytes]
+    geometry: ModelGeometry, sensitivity: Sensitivity, bytes_of: Sequence[BytesOf]
 ) -> dict[str, tuple[Option, ...]]:
     """What each layer may take, with the most bytes that any of the targets needs for it."""
 
     def most(layer: Layer, bits: Bits) -> int:
-        return max(count(layer, bits) for count in stored)
+        return max(count(layer, bits) for count in bytes_of)
 
     return {
         layer.name: tuple(
@@ -144,11 +143,14 @@ def _options(
 
 
 def _separate_table(geometry: ModelGeometry) -> int:
-    """Bytes of an embedding table of its own, which every recipe of 4 and 8 bits stores in 8."""
+    """Bytes of an embedding table of its own, which every recipe of 4 and 8 bits stores in 8.
+
+    With a scale per row, which is at most a float32.
+    """
     if geometry.text.tie_word_embeddings:
         return 0
-    head = next(layer for layer in linear_layers(geometry) if layer.name == names.LM_HEAD)
-    return stored_bytes(head, Bits(8))
+    head = lm_head(geometry.text)
+    return head.weights + 4 * head.out_features
 
 
 def _megabytes(size: int) -> str:

@@ -7,6 +7,7 @@ from pocketvl.export.calibration.store import Decisions
 from pocketvl.export.calibration.text import TextWalk
 from pocketvl.export.calibration.vision import VisionWalk
 from pocketvl.export.component import Progress, TensorSource
+from pocketvl.export.layer_plan import resolve
 from pocketvl.export.sensitivity.choices import Choices
 from pocketvl.export.sensitivity.probe import Probe, Trials
 from pocketvl.quant.recipe import Recipe, named_recipe
@@ -33,9 +34,9 @@ def try_choices(
             " with pictures."
         )
     geometry = source.geometry
-    floats = named_recipe("fp32")  # the walks compute in float whatever bits are tried
-    vision = VisionWalk(geometry.vision, floats, pictures)
-    text = TextWalk(geometry.text, floats, [sample.text for sample in inputs])
+    floats = resolve(named_recipe("fp32"), geometry)  # the walks compute in float whatever bits are tried
+    vision = VisionWalk(floats, pictures)
+    text = TextWalk(floats, [sample.text for sample in inputs])
     tied = geometry.text.tie_word_embeddings
     probe = Probe(source, recipe.calibration, Decisions(), recipe.method, choices, keep, tied)
     vision_units, text_units = list(vision.units()), list(text.units())

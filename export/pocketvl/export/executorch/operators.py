@@ -1,15 +1,46 @@
-"""Attention of the vision tower: every patch sees every patch, one head after the other.
+"""What XNNPACK runs in a form of its own: RMSNorm, rotary embedding, and attention of the vision tower.
 
-Measured against other forms in docs/decisions/0002-vision-attention.md.
+In that attention every patch sees every patch, one head after the other; other forms were measured in
+docs/decisions/0002-vision-attention.md.
 """
 
 import torch
 from torch import nn
 
-from pocketvl.export.modules import half_rotation
+from pocketvl.export.modules import RMSNorm
 from pocketvl.runtime.geometry import VisionGeometry
 
 _JOINED = 4  # XNNPACK concatenates at most five tensors at once
+
+
+class XnnpackRMSNorm(RMSNorm):
+    """The mean of the squares by a linear layer with the weights 1 / size and the bias eps.
+
+    XNNPACK has no mean over the last axis of any rank. This keeps the whole norm inside the delegate, where
+    a portable mean would split each decoder layer in several delegates.
+    """
+
+    def __init__(self, source: str, size: int, eps: float) -> None:
+        super().__init__(source, size, eps)
+        self.mean = nn.Buffer(torch.full((1, size), 1.0 / size), persistent=False)
+        self.eps = nn.Buffer(torch.full((1,), eps), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(..., size) float32, same shape out."""
+        return x * torch.rsqrt(nn.functional.linear(x * x, self.mean, self.eps)) * self.weight
+
+
+def half_rotation(head_dim: int) -> torch.Tensor:
+    """(head_dim, head_dim) R with R x = (-x2, x1) for the halves x1, x2 of x: rotary embedding's second term.
+
+    A product with it stays inside the XNNPACK delegate, where slices of a dynamic length do not; it is
+    exact, since each row has one element.
+    """
+    half = head_dim // 2
+    rotation = torch.zeros(head_dim, head_dim)
+    rotation[:half, half:] = -torch.eye(half)
+    rotation[half:, :half] = torch.eye(half)
+    return rotation
 
 
 class HeadByHeadAttention(nn.Module):

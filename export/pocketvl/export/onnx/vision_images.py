@@ -77,7 +77,7 @@ main (float[patches, {patch_dim}] pixel_values, int64[pictures, 3] grid_thw)
 """
 
 
-def write_pictures(host: Path, vision: VisionGeometry, path: Path) -> None:
+def write_images(host: Path, vision: VisionGeometry, path: Path) -> None:
     """Wrap the saved graph of one slice, over the same data files: both files must be in one folder.
 
     pixel_values float32 (patches, patch_dim), grid_thw int64 (pictures, 3) as slices, rows and columns of
