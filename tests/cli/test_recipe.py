@@ -8,7 +8,9 @@ import pytest
 
 from pocketvl.cli.recipe import parse_size
 from pocketvl.export.checkpoint import open_checkpoint
-from pocketvl.export.estimate import estimate_export
+from pocketvl.export.component import ExportSettings
+from pocketvl.export.executorch.target import EXECUTORCH
+from pocketvl.export.layer_plan import resolve
 from pocketvl.export.layers import linear_layers
 from pocketvl.quant.recipe_file import load_recipe
 from pocketvl.runtime.bundle import open_bundle
@@ -43,7 +45,8 @@ def test_a_budget_becomes_a_file_that_loads(
     told = json.loads(out)
     recipe = load_recipe(str(path))
     assert (recipe.name, recipe.method, recipe.calibration.samples) == ("mixed-300kB", "gptq", 6)
-    assert sum(estimate_export(SMALL_GEOMETRY, recipe).artifacts.values()) == told["size"] <= 300_000
+    sizes = EXECUTORCH.estimate(resolve(recipe, SMALL_GEOMETRY), ExportSettings()).artifacts
+    assert sum(sizes.values()) == told["size"] <= 300_000
     for layer in linear_layers(SMALL_GEOMETRY):
         bits, named = recipe.bits(layer.name, layer.in_features), told["layers"][layer.name]
         assert (named["bits"], named["group_size"]) == (bits.bits, bits.group_size)

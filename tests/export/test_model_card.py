@@ -9,14 +9,14 @@ import yaml
 
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.model_card import card_text, check_card, update_parity, write_card
-from pocketvl.export.pipeline import Exporters, export_bundle
+from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import open_bundle
 from pocketvl.runtime.errors import BundleError
 from pocketvl.runtime.manifest import FileRecord, LayerGroup, Manifest
-from tests.support import exporters
 from tests.support.checkpoints import write_checkpoint
+from tests.support.exporters import QUICK
 from tests.support.manifests import small_manifest
 
 FILES = tuple(
@@ -163,7 +163,6 @@ def test_a_card_without_the_place_is_left_alone(tmp_path: Path, text: str | None
 
 def test_an_export_writes_its_card(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "small", tied=False)
-    quick = Exporters(vision=exporters.vision, text=exporters.text)
     for _ in range(2):  # the second time it is there already, and no foreign file
         written = export_bundle(
             str(tmp_path / "small"),
@@ -171,7 +170,7 @@ def test_an_export_writes_its_card(tmp_path: Path) -> None:
             recipe=named_recipe("int8"),
             settings=ExportSettings(),
             command="pocketvl export small",
-            exporters=quick,
+            target=QUICK,
             overwrite=True,
         )
     text = (tmp_path / "out" / "README.md").read_text()

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.onnx.target import onnx_exporters
-from pocketvl.export.pipeline import Exporters, export_bundle
+from pocketvl.export.pipeline import export_bundle
+from pocketvl.export.targets import target_for
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle, open_bundle
@@ -27,6 +27,6 @@ def export_for_test(
         recipe=named_recipe(recipe),
         settings=settings,
         command="pytest",
-        exporters=onnx_exporters() if target == names.ONNX else Exporters(),
+        target=target_for(target),
     )
     return open_bundle(output)

@@ -19,10 +19,10 @@ from pocketvl.evaluate.sweep.plan import SweepSettings
 from pocketvl.evaluate.sweep.results import SweepResult
 from pocketvl.evaluate.sweep.sweep import run_sweep
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.pipeline import Exporters
+from pocketvl.export.targets import target_for
 from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
-from tests.support import exporters
 from tests.support.checkpoints import write_checkpoint
+from tests.support.exporters import QUICK
 
 SHAPES = ExportSettings(buckets=(16, 64, 144), max_context=320, prefill_chunk=32)
 # 1176 inputs of a patch do not divide by 32.
@@ -37,6 +37,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepSettings, Path
     recipes = (named_recipe("fp32"), IMPOSSIBLE, named_recipe("int8"))
     settings = SweepSettings(
         str(folder / "model"),
+        target_for("executorch"),
         recipes,
         ("generated:2",),
         export=SHAPES,
@@ -120,13 +121,12 @@ def test_longer_answers_need_no_new_bundles(swept: Any) -> None:
 
 def test_a_damaged_bundle_is_exported_again(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "model")
-    quick = Exporters(vision=exporters.vision, text=exporters.text)
     settings = SweepSettings(
         str(tmp_path / "model"),
+        QUICK,
         (named_recipe("fp32"), named_recipe("int8")),
         ("generated/read:1",),
         export=SHAPES,
-        exporters=quick,
         fidelity_questions=0,
         bench=False,
     )

@@ -12,11 +12,11 @@ from torch import nn
 from transformers import Qwen2VLForConditionalGeneration
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.coreml.target import coreml_exporters
+from pocketvl.export.coreml.target import COREML
 from pocketvl.export.coreml.text_graph import DecoderChunk
 from pocketvl.export.coreml.vision_graph import HalfVisionEncoder
-from pocketvl.export.lm_head import LMHead
-from pocketvl.export.modules import Linear, linears
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.modules import Linear, LMHead, linears
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
@@ -41,17 +41,17 @@ def export(
         recipe=named_recipe(recipe),
         settings=settings,
         command="pytest",
-        exporters=coreml_exporters(),
+        target=COREML,
     )
     return open_bundle(output, check_hashes=True)
 
 
 def leaves(geometry: ModelGeometry, recipe: Recipe) -> Iterator[Linear]:
-    text = geometry.text
+    plan = resolve(recipe, geometry)
     graphs: tuple[nn.Module, ...] = (
-        HalfVisionEncoder(geometry.vision, recipe),
-        DecoderChunk(text, recipe, 32, range(text.num_layers)),
-        LMHead(text, recipe),
+        HalfVisionEncoder(plan),
+        DecoderChunk(plan, 32, range(geometry.text.num_layers)),
+        LMHead(plan),
     )
     return (leaf for graph in graphs for leaf in linears(graph))
 

@@ -11,7 +11,7 @@ from pocketvl.export.component import ExportSettings
 from pocketvl.export.coreml import attention
 from pocketvl.export.coreml.attention import attend, block_rows
 from pocketvl.export.coreml.package import MODEL_FILE
-from pocketvl.export.coreml.vision import export_vision_package
+from pocketvl.export.coreml.vision import export_vision
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
@@ -22,6 +22,7 @@ from pocketvl.runtime.coreml_engine import CoreMLEngine
 from pocketvl.runtime.geometry import TextGeometry
 from tests.export.coreml import bundles
 from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint, write_weights
+from tests.support.exporters import export_inputs
 from tests.support.geometries import GEOMETRIES
 from tests.support.random_source import RandomSource
 
@@ -69,7 +70,8 @@ def test_a_tower_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path
         monkeypatch.setattr(attention, "_MOST_SCORES", most)
         (tmp_path / name).mkdir()
         source, settings = RandomSource(SMALL_GEOMETRY, std=0.3), ExportSettings((16,))
-        export_vision_package(source, named_recipe("fp32"), settings, tmp_path / name, lambda *_: None)
+        inputs = export_inputs(source, named_recipe("fp32"), tmp_path / name, settings)
+        export_vision(inputs, lambda *_: None)
         path = tmp_path / name / names.VISION_ENCODER_PACKAGE
         function = Package.open(path).function()
         generator = np.random.default_rng(0)

@@ -14,6 +14,7 @@ from pocketvl.export.coreml.text import decoder_signature
 from pocketvl.export.coreml.text_graph import DecoderChunk
 from pocketvl.export.coreml.vision import encoder_signature
 from pocketvl.export.coreml.vision_graph import HalfVisionEncoder
+from pocketvl.export.layer_plan import resolve
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.coreml.package import Package
 from tests.export.coreml import bundles
@@ -70,7 +71,7 @@ def in_torch(graph: nn.Module, given: dict[str, np.ndarray]) -> np.ndarray:
 @pytest.mark.parametrize("recipe", ["int4-small", "int8"])
 def test_vision(tmp_path: Path, recipe: str) -> None:
     graph, signature = (
-        HalfVisionEncoder(GEOMETRY.vision, named_recipe(recipe)),
+        HalfVisionEncoder(resolve(named_recipe(recipe), GEOMETRY)),
         encoder_signature(GEOMETRY.vision, 16),
     )
     package = package_of(graph, [signature], tmp_path / "vision.mlpackage")
@@ -83,7 +84,7 @@ def test_vision(tmp_path: Path, recipe: str) -> None:
 def test_decoder(tmp_path: Path, recipe: str) -> None:
     """Prefill, then tokens one by one over the same cache."""
     text = GEOMETRY.text
-    graph = DecoderChunk(text, named_recipe(recipe), SLOTS, range(text.num_layers))
+    graph = DecoderChunk(resolve(named_recipe(recipe), GEOMETRY), SLOTS, range(text.num_layers))
     signatures = {tokens: decoder_signature(text, SLOTS, text.num_layers, tokens) for tokens in (1, 16)}
     package = package_of(graph, list(signatures.values()), tmp_path / "decoder.mlpackage")
     graph.k_cache.zero_()

@@ -11,7 +11,7 @@ import pytest
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.coreml.head import export_head
 from pocketvl.export.coreml.package import MODEL_FILE, WEIGHT_FILE
-from pocketvl.export.coreml.vision import export_vision_package
+from pocketvl.export.coreml.vision import export_vision
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
@@ -23,6 +23,7 @@ from pocketvl.runtime.coreml.weights import WeightFile
 from pocketvl.runtime.manifest import LayerGroup
 from tests.export.coreml import bundles
 from tests.support.checkpoints import SMALL_GEOMETRY
+from tests.support.exporters import export_inputs
 from tests.support.random_source import RandomSource
 
 TEXT, VISION = SMALL_GEOMETRY.text, SMALL_GEOMETRY.vision
@@ -40,7 +41,9 @@ def test_float_weights_are_fp16_by_either_name(tmp_path: Path) -> None:
     for name in ("fp32", "fp16"):
         folder = tmp_path / name
         folder.mkdir()
-        component, table = export_head(source, named_recipe(name), bundles.SETTINGS, folder, lambda *_: None)
+        component, table = export_head(
+            export_inputs(source, named_recipe(name), folder, bundles.SETTINGS), lambda *_: None
+        )
         path = folder / names.HEAD_PACKAGE
         model = path / MODEL_FILE
         packages[name] = ((path / WEIGHT_FILE).read_bytes(), table, parse_functions(read_model(model), model))
@@ -148,7 +151,7 @@ def test_weights_are_stored_once_for_all_functions(tmp_path: Path) -> None:
         folder = tmp_path / str(len(buckets))
         folder.mkdir()
         source, settings = RandomSource(SMALL_GEOMETRY), ExportSettings(buckets)
-        export_vision_package(source, named_recipe("int4-small"), settings, folder, lambda *_: None)
+        export_vision(export_inputs(source, named_recipe("int4-small"), folder, settings), lambda *_: None)
         sizes.append((folder / names.VISION_ENCODER_PACKAGE / WEIGHT_FILE).stat().st_size)
     assert sizes[0] <= sizes[1] <= 1.02 * sizes[0]
 
@@ -159,7 +162,7 @@ def test_the_same_export_twice_is_the_same(tmp_path: Path) -> None:
         folder = tmp_path / name
         folder.mkdir()
         source, settings = RandomSource(SMALL_GEOMETRY), ExportSettings((16,))
-        export_vision_package(source, named_recipe("int8"), settings, folder, lambda *_: None)
+        export_vision(export_inputs(source, named_recipe("int8"), folder, settings), lambda *_: None)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         digests.append([sha256(path.read_bytes()).hexdigest() for path in files])
     assert digests[0] == digests[1]

@@ -11,9 +11,13 @@ import torch
 from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLTextConfig
 from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VLTextModel
 
-from pocketvl.export.component import Component, ExportSettings
+from pocketvl.export.component import ExportSettings
 from pocketvl.export.executorch.pte import read_pte
-from pocketvl.export.executorch.text import export_text_decoder
+from pocketvl.export.executorch.text import export_text
+from pocketvl.export.executorch.text_graph import TextDecoder
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.target import Component
+from pocketvl.export.weights import fill
 from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.embedding import EmbeddingMap
@@ -21,11 +25,11 @@ from pocketvl.runtime.geometry import ModelGeometry, TextGeometry
 from pocketvl.runtime.manifest import EmbeddingTable
 from pocketvl.runtime.positions import text_rope
 from tests.support.checkpoints import SMALL_GEOMETRY
+from tests.support.exporters import EOS, export_inputs
 from tests.support.random_source import RandomSource
 
 CHUNKS = (64, 33, 1, 1, 50)
 SETTINGS = ExportSettings(max_context=160, prefill_chunk=64)
-EOS = (151645, 151643)
 
 
 def source_of(heads: int, kv_heads: int, head_dim: int, layers: int = 1, tied: bool = True) -> RandomSource:
@@ -51,7 +55,7 @@ def source_of(heads: int, kv_heads: int, head_dim: int, layers: int = 1, tied: b
 
 
 def export(source: RandomSource, recipe: Recipe, folder: Path) -> tuple[Component, EmbeddingTable, Any]:
-    component, table = export_text_decoder(source, recipe, SETTINGS, EOS, folder, lambda *_: None)
+    component, table = export_text(export_inputs(source, recipe, folder, SETTINGS), lambda *_: None)
     files = {"text_decoder.pte"} | (set() if source.geometry.text.tie_word_embeddings else {table.file})
     assert {path.name for path in folder.iterdir()} == files
     return component, table, load(folder / names.TEXT_DECODER_PTE)
@@ -143,13 +147,10 @@ def quantized(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 def test_quantized_file_equals_its_fake_quantized_reference(quantized: Any) -> None:
     """Not merely near the float model: near the model with these very integers, 8-bit inputs included."""
     source, recipe, _, _, _, program = quantized
-    from pocketvl.export.executorch.text_graph import TextDecoder
-    from pocketvl.export.weights import fill
-
     embeddings, ids = inputs(source)
     hidden = run_chunks(program, source, embeddings, ids)
-    decoder = TextDecoder(source.geometry.text, recipe, SETTINGS.max_context)
-    fill(decoder, source, recipe)
+    decoder = TextDecoder(resolve(recipe, source.geometry), SETTINGS.max_context)
+    fill(decoder, source, recipe.method)
     cos, sin = (torch.from_numpy(part).contiguous() for part in text_rope(ids, source.geometry.text))
     with torch.no_grad():
         wanted = decoder(embeddings, cos, sin, torch.tensor([0]))
@@ -271,7 +272,7 @@ def test_one_token_chunks(tmp_path: Path) -> None:
     """prefill_chunk 1 leaves nothing dynamic."""
     source = source_of(2, 1, 32)
     settings = ExportSettings(max_context=8, prefill_chunk=1)
-    export_text_decoder(source, named_recipe("int8"), settings, EOS, tmp_path, lambda *_: None)
+    export_text(export_inputs(source, named_recipe("int8"), tmp_path, settings), lambda *_: None)
     program = load(tmp_path / "text_decoder.pte")
     cos, sin = (torch.from_numpy(x) for x in text_rope(np.zeros((3, 1), np.int64), source.geometry.text))
     hidden = program.run_method("text_decoder", [torch.ones(1, 1, 64), cos, sin, torch.tensor([7])])[0]

@@ -9,9 +9,11 @@ import torch
 from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLVisionConfig
 from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VisionTransformerPretrainedModel
 
-from pocketvl.export.component import Component, ExportSettings
-from pocketvl.export.executorch.vision import export_vision_encoder
+from pocketvl.export.component import ExportSettings
+from pocketvl.export.executorch.vision import export_vision
 from pocketvl.export.executorch.vision_graph import VisionEncoder
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.target import Component
 from pocketvl.export.weights import fill
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
@@ -19,6 +21,7 @@ from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import VisionGeometry
 from pocketvl.runtime.positions import vision_rope
 from tests.support.checkpoints import SMALL_GEOMETRY
+from tests.support.exporters import export_inputs
 from tests.support.random_source import RandomSource
 
 GRIDS = ((8, 8), (2, 40), (40, 2), (2, 2), (10, 6))  # square, 1:20, 20:1, one token, in between
@@ -46,9 +49,8 @@ def export(
     source: RandomSource, folder: Path, recipe: str = "fp32", settings: ExportSettings = DYNAMIC
 ) -> tuple[Component, Any]:
     steps: list[float] = []
-    component = export_vision_encoder(
-        source, named_recipe(recipe), settings, folder, lambda _, share: steps.append(share)
-    )
+    inputs_ = export_inputs(source, named_recipe(recipe), folder, settings)
+    component = export_vision(inputs_, lambda _, share: steps.append(share))
     assert steps == sorted(steps)
     assert steps[-1] == 1.0
     return component, load(folder / names.VISION_ENCODER_PTE)
@@ -174,8 +176,8 @@ def test_quantized_file_equals_its_fake_quantized_reference(quantized: Any) -> N
     """Not merely near the float model: near the graph with these very integers, 8-bit inputs included."""
     source, name, _, program = quantized
     recipe = named_recipe(name)
-    encoder = VisionEncoder(source.geometry.vision, recipe)
-    fill(encoder, source, recipe)
+    encoder = VisionEncoder(resolve(recipe, source.geometry))
+    fill(encoder, source, recipe.method)
     for rows, columns in GRIDS:
         tensors = inputs(source.geometry.vision, rows, columns)
         value = program.run_method("vision_encoder", tensors)[0]

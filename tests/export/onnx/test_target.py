@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.onnx.target import onnx_exporters
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.onnx.target import ONNX
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
@@ -27,7 +28,7 @@ def test_the_manifest_lists_what_our_runtime_reads(tmp_path: Path) -> None:
         recipe=INT4,
         settings=SETTINGS,
         command="pytest",
-        exporters=onnx_exporters(),
+        target=ONNX,
     )
     bundle = open_bundle(tmp_path / "bundle", check_hashes=True)
     manifest = bundle.manifest
@@ -64,17 +65,17 @@ def test_the_manifest_lists_what_our_runtime_reads(tmp_path: Path) -> None:
 
 def test_chunks_are_core_mls() -> None:
     with pytest.raises(UsageError, match="--chunks"):
-        onnx_exporters().check(replace(SETTINGS, decoder_chunks=2), SMALL_GEOMETRY, INT4)
+        ONNX.check(replace(SETTINGS, decoder_chunks=2), resolve(INT4, SMALL_GEOMETRY))
 
 
 def test_a_width_that_no_block_divides_is_refused() -> None:
     vision = replace(SMALL_GEOMETRY.vision, output_size=100)
     geometry = replace(SMALL_GEOMETRY, vision=vision, text=replace(SMALL_GEOMETRY.text, hidden_size=100))
     with pytest.raises(UsageError, match="hidden size 100 is not a multiple of 16"):
-        onnx_exporters().check(SETTINGS, geometry, INT4)
+        ONNX.check(SETTINGS, resolve(named_recipe("int8"), geometry))
 
 
 def test_missing_packages_name_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'pocketvl\[export\]'"):
-        onnx_exporters().check(SETTINGS, SMALL_GEOMETRY, INT4)
+        ONNX.check(SETTINGS, resolve(INT4, SMALL_GEOMETRY))

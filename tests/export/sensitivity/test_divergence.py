@@ -9,7 +9,8 @@ import torch
 from pocketvl.export.calibration.inputs import PictureInputs, SampleInputs, TextInputs
 from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.executorch.vision_graph import VisionEncoder
-from pocketvl.export.lm_head import LMHead
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.modules import LMHead
 from pocketvl.export.sensitivity.divergence import layer_divergences, mean_divergence
 from pocketvl.export.sensitivity.eager import EagerModel
 from pocketvl.export.sensitivity.probe import Rounded
@@ -46,9 +47,8 @@ QUESTIONS = [question(2, 4, 5, 1), question(4, 4, 9, 2)]
 
 @torch.no_grad()
 def graph_logits(source: RandomSource, asked: Question) -> torch.Tensor:
-    geometry, floats = source.geometry, named_recipe("fp32")
-    vision, head = VisionEncoder(geometry.vision, floats), LMHead(geometry.text, floats)
-    decoder = TextDecoder(geometry.text, floats, 64)
+    floats = resolve(named_recipe("fp32"), source.geometry)
+    vision, decoder, head = VisionEncoder(floats), TextDecoder(floats, 64), LMHead(floats)
     for graph in (vision, decoder, head):
         fill_floats(graph, source)
     (picture,), text = asked.inputs.pictures, asked.inputs.text

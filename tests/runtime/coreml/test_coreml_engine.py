@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketvl.export.coreml.target import coreml_exporters
+from pocketvl.export.coreml.target import COREML
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.bundle import Bundle, open_bundle
@@ -34,7 +34,7 @@ def bundle(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         recipe=named_recipe("fp32"),
         settings=replace(SETTINGS, decoder_chunks=2),
         command="pytest",
-        exporters=coreml_exporters(),
+        target=COREML,
     )
     return open_bundle(folder)
 

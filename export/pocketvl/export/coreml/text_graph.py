@@ -118,6 +118,7 @@ class StateAttention(nn.Module):
         geometry, tokens, layer = self.geometry, x.shape[1], slice(self.slot, self.slot + 1)
         q = rotate(self._heads(self.q(x), geometry.num_heads), *call.queries)
         k = rotate(self._heads(nn.functional.linear(x, self.k.weight), geometry.num_kv_heads), cos, sin)
+        assert self.k.bias is not None
         bias = self.k.bias.view(1, geometry.num_kv_heads, 1, geometry.head_dim)
         v = self._heads(self.v(x), geometry.num_kv_heads)
         filled = slice(call.start, call.start + tokens)

@@ -18,8 +18,8 @@ _MASKED = 3e4  # taken from a padded key's scores; fp16 ends at 65504
 class HalfVisionEncoder(nn.Module):
     """patches (N, patch_dim), rope_cos and rope_sin (N, head_dim), key_mask (N,) to embeddings, in fp16.
 
-    embeddings (N / merge_area, output). key_mask: 1 for a patch, 0 for padding, which changes no other row. Neighbouring rows are one token, as in
-    the merger's order.
+    embeddings (N / merge_area, output): neighbouring rows are one token, as in the merger's order. key_mask:
+    1 for a patch, 0 for padding, which changes no other row.
     """
 
     def __init__(self, plan: LayerPlan) -> None:
