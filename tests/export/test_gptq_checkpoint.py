@@ -16,8 +16,7 @@ from safetensors.torch import load_file
 from pocketvl.evaluate.reference import Reference
 from pocketvl.export import pipeline
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
-from pocketvl.export.executorch.census import scale_bytes, stored_weights
-from pocketvl.export.executorch.pte import read_pte
+from pocketvl.export.executorch.census import read_pte, scale_bytes, stored_weights
 from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.executorch.xnnpack import load_custom_ops
 from pocketvl.export.layer_plan import resolve

@@ -14,7 +14,7 @@ from transformers import Qwen2VLForConditionalGeneration
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.coreml.target import COREML
 from pocketvl.export.coreml.text_graph import DecoderChunk
-from pocketvl.export.coreml.vision_graph import HalfVisionEncoder
+from pocketvl.export.coreml.vision import HalfVisionEncoder
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.modules import Linear, LMHead, linears
 from pocketvl.export.pipeline import export_bundle

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.coreml import attention
-from pocketvl.export.coreml.attention import attend, block_rows
+from pocketvl.export.coreml import fp16
+from pocketvl.export.coreml.fp16 import attend, block_rows
 from pocketvl.export.coreml.package import MODEL_FILE
 from pocketvl.export.coreml.vision import export_vision
 from pocketvl.quant.recipe import named_recipe
@@ -43,7 +43,7 @@ def inputs(queries: int, rows_of_mask: int) -> tuple[torch.Tensor, ...]:
 def test_attention_is_torchs_in_any_blocks(
     monkeypatch: pytest.MonkeyPatch, queries: int, rows_of_mask: int, most: int
 ) -> None:
-    monkeypatch.setattr(attention, "_MOST_SCORES", most)
+    monkeypatch.setattr(fp16, "_MOST_SCORES", most)
     q, k, v, mask = inputs(queries, rows_of_mask)
     wanted = torch.nn.functional.scaled_dot_product_attention(q * 8**0.5, k, v, attn_mask=mask)
     torch.testing.assert_close(attend(q, k, v, mask), wanted)
@@ -67,7 +67,7 @@ def test_blocks_of_the_full_size(heads: int, queries: int, keys: int, rows: int)
 def test_a_tower_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     outputs, products = [], []
     for name, most in (("whole", 1 << 25), ("blocks", 2 * 16 * 6)):
-        monkeypatch.setattr(attention, "_MOST_SCORES", most)
+        monkeypatch.setattr(fp16, "_MOST_SCORES", most)
         (tmp_path / name).mkdir()
         source, settings = RandomSource(SMALL_GEOMETRY, std=0.3), ExportSettings((16,))
         inputs = export_inputs(source, named_recipe("fp32"), tmp_path / name, settings)

@@ -10,9 +10,8 @@ from torch import nn
 
 from pocketvl.export.census import Expected, layer_groups
 from pocketvl.export.coreml.census import census, expected
-from pocketvl.export.coreml.function import Signature, build_function
+from pocketvl.export.coreml.function import Signature, Weights, build_function, prepare
 from pocketvl.export.coreml.package import Description, write_package
-from pocketvl.export.coreml.placeholders import Weights, prepare
 from pocketvl.export.layers import Layer
 from pocketvl.export.modules import Linear
 from pocketvl.quant.quantized import QuantizedLinear

@@ -7,13 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from pocketvl.export.coreml.function import Signature, build_function
+from pocketvl.export.coreml.function import Signature, Weights, build_function, prepare
 from pocketvl.export.coreml.package import Description, write_package
-from pocketvl.export.coreml.placeholders import Weights, prepare
 from pocketvl.export.coreml.text import decoder_signature
 from pocketvl.export.coreml.text_graph import DecoderChunk
-from pocketvl.export.coreml.vision import encoder_signature
-from pocketvl.export.coreml.vision_graph import HalfVisionEncoder
+from pocketvl.export.coreml.vision import HalfVisionEncoder, encoder_signature
 from pocketvl.export.layer_plan import resolve
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.coreml.package import Package

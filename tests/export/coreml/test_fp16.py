@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocketvl.export.coreml.blockwise import stored_quantized
 from pocketvl.export.coreml.fp16 import ScaledRMSNorm, rotate, signed
+from pocketvl.export.coreml.function import stored_quantized
 from pocketvl.export.modules import RMSNorm, half_rotation
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits

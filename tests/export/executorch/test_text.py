@@ -12,7 +12,7 @@ from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLTextConfi
 from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VLTextModel
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.executorch.pte import read_pte
+from pocketvl.export.executorch.census import read_pte
 from pocketvl.export.executorch.text import export_text
 from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.layer_plan import resolve

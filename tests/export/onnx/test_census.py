@@ -16,8 +16,8 @@ from pocketvl.export.modules import Linear, RMSNorm
 from pocketvl.export.onnx.census import census
 from pocketvl.export.onnx.convert import write_graph
 from pocketvl.export.onnx.data_file import DataFile
-from pocketvl.export.onnx.externalize import Stack, external_layers, externalize
 from pocketvl.export.onnx.operators import Leaf, Weights
+from pocketvl.export.onnx.weights import Stack, external_layers, externalize
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime.errors import CensusError, ExportError
 from pocketvl.runtime.manifest import TensorSpec

@@ -10,7 +10,7 @@ from pocketvl.export.component import ExportSettings
 from pocketvl.export.estimate import DISK_EXTRA
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.layers import Layer
-from pocketvl.export.onnx.matmul_nbits import pack
+from pocketvl.export.onnx.operators import pack
 from pocketvl.export.onnx.target import bytes_of, estimate
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import NAMED_RECIPES, Bits, named_recipe

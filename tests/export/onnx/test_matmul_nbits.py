@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketvl.export.onnx.data_file import DataFile, read_entry
-from pocketvl.export.onnx.matmul_nbits import block_size, pack, unpack
+from pocketvl.export.onnx.operators import block_size, pack, unpack
 from pocketvl.quant.quantized import QuantizedLinear
 
 

@@ -17,9 +17,8 @@ from pocketvl.export.layer_plan import resolve
 from pocketvl.export.onnx.census import census
 from pocketvl.export.onnx.convert import write_graph
 from pocketvl.export.onnx.data_file import DataFile
-from pocketvl.export.onnx.externalize import externalize
-from pocketvl.export.onnx.vision_graph import OnnxVisionEncoder
-from pocketvl.export.onnx.vision_images import write_images
+from pocketvl.export.onnx.vision import OnnxVisionEncoder, write_images
+from pocketvl.export.onnx.weights import externalize
 from pocketvl.export.tiny import checkpoint_folder
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from pocketvl.export.component import ExportSettings, TensorSource
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.modules import linears
-from pocketvl.export.onnx.vision import export_vision
-from pocketvl.export.onnx.vision_graph import OnnxVisionEncoder
+from pocketvl.export.onnx.vision import OnnxVisionEncoder, export_vision
 from pocketvl.export.target import Component
 from pocketvl.export.weights import decided
 from pocketvl.quant.recipe import Recipe

@@ -7,7 +7,7 @@ import torch
 from pocketvl.export.calibration.folds import NormFold, RowsFold
 from pocketvl.export.calibration.inputs import PictureInputs
 from pocketvl.export.calibration.stage import Decider
-from pocketvl.export.executorch.vision_graph import Merger, VisionBlock, VisionEncoder
+from pocketvl.export.executorch.vision import Merger, VisionBlock, VisionEncoder
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.weights import fill_floats
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pocketvl.export.census import REPORT, Expected, Kernel, Location, compare, key_of
-from pocketvl.export.coreml.blockwise import StoredWeight
+from pocketvl.export.coreml.function import StoredWeight
 from pocketvl.export.coreml.package import MODEL_FILE, WEIGHT_FILE
 from pocketvl.runtime.coreml import program
 from pocketvl.runtime.coreml.parse import parse_functions

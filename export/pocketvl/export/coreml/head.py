@@ -7,12 +7,9 @@ from torch import nn
 
 from pocketvl.export.census import Location, layer_groups
 from pocketvl.export.component import ExportSettings, Progress, TensorSource
-from pocketvl.export.coreml.blockwise import StoredWeight
 from pocketvl.export.coreml.census import census, expected
-from pocketvl.export.coreml.function import Signature, build_function
-from pocketvl.export.coreml.metadata import describe
-from pocketvl.export.coreml.package import WEIGHT_FILE, write_package
-from pocketvl.export.coreml.placeholders import prepare, stored, zeros
+from pocketvl.export.coreml.function import Signature, StoredWeight, build_function, prepare, stored, zeros
+from pocketvl.export.coreml.package import WEIGHT_FILE, describe, write_package
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.layers import Layer
 from pocketvl.export.modules import Linear, LMHead

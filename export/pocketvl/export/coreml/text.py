@@ -5,11 +5,9 @@ from pathlib import Path
 from pocketvl.export.census import layer_groups
 from pocketvl.export.component import ExportSettings, Progress
 from pocketvl.export.coreml.census import census, expected
-from pocketvl.export.coreml.function import Signature, build_function
+from pocketvl.export.coreml.function import Signature, build_function, prepare
 from pocketvl.export.coreml.head import export_head
-from pocketvl.export.coreml.metadata import describe
-from pocketvl.export.coreml.package import write_package
-from pocketvl.export.coreml.placeholders import prepare
+from pocketvl.export.coreml.package import describe, write_package
 from pocketvl.export.coreml.text_graph import DecoderChunk
 from pocketvl.export.modules import linears
 from pocketvl.export.steps import Steps

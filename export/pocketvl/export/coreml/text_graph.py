@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from pocketvl.export import modules
-from pocketvl.export.coreml.attention import attend
-from pocketvl.export.coreml.fp16 import rotate, signed
+from pocketvl.export.coreml.fp16 import attend, rotate, signed
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.modules import DecoderLayerParts
 from pocketvl.runtime.geometry import TextGeometry

@@ -1,4 +1,4 @@
-"""A placed graph becomes a small .onnx file that names its weights in data files."""
+"""A graph over tensors of data files becomes a small .onnx file that names them."""
 
 from collections.abc import Mapping, Sequence, Set
 from importlib.metadata import version
@@ -14,8 +14,11 @@ from torch.export import Dim
 from pocketvl.export.onnx._onnx import import_onnx_ir, quiet
 from pocketvl.export.onnx.data_file import Entry
 from pocketvl.export.onnx.operators import Leaf
+from pocketvl.runtime import names
 from pocketvl.runtime.errors import ExportError
-from pocketvl.runtime.manifest import TensorSpec
+from pocketvl.runtime.geometry import ModelGeometry, TextGeometry
+from pocketvl.runtime.manifest import EntryPoint, TensorSpec
+from pocketvl.runtime.onnx.ports import Ports, past_caches, ports_of, present_caches
 
 OPSET = 21
 _EXAMPLE = 8  # tokens, patches ..: 0 and 1 would be taken for constants
@@ -168,3 +171,23 @@ def _tidy(ir: Any, model: Any, specs: Sequence[TensorSpec]) -> None:
             value.metadata_props.clear()
             if not value.is_graph_output():
                 value.shape = value.type = None  # onnxruntime infers them
+
+
+def entry_point(name: str, file: str, geometry: ModelGeometry) -> EntryPoint:
+    """Of any number of patches or tokens."""
+    ports = ports_of(name, geometry)
+    return EntryPoint(name, file, "main", None, ports.inputs, ports.outputs)
+
+
+def merged_ports(text: TextGeometry) -> Ports:
+    """Of MergedDecoder, by the names of transformers.js."""
+    return Ports(
+        (
+            TensorSpec("inputs_embeds", "float32", (1, "tokens", text.hidden_size)),
+            TensorSpec("attention_mask", "int64", (1, "total")),
+            TensorSpec("position_ids", "int64", (3, 1, "tokens")),
+            TensorSpec("num_logits_to_keep", "int64", ()),
+            *past_caches(text),
+        ),
+        (TensorSpec(names.LOGITS, "float32", (1, "kept", text.vocab_size)), *present_caches(text)),
+    )

@@ -12,9 +12,8 @@ from pocketvl.export.census import Expected
 from pocketvl.export.onnx.census import census, expected
 from pocketvl.export.onnx.convert import write_graph
 from pocketvl.export.onnx.data_file import DataFile, Entry
-from pocketvl.export.onnx.files import data_name, name_by_bits
-from pocketvl.export.onnx.matmul_nbits import block_size
-from pocketvl.export.onnx.operators import Weights, as_float32, emit
+from pocketvl.export.onnx.folder import data_name, name_by_bits
+from pocketvl.export.onnx.operators import Weights, as_float32, block_size, emit
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime import names
 from pocketvl.runtime.manifest import EmbeddingTable, TensorSpec

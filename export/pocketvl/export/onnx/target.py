@@ -6,7 +6,7 @@ from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.layers import Layer, lm_head
 from pocketvl.export.onnx._onnx import import_onnx
 from pocketvl.export.onnx.folder import write_folder_files
-from pocketvl.export.onnx.matmul_nbits import block_size
+from pocketvl.export.onnx.operators import block_size
 from pocketvl.export.onnx.text import export_text
 from pocketvl.export.onnx.vision import export_vision
 from pocketvl.export.target import Target

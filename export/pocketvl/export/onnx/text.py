@@ -9,14 +9,13 @@ from pocketvl.export.component import Progress
 from pocketvl.export.embedding_table import write_table
 from pocketvl.export.modules import LMHead, linears
 from pocketvl.export.onnx.census import census
-from pocketvl.export.onnx.convert import write_graph
+from pocketvl.export.onnx.convert import entry_point, merged_ports, write_graph
 from pocketvl.export.onnx.data_file import DataFile
 from pocketvl.export.onnx.embed_tokens import own_table, write_embed_tokens
-from pocketvl.export.onnx.externalize import external_layers, externalize
-from pocketvl.export.onnx.files import data_name, graph_name, in_bundle
+from pocketvl.export.onnx.folder import data_name, graph_name, in_bundle
 from pocketvl.export.onnx.operators import MatMulNBits, Weights
-from pocketvl.export.onnx.ports import entry_point, merged_ports
 from pocketvl.export.onnx.text_graph import Decoder, HostDecoder, MergedDecoder
+from pocketvl.export.onnx.weights import external_layers, externalize
 from pocketvl.export.steps import Steps
 from pocketvl.export.target import Component, ExportInputs
 from pocketvl.runtime import names

@@ -13,8 +13,8 @@ from torch import nn
 from pocketvl.export import modules
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.modules import DecoderLayerParts, LMHead
-from pocketvl.export.onnx.externalize import Stack
 from pocketvl.export.onnx.operators import emit, emit_several, split
+from pocketvl.export.onnx.weights import Stack
 from pocketvl.runtime.geometry import TextGeometry
 from pocketvl.runtime.positions import text_frequencies
 

@@ -9,7 +9,7 @@ from torch import nn
 from pocketvl.export.calibration.text import attend_each
 from pocketvl.export.component import TensorSource
 from pocketvl.export.executorch.text_graph import DecoderLayer, TextDecoder
-from pocketvl.export.executorch.vision_graph import VisionBlock, VisionEncoder
+from pocketvl.export.executorch.vision import VisionBlock, VisionEncoder
 from pocketvl.export.executorch.xnnpack import load_custom_ops
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.modules import Linear, LMHead, linears

@@ -14,7 +14,7 @@ from pocketvl.export.modules import LayerNorm, Linear, RMSNorm
 from pocketvl.export.onnx import operators
 from pocketvl.export.onnx.census import expected
 from pocketvl.export.onnx.data_file import DataFile, Entry
-from pocketvl.export.onnx.matmul_nbits import Packed, pack
+from pocketvl.export.onnx.operators import Packed, pack
 from pocketvl.export.weights import Filled, as_float16, decided, fill_small, float_weight
 from pocketvl.runtime.memory import return_memory
 
