@@ -11,10 +11,8 @@ from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.executorch.vision import VisionEncoder
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.modules import LMHead
-from pocketvl.export.sensitivity.divergence import layer_divergences, mean_divergence
-from pocketvl.export.sensitivity.eager import EagerModel
+from pocketvl.export.sensitivity.eager import EagerModel, Question, layer_divergences, mean_divergence
 from pocketvl.export.sensitivity.probe import Rounded
-from pocketvl.export.sensitivity.questions import Question
 from pocketvl.export.weights import fill_floats
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.positions import vision_rope

@@ -7,9 +7,9 @@ import pytest
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.layers import linear_layers
-from pocketvl.export.sensitivity.choices import layer_choices
 from pocketvl.export.sensitivity.measure import Sensitivity
 from pocketvl.export.sensitivity.plan import MaxKL, SizeBudget, plan_for
+from pocketvl.export.sensitivity.probe import layer_choices
 from pocketvl.export.targets import target_for
 from pocketvl.quant.recipe import NAMED_RECIPES, Bits, Calibration, Recipe, Rule, named_recipe
 from pocketvl.runtime import names

@@ -1,24 +1,59 @@
-"""The whole float model, run unit by unit over all samples at once, with weights that can be exchanged."""
+"""The whole float model, run unit by unit over all samples at once, and KL(float || one layer rounded)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
+from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
+from pocketvl.export.calibration.samples import Sample
 from pocketvl.export.calibration.text import attend_each
-from pocketvl.export.component import TensorSource
+from pocketvl.export.component import Progress, TensorSource
 from pocketvl.export.executorch.text_graph import DecoderLayer, TextDecoder
 from pocketvl.export.executorch.vision import VisionBlock, VisionEncoder
 from pocketvl.export.executorch.xnnpack import load_custom_ops
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.modules import Linear, LMHead, linears
 from pocketvl.export.sensitivity.probe import Rounded
-from pocketvl.export.sensitivity.questions import Question
 from pocketvl.export.weights import fill_floats
 from pocketvl.quant.recipe import named_recipe
+from pocketvl.runtime.geometry import SpecialTokens
 
 _EMBEDDING = "model.embed_tokens.weight"
+_ROWS = 64  # distributions compared at a time, in float64
+
+
+@dataclass(frozen=True)
+class Question:
+    """deciding: int64, the sample's tokens whose hidden states predict a token of the answer."""
+
+    inputs: SampleInputs
+    deciding: torch.Tensor
+
+
+def make_questions(
+    maker: InputMaker, samples: Sequence[Sample], inputs: Sequence[SampleInputs], special: SpecialTokens
+) -> list[Question]:
+    """inputs: of these samples. A sample without an answer decides at its last token alone."""
+    return [
+        Question(made, _deciding(maker, sample, made, number, special))
+        for number, (sample, made) in enumerate(zip(samples, inputs, strict=True), 1)
+    ]
+
+
+def _deciding(
+    maker: InputMaker, sample: Sample, made: SampleInputs, number: int, special: SpecialTokens
+) -> torch.Tensor:
+    ids = made.text.token_ids
+    if sample.answer is None:
+        return torch.tensor([len(ids) - 1])
+    begin = len(maker.make(replace(sample, answer=None), number).text.token_ids)
+    ends = torch.isin(ids[begin:], torch.tensor(special.eos)).nonzero()
+    end = begin + int(ends[0]) + 1 if len(ends) else len(ids)
+    # Without a template a sample may have an answer that adds no token: then its last one decides.
+    return torch.arange(min(begin, len(ids)) - 1, max(end, begin + 1) - 1).clamp_max_(len(ids) - 1)
 
 
 class EagerModel:
@@ -117,3 +152,30 @@ class EagerModel:
         attended = attend_each(layer.attention, normed, self._text_lengths, self._ropes)
         hidden = hidden + layer.attention.o(attended)
         return hidden + torch.as_tensor(layer.down(layer.activate(layer.post_norm(hidden))))
+
+
+def layer_divergences(
+    model: EagerModel, rounded: Mapping[str, Rounded], progress: Progress
+) -> dict[str, float]:
+    """Layer -> mean KL divergence in nats a token of the answers, of rounding that layer alone."""
+    hidden = torch.empty(0)
+    expected = model.run(0, hidden)
+    found: dict[str, float] = {}
+    for unit in range(len(model)):
+        for leaf in model.linears(unit):
+            if leaf.layer in rounded:
+                progress(f"measuring {leaf.layer}", len(found) / len(rounded))
+                with model.exchanged(leaf, rounded[leaf.layer]):
+                    found[leaf.layer] = mean_divergence(expected, model.run(unit, hidden))
+        hidden = model.step(unit, hidden)
+    return found
+
+
+def mean_divergence(expected: torch.Tensor, got: torch.Tensor) -> float:
+    """KL(expected || got) in nats, the mean over rows. Logits (rows, vocabulary)."""
+    total = 0.0
+    for first in range(0, len(expected), _ROWS):
+        p = expected[first : first + _ROWS].double().log_softmax(1)
+        q = got[first : first + _ROWS].double().log_softmax(1)
+        total += float((p.exp() * (p - q)).sum())
+    return max(total, 0.0) / len(expected)
