@@ -14,7 +14,7 @@ from pocketvl.export.tiny.drawing import COLOURS, KINDS, Part, Shape, draw_bars,
 from pocketvl.export.tiny.example import Box, Example, Split
 from pocketvl.export.tiny.scenes import box_of, box_text, scene
 
-_TRAINED_WORDS = tuple(
+TRAINED_WORDS = tuple(
     """
     CAT DOG SUN MAP BUS CAR KEY BOX CUP HAT PEN BED EGG FOX BEE ANT OWL PIG COW HEN JAM TEA ICE SEA SKY
     AIR OIL RED BIG NEW OLD HOT WET DRY LOW ONE TWO SIX TEN YES NOT ALL TOP END WAY DAY VEX FIX RYE ZOO
@@ -23,7 +23,7 @@ _TRAINED_WORDS = tuple(
 )
 
 # Never in training: reading one of them needs letters, not a memorised word.
-_HELD_OUT_WORDS = tuple(
+HELD_OUT_WORDS = tuple(
     """
     BAT LOG RUN CAP BAG JAR BOY TOY RAT NET PAN SIT FLY WEB ZIP GYM HUB JET KEG LAW MIX OAK POT RIB SPA
     TUB VET WIG YAM AXE DO SO IT HE
@@ -109,7 +109,7 @@ def _text(rng: random.Random, split: Split) -> str:
     if share < 0.5:
         return str(rng.randint(0, 10 ** rng.randint(1, 3) - 1))
     if share < 0.8:
-        return rng.choice(_TRAINED_WORDS if split == "train" else _HELD_OUT_WORDS)
+        return rng.choice(TRAINED_WORDS if split == "train" else HELD_OUT_WORDS)
     return "".join(rng.choices(string.ascii_uppercase, k=rng.randint(2, 3)))
 
 
