@@ -1,13 +1,53 @@
-"""Bundles that several files only read: exported once a process."""
+"""What all tests share: bundles that they only read, a cache folder, and the order in which files begin."""
 
+import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
-from tests.support.bundles import export_for_test
+from tests.support.bundles import COREML_SETTINGS, SHARED, export_for_test
 from tests.support.checkpoints import write_checkpoint
+
+# The files that take longest, which begin first, so that no worker is left with one at the end.
+LONGEST = (
+    "tests/transformers_js/test_transformers_js.py",
+    "tests/export/coreml/test_conversation.py",
+    "tests/parity/test_reference.py",
+    "tests/runtime/coreml/test_coreml_engine.py",
+    "tests/tiny/test_accuracy.py",
+    "tests/export/test_text.py",
+    "tests/export/test_vision_encoder.py",
+    "tests/evaluate/sweep/test_sweep.py",
+    "tests/export/coreml/test_parity.py",
+    "tests/export/coreml/test_packages.py",
+    "tests/optimum/test_optimum_cli.py",
+    "tests/cli/test_sweep.py",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """For `--no-loadscope-reorder`, which keeps this order; else xdist begins with the most tests."""
+    rank = {config.rootpath / file: number for number, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_exports(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One folder for all workers: theirs are beside each other in that of the run."""
+    own = tmp_path_factory.getbasetemp()
+    SHARED.folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "exports"
+    SHARED.folder.mkdir(exist_ok=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +68,14 @@ def small_bundle(small_checkpoint: Path) -> Bundle:
 def small_onnx_bundle(small_checkpoint: Path) -> Bundle:
     """In float32: products of quantized activations differ a little by the number of rows."""
     return export_for_test(small_checkpoint, small_checkpoint.with_name("onnx"), target=names.ONNX)
+
+
+@pytest.fixture(scope="session")
+def small_coreml_bundle(small_checkpoint: Path) -> Bundle:
+    """In float16, in two chunks of one layer, so that states of two packages have to stay in step."""
+    return export_for_test(
+        small_checkpoint,
+        small_checkpoint.with_name("coreml"),
+        settings=replace(COREML_SETTINGS, decoder_chunks=2),
+        target=names.COREML,
+    )

@@ -85,7 +85,7 @@ def test_inspect_shows_components_and_checks_hashes(bundle: Path, capsys: pytest
     status, out, _ = run(capsys, "inspect", bundle, "--check")
     assert status == 0
     assert "text_decoder" in out
-    assert "hashes checked" in out
+    assert "files checked, all equal" in out
     status, out, _ = run(capsys, "inspect", bundle, "--json")
     assert json.loads(out)["recipe"] == "fp32"
 
@@ -94,7 +94,7 @@ TWO_TARGETS = ("--target", "onnx", "--target", "executorch")
 BAD_USAGE = {
     "no question": (["ask", "{bundle}"], "Give a question"),
     "script and question": (["ask", "{bundle}", "Hi", "--script", "x.json"], "leave out the others"),
-    "missing script": (["ask", "{bundle}", "--script", "nowhere.json"], "cannot be read"),
+    "missing script": (["ask", "{bundle}", "--script", "nowhere.json"], "nowhere.json does not exist"),
     "top-p": (["ask", "{bundle}", "Hi", "--top-p", "2"], "top_p"),
     "min over max": (["ask", "{bundle}", "Hi", "--min-pixels", "9", "--max-pixels", "5"], "min_pixels 9"),
     "unknown recipe": (["export", "{checkpoint}", "-o", "{new}", "--recipe", "int3"], "int3"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pocketvl.runtime.errors import EngineError
 from tests.support.bundles import export_for_test
 from tests.support.checkpoints import write_checkpoint
 from tests.support.command_line import run
@@ -97,38 +98,88 @@ def test_another_run_needs_overwrite(
     assert "min_pixels 3136, now 6000" in err
 
 
-def test_ctrl_c_says_how_to_go_on(
+def test_a_run_that_was_stopped_goes_on(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from pocketvl.evaluate import answers
 
     asked = []
 
-    def interrupted(*arguments: object) -> object:
+    def fail_at_the_third(*arguments: object) -> object:
         asked.append(arguments)
         if len(asked) == 3:
-            raise KeyboardInterrupt
+            raise EngineError("stopped.")
         return original(*arguments)  # type: ignore[arg-type]
 
     original = answers.ask
-    monkeypatch.setattr(answers, "ask", interrupted)
-    arguments = (
-        folder / "bundle",
-        "--data",
-        "generated:1",
-        "-o",
-        tmp_path,
-        "--threads",
-        1,
-        "--max-tokens",
-        2,
-    )
-    status, _, err = run(capsys, "evaluate", *arguments)
-    assert status == 130
-    assert "the same command goes on" in err
+    monkeypatch.setattr(answers, "ask", fail_at_the_third)
+    options = ("--data", "generated:1", "-o", tmp_path, "--threads", 1, "--max-tokens", 2)
+    assert run(capsys, "evaluate", folder / "bundle", *options)[0] == 1
     assert len((tmp_path / "generated.jsonl").read_text().splitlines()) == 3
-    assert run(capsys, "evaluate", *arguments)[0] == 0
+    assert run(capsys, "evaluate", folder / "bundle", *options)[0] == 0
     assert len((tmp_path / "generated.jsonl").read_text().splitlines()) == 7
+    assert len(asked) == 7  # the third twice
+
+
+@pytest.mark.parametrize("odd", ["another run", "a folder", "no folder", "inside a bundle"])
+def test_the_output_is_checked_before_the_reference_is_asked(
+    odd: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, file = tmp_path / "out", tmp_path / "out" / "generated.jsonl"
+    if odd == "another run":
+        output.mkdir()
+        file.write_text('{"another": "run"}\n')
+    elif odd == "a folder":
+        file.mkdir(parents=True)
+    elif odd == "no folder":
+        output.write_text("a file")
+    else:
+        output = folder / "bundle" / "results"
+    status, _, err = run(
+        capsys,
+        *("evaluate", folder / "bundle", "--data", "generated:1", "--threads", 1, "-o", output),
+        *("--against", folder / "checkpoint", "--reference-folder", tmp_path / "reference"),
+    )
+    assert (status, "unexpected" in err) == (2 if odd == "another run" else 1, False), err
+    assert str(output) in err
+    assert not (tmp_path / "reference").exists()
+
+
+def test_the_reference_is_kept_with_the_answers(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The working folder gets nothing but the folder for the answers."""
+    monkeypatch.chdir(tmp_path)
+    options = ("--data", "generated/count:1", "--threads", 1, "--max-tokens", 2)
+    status, _, err = run(capsys, "evaluate", folder / "bundle", *options, "--against", folder / "checkpoint")
+    assert status == 0, err
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle-results"]
+    assert len(list((tmp_path / "bundle-results" / "reference").glob("*.npz"))) == 1
+
+
+def test_rows_that_cannot_be_used_are_told_and_not_scored(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "damaged.png").write_bytes(b"no image")
+    rows = [
+        {"question": "Is it?", "answer": "yes"},
+        {"question": "Is it?"},
+        {"image": "damaged.png", "question": "Is it?", "answer": "no"},
+    ]
+    data = tmp_path / "pope.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = (folder / "bundle", "--data", data, "-o", tmp_path / "out", "--threads", 1, "--max-tokens", 2)
+    status, out, err = run(capsys, "evaluate", *arguments)
+    assert status == 0, err
+    assert "unparsed" in out
+    assert "pope: 2 of 3 rows left out; the scores are over 1." in err
+    assert "line 2, answer: is missing" in err
+    assert "line 3, the picture of question 3" in err
+    (report,) = json.loads(run(capsys, "evaluate", *arguments, "--json")[1])["datasets"]
+    assert (report["scored"], len(report["bad_rows"])) == (1, 2)
+    assert (report["tasks"][0]["score"]["count"], report["tasks"][0]["unparsed"]) == (1, 1)
+    status, _, err = run(capsys, "evaluate", *arguments, "--strict")
+    assert (status, "line 2, answer: is missing" in err) == (2, True)
 
 
 BAD = {

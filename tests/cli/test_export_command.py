@@ -46,6 +46,11 @@ def test_every_option_that_takes_a_path(option: str, value: str) -> None:
         assert recorded("tiny", "-oo", *words) == wanted
 
 
+def test_a_revision_keeps_its_slashes() -> None:
+    wanted = "pocketvl export a/b --output o --revision refs/pr/3"
+    assert recorded("a/b", "-oo", "--revision=refs/pr/3") == wanted
+
+
 def test_what_was_not_given_is_left_out_and_the_rest_is_kept() -> None:
     words = ("--target=onnx", "--target", "coreml", "--max-kl=0.01", "--lora", "/a/one", "--lora=b/two")
     assert recorded("a/b", "-oo", "--overwrite", *words, "--buckets=16,64", "--calibration=generated:84") == (

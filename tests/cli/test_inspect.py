@@ -1,5 +1,6 @@
 """`pocketvl inspect`: what it says about files, and what it compares."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,8 @@ def folder(small_onnx_bundle: Bundle, tmp_path: Path) -> Path:
 def test_every_file_but_the_card_has_a_hash(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "inspect", folder, "--check")
     assert status == 0
-    assert out.rstrip().endswith("hashes checked, all equal\nwithout a hash in the manifest: README.md")
+    assert out.rstrip().endswith("files checked, all equal\nwithout a hash in the manifest: README.md")
+    assert "missing" not in out
 
 
 def test_files_of_others_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,7 +44,7 @@ def test_changed_files_of_transformers_js_are_found(
     assert run(capsys, "inspect", folder)[0] == 0
     status, _, err = run(capsys, "inspect", folder, "--check")
     assert status == 1
-    assert f"{file} has the sha256" in err
+    assert f"{file} is damaged" in err
 
 
 def test_an_app_may_leave_out_what_transformers_js_reads(
@@ -52,7 +54,13 @@ def test_an_app_may_leave_out_what_transformers_js_reads(
         (folder / record.path).unlink()
     status, out, _ = run(capsys, "inspect", folder, "--check")
     assert status == 0
-    assert "left out" in out
+    missing = [record.path for record in small_onnx_bundle.manifest.optional_files]
+    squeezed = "".join(out.split())  # lines are wrapped anywhere
+    assert f"missing, which only transformers.js needs: {', '.join(missing)}".replace(" ", "") in squeezed
+    assert f"hashes of {len(small_onnx_bundle.manifest.files)} files checked, all equal" in out
+    assert f"{missing[0]}(optional,missing)" in squeezed
+    status, out, _ = run(capsys, "inspect", folder, "--json")
+    assert json.loads(out)["missing_optional_files"] == missing
     status, out, _ = run(capsys, "ask", folder, "What is this?", "--max-tokens", 2)
     assert status == 0
 

@@ -37,6 +37,8 @@ def test_a_budget_becomes_a_file_that_loads(
         "300kB",
         "-o",
         path,
+        "--calibration",
+        "generated",
         "--calibration-samples",
         6,
         "--json",
@@ -52,6 +54,25 @@ def test_a_budget_becomes_a_file_that_loads(
         assert (named["bits"], named["group_size"]) == (bits.bits, bits.group_size)
     assert told["predicted_kl"] == pytest.approx(sum(x["predicted_kl"] for x in told["layers"].values()))
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_without_data_a_recipe_rounds_and_an_export_says_so_once(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.toml"
+    words = ("recipe", checkpoint, "--size-budget", "300kB", "-o", path, "--calibration-samples", 6)
+    status, _, err = run(capsys, *words)
+    assert status == 0
+    assert "and rounding to nearest" in err
+    assert load_recipe(str(path)).method == "rtn"
+    small = ("--target", "onnx", "--target", "coreml", "--buckets", 64, "--max-context", 320)
+    status, _, err = run(capsys, "export", checkpoint, "-o", tmp_path / "bundle", *small)
+    assert status == 0
+    assert err.count("rounded to nearest (rtn)") == 1
+    for target in ("onnx", "coreml"):
+        manifest = open_bundle(tmp_path / "bundle" / target).manifest
+        assert (manifest.recipe, manifest.quantization_method) == ("int4", "rtn")
+        assert manifest.provenance.calibration is None
 
 
 def test_a_divergence_becomes_a_table(
@@ -113,6 +134,26 @@ MISTAKES = {
     "no divergence": (["recipe", "{model}", "-o", "{new}.toml", "--max-kl", "nan"], "must be positive"),
     "another suffix": (["recipe", "{model}", "-o", "{new}.json", "--max-kl", "1"], ".toml"),
     "unknown method": (["recipe", "{model}", "-o", "{new}.toml", "--max-kl", "1", "--method", "awq"], "awq"),
+    "gptq without data": (
+        ["recipe", "{model}", "-o", "{new}.toml", "--max-kl", "1", "--method", "gptq"],
+        "--method gptq needs data: add --calibration FOLDER",
+    ),
+    "gptq of an export without data": (
+        ["export", "{model}", "-o", "{new}", "--method", "gptq"],
+        "--method gptq needs data: add --calibration FOLDER",
+    ),
+    "samples without data": (
+        ["export", "{model}", "-o", "{new}", "--calibration-samples", "8"],
+        "--calibration-samples 8 needs data: add --calibration FOLDER",
+    ),
+    "a name that needs data": (
+        ["export", "{model}", "-o", "{new}", "--recipe", "int4-gptq"],
+        "'int4-gptq' needs",
+    ),
+    "revision of a folder": (
+        ["recipe", "{model}", "-o", "{new}.toml", "--max-kl", "1", "--revision", "v1"],
+        "v1",
+    ),
     "goal and recipe": (
         ["export", "{model}", "-o", "{new}", "--size-budget", "1MB", "--recipe", "int4"],
         "--recipe out",

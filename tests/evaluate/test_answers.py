@@ -9,13 +9,15 @@ from PIL import Image
 
 from pocketvl.evaluate.answers import answer_questions, bundle_sha256
 from pocketvl.evaluate.data.dataset import Dataset, open_dataset
-from pocketvl.evaluate.results import Result, read_results
+from pocketvl.evaluate.results import Result
+from pocketvl.evaluate.summary import summarize, unreadable
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.executorch_engine import ExecuTorchEngine
 from pocketvl.runtime.manifest import FileRecord
 from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
+from pocketvl.runtime.strict import from_json
 
 TOKENS = 4
 
@@ -39,6 +41,12 @@ def run(bundle: Bundle, engine: ExecuTorchEngine, dataset: Dataset, path: Path) 
     return answer_questions(
         bundle, engine, dataset, path, max_tokens=TOKENS, progress=lambda _step, _share: None
     )
+
+
+def read_results(path: Path) -> tuple[Result, ...]:
+    """The lines behind the header, as another program would read them."""
+    lines = path.read_text(encoding="utf-8").splitlines()[1:]
+    return tuple(from_json(Result, json.loads(line), "a result") for line in lines)
 
 
 def test_every_question_is_asked_alone_and_greedily(
@@ -65,7 +73,7 @@ def test_lines_are_a_header_and_the_results(
     assert (header["dataset"], header["max_tokens"]) == ("generated", TOKENS)
     assert header["bundle_sha256"] == bundle_sha256(bundle)
     assert [line["id"] for line in lines] == [result.id for result in results]
-    assert read_results(path)[1] == results
+    assert read_results(path) == results
 
 
 @pytest.mark.parametrize("torn", [b"", b'{"id": "count-0", "ta'])
@@ -80,7 +88,7 @@ def test_a_stopped_run_goes_on(
     resumed = run(bundle, engine, dataset, path)
     assert resumed[0].answer == "kept from before"
     assert [replace(r, seconds=0) for r in resumed[1:]] == [replace(r, seconds=0) for r in whole[1:]]
-    assert read_results(path)[1] == resumed
+    assert read_results(path) == resumed
 
 
 def test_ctrl_c_leaves_what_was_answered(
@@ -94,7 +102,7 @@ def test_ctrl_c_leaves_what_was_answered(
 
     with pytest.raises(KeyboardInterrupt):
         answer_questions(bundle, engine, dataset, path, max_tokens=TOKENS, progress=stop_at_third)
-    assert len(read_results(path)[1]) == 2
+    assert len(read_results(path)) == 2
     assert len(run(bundle, engine, dataset, path)) == len(dataset.questions)
 
 
@@ -122,7 +130,7 @@ def test_another_run_is_not_continued(
         run(bundle, engine, one, path)
 
 
-def test_questions_that_cannot_be_asked_score_0(
+def test_questions_that_cannot_be_asked_score_0_and_images_that_cannot_be_decoded_do_not_count(
     bundle: Bundle, engine: ExecuTorchEngine, tmp_path: Path
 ) -> None:
     Image.new("RGB", (2100, 10)).save(tmp_path / "long.png")
@@ -141,6 +149,12 @@ def test_questions_that_cannot_be_asked_score_0(
     assert "data.jsonl, line 3, the picture of question 3" in (results[2].error or "")
     assert results[3].error is None
     assert [result.score for result in results[:3]] == [0, 0, 0]
+    (summary,) = summarize("data", results)
+    assert (summary.score.count, summary.errors) == (3, 2)
+    (left_out,) = unreadable(results)
+    assert left_out.reason == results[2].error
+    with pytest.raises(UsageError, match=r"No image of data can be decoded; .*line 3"):
+        summarize("data", results[2:3])
 
 
 def test_a_bundle_is_known_by_its_files(bundle: Bundle) -> None:

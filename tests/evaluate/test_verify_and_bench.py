@@ -68,7 +68,7 @@ def test_the_result_goes_into_the_model_card(
     card = (bundle / names.MODEL_CARD).read_text()
     assert "Against checkpoint through transformers" in card
     assert "| vision_encoder | relative error |" in card
-    open_bundle(bundle, check_hashes=True)
+    open_bundle(bundle, verify="always")
 
 
 def test_a_bundle_without_a_card_is_refused_before_the_work(

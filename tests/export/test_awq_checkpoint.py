@@ -101,7 +101,7 @@ def test_a_missing_tensor(tmp_path: Path, kind: str) -> None:
         ({"version": "gemv"}, "the layout 'gemv' cannot be read"),
         ({"version": "gemv_fast"}, "the layout 'gemv_fast' cannot be read"),
         ({"bits": 8}, "weights of 8 bits cannot be read, only of 4"),
-        ({"group_size": 128}, "cannot be packed as its config.json says"),
+        ({"group_size": 64}, "cannot be packed as its config.json says"),
         ({"group_size": 16}, "q_proj.qzeros has the shape [3, 12], but config.json asks for [6, 12]"),
     ],
 )

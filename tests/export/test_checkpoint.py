@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from pocketvl.export import tiny
-from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
+from pocketvl.export.checkpoint import Checkpoint, open_checkpoint, weights
 from pocketvl.export.checkpoint.config import read_config
 from pocketvl.export.checkpoint.tensors import expected_tensors, stored_names
 from pocketvl.runtime.errors import CheckpointError
@@ -140,13 +140,52 @@ def test_tied_said_inside_text_config(tmp_path: Path) -> None:
     assert open_checkpoint(str(tmp_path)).geometry.text.tie_word_embeddings
 
 
-def test_a_tied_model_saved_with_its_head(tmp_path: Path) -> None:
-    """Some tools write lm_head.weight all the same; the tie decides, as in transformers."""
+def test_a_tied_model_saved_with_a_copy_of_its_table(tmp_path: Path) -> None:
+    """Some tools write lm_head.weight all the same."""
+    for dtype in (torch.bfloat16, torch.float32):
+        folder = tmp_path / str(dtype)
+        write_checkpoint(folder)
+        tensors = random_tensors(SMALL_GEOMETRY)
+        write_weights(
+            folder, tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"].to(dtype, copy=True)}
+        )
+        checkpoint = open_checkpoint(str(folder))
+        assert checkpoint.geometry == SMALL_GEOMETRY
+        assert checkpoint.notes == ()
+        assert torch.equal(checkpoint.tensor("lm_head.weight"), tensors["model.embed_tokens.weight"])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("changed", [0, 200 * 96 + 5, 384 * 96 - 1])
+def test_a_head_that_was_trained_is_kept_though_the_config_ties_it(
+    tmp_path: Path, dtype: torch.dtype, changed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "_COMPARED", 1000)  # many reads, the last a short one
     write_checkpoint(tmp_path)
     tensors = random_tensors(SMALL_GEOMETRY)
-    write_weights(tmp_path, tensors | {"lm_head.weight": torch.zeros(384, 96, dtype=torch.bfloat16)})
-    head = open_checkpoint(str(tmp_path)).tensor("lm_head.weight")
-    assert torch.equal(head, tensors["model.embed_tokens.weight"])
+    head = tensors["model.embed_tokens.weight"].to(dtype, copy=True)
+    head.view(-1)[changed] += 1
+    write_weights(tmp_path, tensors | {"lm_head.weight": head})
+    checkpoint = open_checkpoint(str(tmp_path))
+    assert not checkpoint.geometry.text.tie_word_embeddings
+    assert torch.equal(checkpoint.tensor("lm_head.weight"), head)
+    assert torch.equal(checkpoint.tensor("model.embed_tokens.weight"), tensors["model.embed_tokens.weight"])
+    assert "lm_head of its own" in checkpoint.notes[0]
+    assert len(checkpoint.notes) == 1
+
+
+def test_transformers_agrees_on_a_head_that_was_trained(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    write_checkpoint(tmp_path, dtype=torch.float32)
+    tensors = random_tensors(SMALL_GEOMETRY, dtype=torch.float32)
+    write_weights(tmp_path, tensors | {"lm_head.weight": torch.ones(384, 96)})
+    state = transformers.Qwen2VLForConditionalGeneration.from_pretrained(tmp_path).state_dict()
+    checkpoint = open_checkpoint(str(tmp_path))
+    for name, stored in (
+        ("lm_head.weight", "lm_head.weight"),
+        ("model.embed_tokens.weight", "model.language_model.embed_tokens.weight"),
+    ):
+        assert torch.equal(state[stored], checkpoint.tensor(name))
 
 
 def test_theta_beside_the_rope_parameters(tmp_path: Path) -> None:
@@ -286,11 +325,19 @@ def test_fingerprint(tmp_path: Path) -> None:
 
 def test_extra_tensors_and_files_do_not_disturb(tmp_path: Path) -> None:
     write_checkpoint(tmp_path)
-    extra = {"model.rotary_emb.inv_freq": torch.ones(8), "step": torch.tensor([3])}
+    extra = {
+        "model.rotary_emb.inv_freq": torch.ones(8),
+        "model.layers.1.self_attn.rotary_emb.inv_freq": torch.ones(8),
+        "visual.rotary_pos_emb.inv_freq": torch.ones(8),
+        "model.layers.1.self_attn.o_proj.bias": torch.zeros(96),
+        "lm_head.bias": torch.zeros(384),
+    }
     write_weights(tmp_path, random_tensors(SMALL_GEOMETRY) | extra)
     save_file({"x": torch.ones(2)}, tmp_path / "optimizer.safetensors")
     (tmp_path / "pytorch_model.bin").write_bytes(b"old")
-    assert open_checkpoint(str(tmp_path)).geometry == SMALL_GEOMETRY
+    checkpoint = open_checkpoint(str(tmp_path))
+    assert checkpoint.geometry == SMALL_GEOMETRY
+    assert checkpoint.notes == ()
 
 
 def test_reading_everything_takes_the_memory_of_one_tensor(tmp_path: Path) -> None:

@@ -101,6 +101,18 @@ def test_other_models(folder: Path, model_type: str | None, said: str) -> None:
         ({"num_hidden_layers": 3}, "lacks the tensor model.layers.2."),
         ({"intermediate_size": 192}, "[160, 96], but config.json asks for [192, 96]"),
         ({"eos_token_id": "x"}, "'eos_token_id'"),
+        ({"num_hidden_layers": 10**9}, "num_layers is 1000000000, but must not be more than 1024"),
+        ({"vocab_size": 2**40}, "vocab_size is 1099511627776, but must not be more than"),
+        ({"vision_config": {"hidden_size": 96, "depth": 10**9}}, "depth is 1000000000, but must not be more"),
+        ({"head_dim": 32}, "head_dim 32 is not hidden_size / heads, 16"),
+        ({"num_attention_heads": 3, "num_key_value_heads": 1}, "must sum to half of head_dim 32"),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, "sliding-window"),
+        ({"architectures": ["Qwen2VLForSequenceClassification"]}, "'architectures' is ['Qwen2VLForSeq"),
+        ({"text_config": {"hidden_size": 128}}, "'hidden_size' is 96 at the top, but 128 in text_config"),
+        (
+            {"vision_config": {"hidden_size": 96, "rope_parameters": {"rope_theta": 5e5}}},
+            "'rope_theta' is 500000; pocketvl exports 10000 only",
+        ),
     ],
 )
 def test_configs(folder: Path, changes: dict[str, Any], said: str) -> None:
@@ -125,9 +137,30 @@ def test_unreadable_configs(folder: Path, text: str) -> None:
         ("preprocessor_config.json", {"resample": 0}, "'resample' is 0"),
         ("preprocessor_config.json", {"rescale_factor": 1.0}, "rescale_factor"),
         ("generation_config.json", {"do_sample": True, "temperature": 0}, "'temperature' must be positive"),
-        ("generation_config.json", {"do_sample": True, "top_p": 1.5}, "'top_p'"),
-        ("generation_config.json", {"repetition_penalty": -1}, "'repetition_penalty'"),
+        ("preprocessor_config.json", {"do_resize": False}, "'do_resize' is False"),
+        ("preprocessor_config.json", {"do_convert_rgb": False}, "'do_convert_rgb' is False"),
+        ("preprocessor_config.json", {"do_pad": True}, "'do_pad' asks for a step"),
+        ("preprocessor_config.json", {"crop_size": {"height": 224}}, "'crop_size' asks for a step"),
+        ("preprocessor_config.json", {"image_processor_type": "CLIPImageProcessor"}, "'CLIPImageProcessor'"),
+        ("preprocessor_config.json", {"size": {"height": 224, "width": 224}}, "size has 'height'"),
+        ("preprocessor_config.json", {"max_pixels": 2**40 + 1}, "'max_pixels' must be a whole number"),
+        ("generation_config.json", {"do_sample": True, "top_p": 1.5}, "top_p must lie above 0"),
+        ("generation_config.json", {"do_sample": True, "top_p": 0}, "top_p must lie above 0"),
+        ("generation_config.json", {"do_sample": True, "top_k": -2}, "top_k must be 0 (no limit) or more"),
+        (
+            "generation_config.json",
+            {"do_sample": True, "temperature": 1e999},
+            "'temperature' must be a number",
+        ),
+        ("generation_config.json", {"repetition_penalty": -1}, "repetition_penalty must be above 0"),
         ("generation_config.json", {"eos_token_id": [384]}, "384"),
+        ("generation_config.json", {"eos_token_id": [383]}, "383, which no token of tokenizer.json has"),
+        ("generation_config.json", {"pad_token_id": 384}, "384, which lies outside the vocabulary of 384"),
+        ("config.json", {"pad_token_id": 151643}, "151643, which lies outside the vocabulary"),
+        ("tokenizer.json", {"model": {"vocab": {"a": 384}}}, "384, which lies outside the vocabulary"),
+        ("tokenizer.json", {"model": {"vocab": {"a": -1}}}, "-1, which lies outside the vocabulary"),
+        ("tokenizer.json", {"model": {"vocab": {"a": "b"}}}, "must give each token a whole number"),
+        ("tokenizer.json", {"model": {"vocab": [["a", 0.5]]}}, "must give each token a whole number"),
         ("tokenizer.json", {"added_tokens": None}, "not a tokenizer"),
         ("tokenizer.json", {"added_tokens": [{"id": 3}]}, "lacks the key 'content'"),
         ("tokenizer.json", {"added_tokens": []}, "<|image_pad|>"),
@@ -136,6 +169,12 @@ def test_unreadable_configs(folder: Path, text: str) -> None:
 def test_settings_files(folder: Path, file: str, changes: dict[str, Any], said: str) -> None:
     change_json(folder / file, lambda value: value.update(changes))
     assert said in refusal(folder)
+
+
+def test_two_files_that_prepare_images_differently(folder: Path) -> None:
+    processor = {"image_processor": {"image_mean": [0.5, 0.5, 0.5]}}
+    (folder / "processor_config.json").write_text(json.dumps(processor))
+    assert "in preprocessor_config.json, but [0.5, 0.5, 0.5] in processor_config.json" in refusal(folder)
 
 
 def test_template_list_without_a_default(folder: Path) -> None:
@@ -176,6 +215,23 @@ def test_an_index_that_points_elsewhere(tmp_path: Path, name: object) -> None:
     assert "model.safetensors.index.json" in refusal(tmp_path)
 
 
+def test_an_index_that_names_a_tensor_which_no_shard_holds(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, shards=2)
+    named = {"lm_head.weight": "model-00002-of-00002.safetensors"}
+    change_json(tmp_path / "model.safetensors.index.json", lambda index: index["weight_map"].update(named))
+    assert "names the tensor lm_head.weight, which no shard holds" in refusal(tmp_path)
+
+
+def test_weights_as_one_file_and_as_shards(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, shards=2)
+    write_weights(tmp_path, random_tensors(SMALL_GEOMETRY, seed=1))
+    message = refusal(tmp_path)
+    assert "twice, as model.safetensors and as model-00001-of-00002.safetensors" in message
+    for shard in tmp_path.glob("model-*"):
+        shard.unlink()
+    assert open_checkpoint(str(tmp_path)).geometry == SMALL_GEOMETRY  # the index alone is no second model
+
+
 def test_shards_that_repeat_a_tensor(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, shards=2)
     (tmp_path / "model-00002-of-00002.safetensors").write_bytes(
@@ -189,6 +245,44 @@ def test_a_missing_tensor(folder: Path) -> None:
     del tensors["visual.blocks.1.attn.qkv.bias"]
     write_weights(folder, tensors)
     assert "lacks the tensor visual.blocks.1.attn.qkv.bias of shape [192]" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"model.layers.2.mlp.up_proj.weight": torch.ones(160, 96)},
+        {"model.layers.1.self_attn.o_proj.bias": torch.ones(96)},
+        {"model.layers.1.self_attn.o_proj.bias": torch.zeros(95)},
+        {"lm_head.bias": torch.ones(384)},
+        {"score.weight": torch.ones(1, 96)},
+        {"model.layers.0.self_attn.q_norm.weight": torch.ones(16)},
+        {"step": torch.tensor([3])},
+        {"model.layers.0.self_attn.q_proj.qweight": torch.ones(12, 96, dtype=torch.int32)},
+        {"rotary_emb.inv_freqs": torch.ones(8)},
+    ],
+)
+def test_tensors_that_would_be_lost(folder: Path, extra: dict[str, torch.Tensor]) -> None:
+    write_weights(folder, random_tensors(SMALL_GEOMETRY) | extra)
+    message = refusal(folder)
+    assert "holds 1 tensors that the model of its config.json does not have" in message
+    assert next(iter(extra)) in message
+
+
+def test_fewer_layers_in_the_config_than_in_the_weights(folder: Path) -> None:
+    change_json(folder / "config.json", lambda config: config.update(num_hidden_layers=1))
+    assert "holds 12 tensors that" in refusal(folder)
+    assert "model.layers.1.input_layernorm.weight, " in refusal(folder)
+
+
+def test_a_tensor_under_both_of_its_names(folder: Path) -> None:
+    twice = {"model.language_model.norm.weight": torch.ones(96)}
+    write_weights(folder, random_tensors(SMALL_GEOMETRY) | twice)
+    assert "model.norm.weight twice, as model.norm.weight and as model.language_model" in refusal(folder)
+
+
+def test_a_head_of_another_shape_than_the_table(folder: Path) -> None:
+    write_weights(folder, random_tensors(SMALL_GEOMETRY) | {"lm_head.weight": torch.ones(380, 96)})
+    assert "lm_head.weight has the shape [380, 96]" in refusal(folder)
 
 
 def test_a_misshapen_tensor(folder: Path) -> None:
@@ -280,6 +374,11 @@ def file_of(header: object, data: int) -> bytes:
         file_of({"a": entry([2], 0, 4, dtype=3)}, 4),
         file_of({"a": entry("2", 0, 4)}, 4),
         file_of({"a": entry([2.0], 0, 4)}, 4),
+        file_of({"a": entry([10**4000], 0, 4)}, 4),
+        file_of({"a": entry([10**300] * 100, 0, 4)}, 4),
+        file_of({"a": entry([2**62] * 10, 0, 4)}, 4),
+        file_of({"a": entry([2], 0, 10**4000)}, 4),
+        file_of({"a": entry([2], 10**4000, 10**4000 + 4)}, 4),
         file_of({"a": entry([-2], 0, 4)}, 4),
         file_of({"a": entry([2], 0, "4")}, 4),
         file_of({"a": entry([2], 4, 0)}, 4),

@@ -1,5 +1,6 @@
 """GPTQ checkpoints: their integers reach the bundle unchanged, and what cannot is said."""
 
+import dataclasses
 import json
 import pickle
 from collections.abc import Callable
@@ -139,20 +140,41 @@ def test_a_packed_head_that_is_not_tied(tmp_path: Path) -> None:
     written = write_packed_checkpoint(tmp_path, SYMMETRIC, geometry)
     packed = "model.layers.0.mlp.down_proj"
 
+    layer = random_layer(416, 128, SYMMETRIC, 7)
+
     def replace_head(tensors: dict[str, torch.Tensor]) -> None:
-        layer = random_layer(416, 128, SYMMETRIC, 7)
         del tensors["lm_head.weight"]
         tensors |= {f"lm_head.{kind}": value for kind, value in pack_gptq(layer, SYMMETRIC).items()}
-        tensors["head"] = layer.weight().float()
 
     change(tmp_path, replace_head)
-    wanted = load_file(tmp_path / WEIGHTS)["head"]
+    wanted = layer.weight().float()
     checkpoint = open_checkpoint(str(tmp_path))
     assert torch.equal(checkpoint.tensor("lm_head.weight"), wanted)
     quantized = checkpoint.quantized("lm_head")
     assert quantized is not None
     assert np.array_equal(quantized.dequantize(), wanted.numpy())
     assert torch.equal(checkpoint.tensor(f"{packed}.weight"), written.tensors[f"{packed}.weight"])
+
+
+def test_a_packed_head_is_kept_though_the_config_ties_it(tmp_path: Path) -> None:
+    written = write_packed_checkpoint(tmp_path, SYMMETRIC)
+    layer = random_layer(384, 96, SYMMETRIC, 7)
+    head = {f"lm_head.{kind}": value for kind, value in pack_gptq(layer, SYMMETRIC).items()}
+    change(tmp_path, lambda tensors: tensors.update(head))
+    checkpoint = open_checkpoint(str(tmp_path))
+    assert not checkpoint.geometry.text.tie_word_embeddings
+    assert torch.equal(checkpoint.tensor("lm_head.weight"), layer.weight().float())
+    table = "model.embed_tokens.weight"
+    assert torch.equal(checkpoint.tensor(table), written.tensors[table])
+    assert "lm_head of its own" in checkpoint.notes[0]
+
+
+def test_a_layer_that_is_stored_packed_and_as_floats(tmp_path: Path) -> None:
+    write_packed_checkpoint(tmp_path, SYMMETRIC)
+    name = "model.layers.0.mlp.up_proj.weight"
+    change(tmp_path, lambda tensors: tensors.update({name: torch.ones(160, 96)}))
+    with pytest.raises(CheckpointError, match=rf"holds {name} twice, as packed integers and as"):
+        open_checkpoint(str(tmp_path))
 
 
 class Dequantized:
@@ -338,7 +360,7 @@ def test_a_file_that_is_cut_short(tmp_path: Path) -> None:
         ({"checkpoint_format": "marlin"}, "'marlin' cannot be read"),
         ({"pack_dtype": "int8"}, "'pack_dtype' is 'int8'"),
         ({"dynamic": {"+:.*down.*": {"bits": 8}}}, "'dynamic' gives the layers '+:.*down.*'"),
-        ({"quant_method": "auto-round"}, "'auto-round' are not supported"),
+        ({"quant_method": "auto-round"}, "packing_format 'auto_round' cannot be read"),
     ],
 )
 def test_other_configs(tmp_path: Path, values: dict[str, Any], said: str) -> None:
@@ -347,6 +369,86 @@ def test_other_configs(tmp_path: Path, values: dict[str, Any], said: str) -> Non
     message = refusal(tmp_path)
     assert said in message
     assert message.endswith((".", "?"))
+
+
+AUTO_ROUND = Scheme("auto-round", zero=8, version="auto_round:auto_gptq")
+
+
+@pytest.mark.parametrize("method", ["auto-round", "intel/auto-round"])
+@pytest.mark.parametrize(
+    "version", ["auto_round:auto_gptq", "auto_round:gptq:exllamav2", "auto_round:gptqmodel:marlin"]
+)
+@pytest.mark.parametrize("zero", [8, None])
+def test_auto_round(tmp_path: Path, method: str, version: str, zero: int | None) -> None:
+    """The same integers as GPTQ's, without g_idx; the zero points tell its two conventions apart."""
+    written = write_packed_checkpoint(tmp_path, Scheme(method, version=version, zero=zero))
+    checkpoint = open_checkpoint(str(tmp_path))
+    assert checkpoint.packing == "gptq"
+    assert bool(checkpoint.requantized) is (zero is None)
+    for name, value in written.tensors.items():
+        assert torch.equal(checkpoint.tensor(name), value), name
+
+
+def test_auto_round_with_the_packing_of_awq(tmp_path: Path) -> None:
+    written = write_packed_checkpoint(tmp_path, Scheme("auto-round", version="auto_round:auto_awq"))
+    checkpoint = open_checkpoint(str(tmp_path))
+    assert checkpoint.packing == "awq"
+    for name, value in written.tensors.items():
+        assert torch.equal(checkpoint.tensor(name), value), name
+
+
+def test_an_older_auto_round_says_backend_and_may_store_the_order(tmp_path: Path) -> None:
+    written = write_packed_checkpoint(tmp_path, AUTO_ROUND)
+    change_config(tmp_path, packing_format=None, backend="auto_round:gptq:exllamav2")
+    name = "model.layers.0.mlp.up_proj"
+    order = torch.arange(96, dtype=torch.int32) // 32
+    change(tmp_path, lambda tensors: tensors.update({f"{name}.g_idx": order}))
+    weight = open_checkpoint(str(tmp_path)).tensor(f"{name}.weight")
+    assert torch.equal(weight, written.tensors[f"{name}.weight"])
+    change(tmp_path, lambda tensors: tensors.update({f"{name}.g_idx": order.flip(0)}))
+    assert "activation order" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"packing_format": "auto_round"}, "packing_format 'auto_round' cannot be read"),
+        ({"packing_format": "auto_round:llm_compressor"}, "'auto_round:llm_compressor' cannot be read"),
+        ({"packing_format": "auto_gptq"}, "packing_format 'auto_gptq' cannot be read"),
+        ({"packing_format": None}, "packing_format 'auto_round' cannot be read"),
+        ({"data_type": "mx_fp"}, "data_type 'mx_fp' for activations of 16 bits"),
+        ({"act_bits": 8}, "for activations of 8 bits"),
+        ({"bits": 2, "extra_config": None}, "weights of 2 bits"),
+        ({"extra_config": {".*down.*": {"bits": 8}}}, "'extra_config' gives '.*down.*' a bits of its own, 8"),
+        ({"extra_config": {"lm_head": {"bits": 4, "group_size": 64}}}, "a group_size of its own, 64"),
+    ],
+)
+def test_other_configs_of_auto_round(tmp_path: Path, values: dict[str, Any], said: str) -> None:
+    write_packed_checkpoint(tmp_path, AUTO_ROUND)
+    change_config(tmp_path, extra_config={"lm_head": {"bits": 16, "data_type": "float"}, "x": {"bits": 4}})
+    assert open_checkpoint(str(tmp_path)).fixed_bits
+    change_config(tmp_path, **values)
+    message = refusal(tmp_path)
+    assert said in message
+    assert message.endswith(".")
+
+
+@pytest.mark.parametrize("scheme", [Scheme(zero=8, group_size=-1), AUTO_ROUND, Scheme("awq")])
+def test_groups_wider_than_any_row(tmp_path: Path, scheme: Scheme) -> None:
+    """They are the row; repeated for each of a billion inputs their scales would take all memory."""
+    written = write_packed_checkpoint(tmp_path, dataclasses.replace(scheme, group_size=-1))
+    change_config(tmp_path, group_size=10**9)
+    checkpoint = open_checkpoint(str(tmp_path))
+    name = "model.layers.1.mlp.down_proj.weight"
+    assert torch.equal(checkpoint.tensor(name), written.tensors[name])
+
+
+def test_packed_layers_without_a_word_in_the_config(tmp_path: Path) -> None:
+    write_packed_checkpoint(tmp_path, SYMMETRIC)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["quantization_config"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert "has no quantization_config that says how" in refusal(tmp_path)
 
 
 def test_layers_left_in_float_by_dynamic_rules(tmp_path: Path) -> None:

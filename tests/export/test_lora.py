@@ -205,6 +205,16 @@ def refusal(base: Path, adapter: Path) -> str:
         ({"r": None}, "lacks the key 'r'"),
         ({"lora_alpha": None}, "lacks the key 'lora_alpha'"),
         ({"lora_alpha": "8"}, "'lora_alpha' must be a number"),
+        ({"lora_alpha": float("nan")}, "'lora_alpha' must be a number, not NaN"),
+        ({"lora_alpha": 10**400}, "'lora_alpha' must be a number"),
+        ({"alpha_pattern": {"fc2": float("inf")}}, "'fc2' must be a number, not Infinity"),
+        ({"r": 10**9}, "the rank 1e+09"),
+        ({"r": 10**30}, "'r' must be a whole number"),
+        ({"r": 4.5}, "'r' must be a whole number"),
+        ({"rank_pattern": {"fc2": 1e300}}, "the rank 1e+300"),
+        ({"alora_invocation_tokens": [1]}, "(aLoRA)"),
+        ({"layer_replication": [[0, 2]]}, "layers that are used several times"),
+        ({"trainable_token_indices": [3]}, "trained embeddings of tokens"),
     ],
 )
 def test_other_adapters(base: Path, tmp_path: Path, config: dict[str, Any], said: str) -> None:
@@ -293,6 +303,38 @@ def test_values_that_are_not_finite(base: Path, tmp_path: Path, value: float) ->
     change(tmp_path / "lora", visual__merger__mlp__0__lora_B__weight=torch.full((256, 4), value))
     with pytest.raises(CheckpointError, match=r"visual\.merger\.mlp\.0\.weight lora_B holds NaN"):
         merged(base, tmp_path / "lora").tensor("visual.merger.mlp.0.weight")
+
+
+def test_a_scale_beyond_float32(base: Path, tmp_path: Path) -> None:
+    """Without a word the weights would be infinite, and their integers nonsense."""
+    write_adapter(tmp_path / "lora", lora_alpha=1e300)
+    assert "scales model.layers.0.self_attn.q_proj by 2.5e+299, beyond float32" in refusal(
+        base, tmp_path / "lora"
+    )
+    write_adapter(tmp_path / "lora", lora_alpha=1.3e39)
+    change(tmp_path / "lora", visual__merger__mlp__0__lora_B__weight=torch.full((256, 4), 1e3))
+    with pytest.raises(CheckpointError, match=r"scale of 3\.25e\+38 the update of visual\.merger\.mlp\.0"):
+        merged(base, tmp_path / "lora").tensor("visual.merger.mlp.0.weight")
+
+
+@pytest.mark.parametrize(
+    ("named", "noted"),
+    [
+        ("someone/base", False),
+        ("Base/", False),
+        ("base", False),
+        (None, False),
+        ("Qwen/Qwen2-VL-7B-Instruct", True),
+        ("base/Qwen2-VL", True),
+    ],
+)
+def test_the_base_model_that_an_adapter_names(
+    base: Path, tmp_path: Path, named: str | None, noted: bool
+) -> None:
+    write_adapter(tmp_path / "lora", base_model_name_or_path=named)
+    notes = merged(base, tmp_path / "lora").notes
+    assert len(notes) == noted
+    assert all(f"lora names {named} as its base model and is merged into base" in note for note in notes)
 
 
 def test_folders_that_hold_no_adapter(base: Path, tmp_path: Path) -> None:

@@ -175,5 +175,5 @@ def test_an_export_writes_its_card(tmp_path: Path) -> None:
         )
     text = (tmp_path / "out" / "README.md").read_text()
     assert text == card_text(written, {})
-    assert open_bundle(tmp_path / "out", check_hashes=True).manifest == written
+    assert open_bundle(tmp_path / "out", verify="always").manifest == written
     assert str(tmp_path) not in text

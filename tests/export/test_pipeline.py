@@ -45,7 +45,7 @@ def export(model: Path, output: Path, **options: Any) -> Manifest:
 
 def test_the_bundle(model: Path, tmp_path: Path) -> None:
     manifest = export(model, tmp_path / "out")
-    bundle = open_bundle(tmp_path / "out", check_hashes=True)
+    bundle = open_bundle(tmp_path / "out", verify="always")
     assert bundle.manifest == manifest
     assert [record.path for record in manifest.files] == [
         names.CHAT_TEMPLATE_FILE,
@@ -105,7 +105,7 @@ def test_a_base_model(tmp_path: Path) -> None:
     manifest = export(tmp_path / "base", tmp_path / "out")
     assert not manifest.chat
     assert not (tmp_path / "out" / names.CHAT_TEMPLATE_FILE).exists()
-    open_bundle(tmp_path / "out", check_hashes=True)
+    open_bundle(tmp_path / "out", verify="always")
 
 
 def test_progress_only_grows_and_ends_at_one(model: Path, tmp_path: Path) -> None:
@@ -123,6 +123,8 @@ def test_progress_only_grows_and_ends_at_one(model: Path, tmp_path: Path) -> Non
         ({"max_pixels": 5}, UsageError),
         ({"recipe": Recipe("x", "rtn", (Rule("*", Bits(4, 32)),))}, RecipeError),
         ({"recipe": named_recipe("fp16")}, UsageError),
+        ({"recipe": Recipe("x", "rtn", (Rule("lm_heads", Bits(8)), Rule("*", Bits(8))))}, RecipeError),
+        ({"revision": "v1"}, UsageError),
     ],
 )
 def test_what_cannot_succeed_is_refused_before_any_work(
@@ -144,7 +146,7 @@ def test_an_existing_bundle_is_refused_before_the_checkpoint_is_read(model: Path
         export(tmp_path / "nothing", tmp_path / "out")
     first = open_bundle(tmp_path / "out").manifest
     second = export(model, tmp_path / "out", overwrite=True, recipe=named_recipe("int4"))
-    assert open_bundle(tmp_path / "out", check_hashes=True).manifest == second != first
+    assert open_bundle(tmp_path / "out", verify="always").manifest == second != first
 
 
 def test_too_little_space(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +172,7 @@ def test_a_disk_that_fills_up(model: Path, tmp_path: Path) -> None:
     with pytest.raises(SpaceError, match="became full"):
         export(model, tmp_path / "out", overwrite=True, target=replace(QUICK, export_vision=full_disk))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "out"]
-    open_bundle(tmp_path / "out", check_hashes=True)
+    open_bundle(tmp_path / "out", verify="always")
 
 
 def test_damage_found_while_working_leaves_nothing(model: Path, tmp_path: Path) -> None:
@@ -186,12 +188,12 @@ def test_damage_found_while_working_leaves_nothing(model: Path, tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["models"]
 
 
-CALIBRATED = replace(named_recipe("int4", "gptq"), calibration=Calibration(samples=8))
+CALIBRATED = replace(named_recipe("int4", "gptq"), calibration=Calibration("generated", 8))
 
 
 def test_a_calibrated_export_says_what_it_saw_and_leaves_nothing_else(model: Path, tmp_path: Path) -> None:
     manifest = export(model, tmp_path / "out", recipe=CALIBRATED)
-    assert manifest.quantization_method == "gptq"
+    assert manifest.quantization_method == "gptq + rtn"  # the vision tower and the head have 8 bits
     assert manifest.provenance.calibration == "8 of generated"
     assert len(manifest.provenance.calibration_sha256 or "") == 64
     assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "out"]

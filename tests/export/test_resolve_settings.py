@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketvl.export.component import DEFAULT_BUCKETS, ExportSettings
-from pocketvl.export.resolve_settings import fit_image, fit_settings
+from pocketvl.export.resolve_settings import fit_calibration, fit_image, fit_settings
+from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import ImageSettings
 from tests.support.checkpoints import SMALL_GEOMETRY
@@ -100,3 +101,32 @@ def test_whatever_is_accepted_is_sound(context: int, max_tokens: int, buckets: t
     assert all(bucket % 4 == 0 for bucket in fitted.buckets)
     assert fitted.buckets[-1] == min(buckets[-1], 4 * max_tokens, room)
     assert set(fitted.buckets[:-1]) <= set(buckets)
+
+
+CALIBRATED = named_recipe("int4", "gptq")
+
+
+def test_without_data_only_the_tiny_model_is_calibrated() -> None:
+    fitted, notes = fit_calibration(CALIBRATED, "tiny")
+    assert (fitted.method, fitted.calibration.data, notes) == ("gptq", "generated", ())
+    fitted, (note,) = fit_calibration(CALIBRATED, "Qwen/Qwen2-VL-2B-Instruct")
+    assert (fitted.name, fitted.method, fitted.rules) == ("int4", "rtn", CALIBRATED.rules)
+    assert "rounded to nearest" in note
+    assert "--calibration" in note
+    assert fit_calibration(CALIBRATED, "./tiny")[0].method == "rtn"
+
+
+@pytest.mark.parametrize("data", ["generated", "my-images"])
+def test_data_that_was_named_is_used(data: str) -> None:
+    recipe = CALIBRATED.with_calibration(data, None)
+    assert fit_calibration(recipe, "some/model") == (recipe, ())
+
+
+def test_nothing_is_said_of_recipes_that_need_no_data() -> None:
+    for recipe in (named_recipe("int4"), named_recipe("fp32", "gptq")):
+        assert fit_calibration(recipe, "some/model") == (recipe, ())
+
+
+def test_a_name_that_promises_calibration_is_not_rounded() -> None:
+    with pytest.raises(UsageError, match="'int4-gptq' needs calibration data"):
+        fit_calibration(replace(CALIBRATED, name="int4-gptq"), "some/model")

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.golden.answers import grounding, image_size, repetition
 from tests.golden.conversations import prompts
 from tests.golden.pictures import bicubic, patches, resize
 from tests.golden.positions import mrope, text_rope, vision_rope
@@ -24,6 +25,9 @@ GOLDENS: dict[str, Callable[[], Json]] = {
     "mrope": mrope,
     "embedding": embedding,
     "prompts": prompts,
+    "grounding": grounding,
+    "image_size": image_size,
+    "repetition": repetition,
 }
 
 

@@ -54,7 +54,7 @@ def test_a_real_export(tmp_path: Path) -> None:
         *("--max-context", 64, "--prefill-chunk", 16, tmp_path / "out"),
     )
     assert done.returncode == 0, done.stderr
-    manifest = open_bundle(tmp_path / "out", check_hashes=True).manifest
+    manifest = open_bundle(tmp_path / "out", verify="always").manifest
     assert (manifest.recipe, manifest.buckets, manifest.max_context) == ("fp32", (16,), 64)
     assert manifest.provenance.command == (
         "pocketvl export small --output out --target executorch --recipe mine.toml --buckets 16"

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from pocketvl.evaluate.components import Components
 from pocketvl.evaluate.metrics import relative_error
-from pocketvl.evaluate.reference import Reference, Turn
+from pocketvl.evaluate.reference import Reference
+from pocketvl.evaluate.samples import Turn
 from pocketvl.evaluate.verify import verify
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle

@@ -11,7 +11,8 @@ from PIL import Image
 
 from pocketvl.evaluate.components import Components
 from pocketvl.evaluate.metrics import relative_error
-from pocketvl.evaluate.reference import Reference, Turn
+from pocketvl.evaluate.reference import Reference
+from pocketvl.evaluate.samples import Turn
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.engine import Engine
@@ -55,7 +56,7 @@ def picture(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-SIZES = [(112, 112), (28, 560), (560, 28), (97, 61), (500, 300)]
+SIZES = [(112, 112), (28, 560), (560, 28), (97, 61), (500, 300), (12, 560)]
 
 
 @pytest.mark.parametrize("size", SIZES)

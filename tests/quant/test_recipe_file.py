@@ -32,10 +32,13 @@ RECIPES = st.builds(
         | st.builds(Rule, TEXTS, GROUPS, st.lists(GROUPS, max_size=2).map(tuple)),
         min_size=1,
         max_size=4,
-    ).map(tuple),
+        unique_by=lambda rule: rule.pattern,
+    )
+    .filter(lambda rules: all(rule.pattern != "*" for rule in rules[:-1]))
+    .map(tuple),
     st.builds(
         Calibration,
-        TEXTS,
+        st.none() | TEXTS,
         st.integers(1, 10**6),
         st.integers(0, 2**31),
         st.floats(0, 100),
@@ -123,6 +126,16 @@ GOOD = 'name = "a"\nmethod = "rtn"\n[[rule]]\nlayers = "*"\nbits = 8\n'
         (GOOD + "[calibration]\nsamples = 0\n", "calibration: calibration needs at least one sample"),
         (GOOD + "[calibration]\nsampels = 3\n", "unknown key 'sampels'"),
         (GOOD + "[calibration]\ndamping = -1.0\n", "damping must be positive"),
+        (GOOD + "exclude = ['lm_head']\n", "rule 1 has the unknown key 'exclude'; known are layers, bits"),
+        (
+            GOOD + '[[rule]]\nlayers = "lm_head"\nbits = 4\ngroup_size = 32',
+            "'lm_head' is never reached, as rule 1",
+        ),
+        (
+            GOOD.replace('"*"', '"lm_head"') * 1 + '[[rule]]\nlayers = "lm_head"\nbits = 32',
+            "rule 2: 'lm_head' is n",
+        ),
+        (GOOD + '[[rule]]\nlayers = "*"\nbits = 32', "rule 2: '\\*' is never reached"),
         ("rule = [3]\nname = 'a'\nmethod = 'rtn'", "rule 1 must be a table"),
     ],
 )
@@ -134,8 +147,44 @@ def test_what_is_wrong_is_named(tmp_path: Path, content: str, message: str) -> N
     assert "quantization method" in message or str(path) in str(caught.value)
 
 
+LAYERS = [
+    *(
+        f"vision_encoder.blocks.{index}.{name}"
+        for index in range(3)
+        for name in ("qkv", "proj", "fc1", "fc2")
+    ),
+    *(f"text_decoder.layers.{index}.{name}" for index in range(2) for name in ("q_proj", "down_proj")),
+    "lm_head",
+]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "near"),
+    [
+        ("text_decoder.layer.*.q_proj", "text_decoder.layers.1.q_proj"),
+        ("text_decoder.layers.2.*", "text_decoder.layers.1.q_proj"),
+        ("Lm_head", "lm_head"),
+        ("visual.blocks.0.attn.qkv", "vision_encoder.blocks.0.qkv"),
+        ("", "vision_encoder.blocks.0.qkv"),
+        ("[", "text_decoder.layers"),
+    ],
+)
+def test_a_rule_for_no_layer_is_named_with_layers_that_there_are(pattern: str, near: str) -> None:
+    recipe = Recipe("mine", "rtn", (Rule(pattern, Bits(8)), Rule("*", Bits(32))))
+    with pytest.raises(RecipeError) as caught:
+        recipe.check_rules(LAYERS)
+    assert f"the rule {pattern!r} of the recipe 'mine' matches no layer" in str(caught.value)
+    assert near in str(caught.value)
+
+
+def test_rules_for_some_layer() -> None:
+    for name in NAMED_RECIPES:
+        named_recipe(name).check_rules(["vision_encoder.patch_embed", *LAYERS])
+    Recipe("mine", "rtn", (Rule("text_decoder.layers.[01].q_proj", Bits(8)),)).check_rules(LAYERS)
+
+
 def test_no_such_recipe(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"'int3' is no recipe; known are fp32.*\.toml"):
         load_recipe("int3")
-    with pytest.raises(RecipeError, match="cannot be read"):
+    with pytest.raises(RecipeError, match=r"missing\.toml does not exist"):
         load_recipe(str(tmp_path / "missing.toml"))

@@ -11,6 +11,7 @@ import pytest
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import open_bundle
 from pocketvl.runtime.errors import BundleError, ManifestError
+from pocketvl.runtime.verification import Verify
 from tests.support.manifests import TABLE, write_small_bundle
 
 
@@ -20,9 +21,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "bundle"
 
 
-def refusal(folder: Path, check_hashes: bool = False) -> str:
+def refusal(folder: Path, verify: Verify = "never") -> str:
     with pytest.raises(BundleError) as caught:
-        open_bundle(folder, check_hashes)
+        open_bundle(folder, verify)
     assert str(caught.value).endswith(".")
     return str(caught.value)
 
@@ -36,9 +37,9 @@ def change(folder: Path, *path: str | int, value: Any) -> None:
     (folder / names.MANIFEST_FILE).write_text(json.dumps(manifest))
 
 
-@pytest.mark.parametrize("check_hashes", [False, True])
-def test_a_sound_bundle(folder: Path, check_hashes: bool) -> None:
-    bundle = open_bundle(folder, check_hashes)
+@pytest.mark.parametrize("verify", ["stamp", "always", "never"])
+def test_a_sound_bundle(folder: Path, verify: Verify) -> None:
+    bundle = open_bundle(folder, verify)
     assert bundle.folder == folder
     assert bundle.manifest.recipe == "int8"
     assert bundle.path(names.TEXT_DECODER_PTE).stat().st_size == TABLE.end + 10
@@ -74,14 +75,16 @@ def test_a_wrong_size(folder: Path, length: int) -> None:
     assert f"vision_encoder.pte has {length} bytes, but the manifest says 1000" in message
 
 
-def test_a_wrong_hash_is_found_on_request(folder: Path) -> None:
-    path = folder / names.VISION_ENCODER_PTE
+@pytest.mark.parametrize("verify", ["stamp", "always"])
+@pytest.mark.parametrize("file", [names.VISION_ENCODER_PTE, names.TOKENIZER_FILE, names.CHAT_TEMPLATE_FILE])
+def test_one_bit_of_any_file_is_found(folder: Path, file: str, verify: Verify) -> None:
+    path = folder / file
     data = bytearray(path.read_bytes())
     data[500] ^= 1
     path.write_bytes(data)
-    open_bundle(folder)
-    message = refusal(folder, check_hashes=True)
-    assert "vision_encoder.pte has the sha256" in message
+    open_bundle(folder, verify="never")
+    message = refusal(folder, verify)
+    assert f"{file} is damaged or from another bundle: it has the sha256" in message
     assert "export it again" in message
 
 
@@ -122,23 +125,23 @@ def add_optional(folder: Path) -> Path:
 
 def test_optional_files_may_be_left_out(folder: Path) -> None:
     path = add_optional(folder)
-    open_bundle(folder, check_hashes=True)
+    open_bundle(folder, verify="always")
     path.unlink()
-    open_bundle(folder, check_hashes=True)
+    open_bundle(folder, verify="always")
 
 
-@pytest.mark.parametrize(("content", "said"), [("[]", "has the sha256"), ("{ }", "has 3 bytes, but")])
+@pytest.mark.parametrize(("content", "said"), [("[]", "is damaged"), ("{ }", "has 3 bytes, but")])
 def test_changed_optional_files_are_found_on_request(folder: Path, content: str, said: str) -> None:
     add_optional(folder).write_text(content)
     open_bundle(folder)
-    assert f"config.json {said}" in refusal(folder, check_hashes=True)
+    assert f"config.json {said}" in refusal(folder, verify="always")
 
 
 def test_an_optional_link_out_of_the_bundle(folder: Path) -> None:
     path = add_optional(folder)
     path.unlink()
     path.symlink_to(folder.parent / "nowhere")
-    assert "leaves the bundle" in refusal(folder, check_hashes=True)
+    assert "leaves the bundle" in refusal(folder, verify="always")
 
 
 def test_a_linked_bundle_and_links_inside_it(folder: Path, tmp_path: Path) -> None:
@@ -146,7 +149,7 @@ def test_a_linked_bundle_and_links_inside_it(folder: Path, tmp_path: Path) -> No
     path.rename(folder / "real.pte")
     path.symlink_to("real.pte")
     (tmp_path / "alias").symlink_to(folder)
-    assert open_bundle(tmp_path / "alias", check_hashes=True).manifest.recipe == "int8"
+    assert open_bundle(tmp_path / "alias", verify="always").manifest.recipe == "int8"
 
 
 @pytest.mark.parametrize(
@@ -162,6 +165,7 @@ def test_a_linked_bundle_and_links_inside_it(folder: Path, tmp_path: Path) -> No
         (("special_tokens", "eos"), [], "no token that ends"),
         (("special_tokens", "im_end"), None, "no im_end"),
         (("max_context",), 1025, "1024"),
+        (("geometry", "vision", "in_channels"), 7, "has in_channels 7, but images have 3"),
     ],
 )
 def test_contents_that_do_not_fit(folder: Path, path: tuple[str, ...], value: Any, said: str) -> None:

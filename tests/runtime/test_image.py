@@ -1,6 +1,5 @@
 """Pictures of every kind become upright RGB, and what is no picture is refused with a clear sentence."""
 
-import base64
 import contextlib
 import io
 import struct
@@ -13,7 +12,7 @@ import pytest
 from PIL import Image
 
 from pocketvl.runtime.errors import ImageError
-from pocketvl.runtime.image import content_key, load_image
+from pocketvl.runtime.image import load_image
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -27,33 +26,6 @@ def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
 def noise(width: int = 12, height: int = 7) -> Image.Image:
     values = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     return Image.fromarray(values)
-
-
-def test_every_kind_of_source_gives_the_same_picture(tmp_path: Path) -> None:
-    data = encoded(noise())
-    path = tmp_path / "a picture.png"
-    path.write_bytes(data)
-    text = base64.b64encode(data).decode()
-    lines = "\n".join(text[i : i + 60] for i in range(0, len(text), 60))
-    sources = (
-        path, str(path), path.as_uri(), data, noise(), text,
-        f"data:image/png;base64,{text}", f"data:image/png;base64,{lines}",
-    )  # fmt: skip
-    for source in sources:
-        assert load_image(source).mode == "RGB"
-        assert content_key(load_image(source)) == content_key(noise())
-
-
-def test_a_path_that_looks_like_base64_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "UklGR").write_bytes(encoded(noise()))
-    assert load_image("UklGR").size == (12, 7)
-
-
-@pytest.mark.parametrize("address", ["http://example.org/a.jpg", "HTTPS://example.org/a.jpg"])
-def test_network_addresses_are_never_opened(address: str) -> None:
-    with pytest.raises(ImageError, match=r"example\.org/a\.jpg is a network address.*download"):
-        load_image(address)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -134,10 +106,10 @@ def test_16_bit_colour_is_scaled_alike() -> None:
 
 
 def test_wider_samples_are_refused() -> None:
-    with pytest.raises(ImageError, match="32-bit samples; convert"):
+    with pytest.raises(ImageError, match="32-bit samples from 70000 to 70000; convert"):
         load_image(Image.new("I", (1, 1), 70000))
-    with pytest.raises(ImageError, match="floating-point samples; convert"):
-        load_image(Image.new("F", (1, 1), 0.5))
+    with pytest.raises(ImageError, match=r"floating-point samples from 0\.5 to 1\.5; scale them to 0\.\.1"):
+        load_image(np.array([[0.5, 1.5]], np.float32))
 
 
 def test_cmyk_is_converted() -> None:
@@ -170,7 +142,9 @@ def png_chunks(width: int, height: int, bits: int, colour: int, rows: bytes) -> 
 def test_decompression_bombs_are_refused_by_their_header(tmp_path: Path, side: int) -> None:
     path = tmp_path / "bomb.png"
     path.write_bytes(png_chunks(side, side, 8, 2, b"\0"))
-    with pytest.raises(ImageError, match=r"bomb\.png.*pixels \(the limit is 89478485\); scale it down"):
+    with pytest.raises(
+        ImageError, match=r"bomb\.png.*pixels \(the limit for .* is 89478485\); scale it down"
+    ):
         load_image(path)
 
 
@@ -188,12 +162,12 @@ def test_a_picture_without_pixels_is_refused() -> None:
     ("name", "data", "expected"),
     [
         ("empty.png", b"", r"empty\.png is empty \(0 bytes\)"),
-        ("notes.jpg", b"dear diary\n" * 20, r"notes\.jpg is not a picture.*save it as"),
+        ("notes.jpg", b"dear diary\n" * 20, r"notes\.jpg is not an image.*save it as"),
         ("cut.jpg", encoded(noise(200, 200), "JPEG")[:4000], r"cut\.jpg is damaged or cut off"),
         ("cut.png", encoded(noise(200, 200))[:4000], r"cut\.png is damaged or cut off"),
         ("cut.gif", encoded(noise(200, 200), "GIF")[:900], r"cut\.gif is damaged or cut off"),
         ("head.png", encoded(noise())[:20], r"head\.png is (damaged or cut off|not a picture)"),
-        ("flip.png", encoded(noise(40, 40)).replace(b"IDAT", b"IDAX"), r"flip\.png is not a picture"),
+        ("flip.png", encoded(noise(40, 40)).replace(b"IDAT", b"IDAX"), r"flip\.png is not an image"),
     ],
 )
 def test_bad_files_are_named(tmp_path: Path, name: str, data: bytes, expected: str) -> None:
@@ -212,31 +186,3 @@ def test_damage_anywhere_is_an_image_error_or_a_picture(format: str) -> None:
             damaged[position] = random.integers(0, 256)
         with contextlib.suppress(ImageError):
             assert load_image(bytes(damaged[: random.integers(1, len(data) + 1)])).mode == "RGB"
-
-
-def test_other_mistakes(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"nothing\.jpg does not exist; check the path"):
-        load_image(tmp_path / "nothing.jpg")
-    with pytest.raises(ImageError, match="is a folder"):
-        load_image(str(tmp_path))
-    with pytest.raises(ImageError, match="cannot be read"):
-        load_image("a\0b.jpg")
-    with pytest.raises(ImageError, match="cannot be read"):
-        load_image("x" * 5000)
-    with pytest.raises(ImageError, match="does not hold base64"):
-        load_image("data:image/png,hello")
-    with pytest.raises(ImageError, match=r"damaged .* encode the whole picture again"):
-        load_image("data:image/png;base64,iVBOR*")
-    with pytest.raises(ImageError, match="data: URL is empty"):
-        load_image("data:image/png;base64,")
-    with pytest.raises(ImageError, match="cannot be a int"):
-        load_image(3)  # type: ignore[arg-type]
-
-
-def test_content_key_tells_pixels_and_shapes_apart() -> None:
-    wide, tall = Image.new("RGB", (4, 2), RED), Image.new("RGB", (2, 4), RED)
-    touched = wide.copy()
-    touched.putpixel((3, 1), (255, 0, 1))
-    keys = {content_key(image) for image in (wide, tall, touched)}
-    assert len(keys) == 3
-    assert content_key(wide.copy()) == content_key(wide)

@@ -46,7 +46,12 @@ def at(value: Any, path: KeyPath) -> Any:
 
 ALL = list(positions(GOOD))
 # Keys of `tools` are free, everything else is a field.
-FIELDS = [path for path in ALL if isinstance(path[-1], str) and path[:-1] != ("provenance", "tools")]
+OPTIONAL_KEYS = [("provenance", "source_revision")]
+FIELDS = [
+    path
+    for path in ALL
+    if isinstance(path[-1], str) and path[:-1] != ("provenance", "tools") and path not in OPTIONAL_KEYS
+]
 OBJECTS = [(), *(path for path in ALL if isinstance(at(GOOD, path), dict) and path[-1] != "tools")]
 
 
@@ -66,6 +71,13 @@ def test_a_missing_key(path: KeyPath) -> None:
     del at(value, path[:-1])[path[-1]]
     with pytest.raises(ManifestError, match=f"lacks the key '{path[-1]}'"):
         parse(value)
+
+
+@pytest.mark.parametrize("path", OPTIONAL_KEYS, ids=".".join)
+def test_a_key_that_may_be_missing(path: KeyPath) -> None:
+    value = deepcopy(GOOD)
+    del at(value, path[:-1])[path[-1]]
+    assert at(to_json(parse(value)), path) is None
 
 
 @pytest.mark.parametrize("path", OBJECTS, ids=lambda path: ".".join(map(str, path)))
@@ -146,8 +158,23 @@ def test_no_number_breaks_the_reader(path: KeyPath, number: float) -> None:
         (("geometry", "vision", "num_heads"), 3, "3 heads"),
         (("geometry", "vision", "output_size"), 64, "64"),
         (("image", "min_pixels"), 0, "min_pixels 0"),
+        (("sampling", "temperature"), -0.5, "temperature must be 0"),
+        (("sampling", "top_k"), -1, "top_k must be 0"),
+        (("sampling", "top_p"), 0, "top_p must lie above 0"),
+        (("sampling", "top_p"), 1.5, "top_p must lie above 0"),
+        (("sampling", "repetition_penalty"), 0, "repetition_penalty must be above 0"),
+        (("sampling", "repetition_penalty"), -1.5, "repetition_penalty must be above 0"),
         (("geometry", "text", "rope_theta"), float("nan"), "rope_theta must be a finite number"),
         (("geometry", "text", "rope_theta"), 10**400, "rope_theta must be a finite number"),
+        (("layers", 0, "bytes"), 10**400, r"layers\[0\].bytes must be an integer of at most 64 bits"),
+        (("layers", 0, "group_size"), -(2**63), r"group_size must be an integer of at most 64 bits"),
+        (("layers", 0, "bits"), 0, "must be at least 1"),
+        (("layers", 0, "parameters"), -1, "at least 0"),
+        (("entry_points", 0, "patches"), 2**63, "patches must be an integer of at most 64 bits"),
+        (("entry_points", 0, "inputs", 0, "shape", 0), 10**30, r"shape\[0\] must be an integer of at most"),
+        (("files", 0, "size"), 10**400, r"size must be an integer of at most 64 bits"),
+        (("files", 0, "sha256"), "B" * 64, "sha256 of text_decoder.pte is not 64 lowercase"),
+        (("sampling", "top_k"), 2**64, "top_k must be an integer of at most 64 bits"),
     ],
 )
 def test_impossible_values(path: KeyPath, value: Any, said: str) -> None:

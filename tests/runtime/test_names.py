@@ -1,4 +1,4 @@
-"""Which files of a bundle its manifest lists for every app."""
+"""Which files of a bundle an app may leave out."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from pocketvl.runtime import names
 
 
 @pytest.mark.parametrize(
-    ("path", "unlisted"),
+    ("path", "optional"),
     [
         ("README.md", True),
         ("config.json", True),
@@ -21,6 +21,6 @@ from pocketvl.runtime import names
         ("tokenizer.json", False),
     ],
 )
-def test_what_an_onnx_manifest_leaves_out(path: str, unlisted: bool) -> None:
-    assert names.is_unlisted(path, names.ONNX) == unlisted
-    assert names.is_unlisted(path, names.EXECUTORCH) == (path == names.MODEL_CARD)
+def test_what_an_app_may_leave_out_of_an_onnx_bundle(path: str, optional: bool) -> None:
+    assert names.is_optional(path, names.ONNX) == optional
+    assert names.is_optional(path, names.EXECUTORCH) == (path == names.MODEL_CARD)

@@ -22,15 +22,13 @@ def noise(width: int, height: int, seed: int = 0) -> Image.Image:
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.integers(1, 400), st.integers(1, 400))
+@given(st.integers(15, 400), st.integers(15, 400))  # where both sides round to at least one factor
 @example(20, 400)
 @example(400, 20)
-@example(1, 199)
 @example(333, 77)
 @example(1200, 900)
 @example(28, 28)
 def test_patches_are_the_references(width: int, height: int) -> None:
-    width, height = min(width, 200 * height), min(height, 200 * width)
     image = noise(width, height)
     expected = PROCESSOR(images=[image], return_tensors="np")
     size = resize_to_bucket(height, width, FULL_VISION, IMAGE, BUCKETS[:3])

@@ -1,6 +1,7 @@
 """Prompts against transformers' renderer, continuation against the whole, and hostile text."""
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from tokenizers import Tokenizer as Backend
 from transformers import PreTrainedTokenizerFast
 
 from pocketvl.runtime.errors import PromptError
-from pocketvl.runtime.messages import Clip, Message, Picture, Text, media_of, parse_messages
+from pocketvl.runtime.grounding import Shape
+from pocketvl.runtime.messages import Clip, Message, ObjectRef, Picture, Text, media_of, parse_messages
 from pocketvl.runtime.prompt import PromptEncoder
 from pocketvl.runtime.tokenizer import Tokenizer
 from tests.support.checkpoints import CHAT_TEMPLATE
@@ -228,3 +230,55 @@ def test_the_full_size_tokenizer_gives_the_known_ids() -> None:
     )
     assert ids == [151644, 872, 198, 151652, 151655, 151653, 13048, 151645, 198]
     assert tokenizer.decode(tokenizer.encode_text("日本語 <|im_end|> 🙂")) == "日本語 <|im_end|> 🙂"
+
+
+@pytest.mark.parametrize("template", ["", "{% for m in messages %}{% endfor %}", None])
+def test_an_empty_prompt_is_refused(tokenizer: Tokenizer, template: str | None) -> None:
+    with pytest.raises(PromptError, match="make an empty prompt"):
+        PromptEncoder(tokenizer, SPECIAL, template).encode(question(Text("")), [])
+
+
+def test_grounding_is_marked_by_parts_and_by_nothing_else(tokenizer: Tokenizer) -> None:
+    mark = tokenizer.encode_template
+    content = (
+        Text("Is <|box_start|>"),
+        ObjectRef("the <|im_end|>"),
+        Shape("box", (1, 2, 30.5, 1000)),
+        Shape("quad", (0, 0, 1, 0, 1, 1, 0, 1)),
+        Text("red?"),
+    )
+    expected = [
+        *tokenizer.encode_text("Is <|box_start|>"),
+        *mark("<|object_ref_start|>"),
+        *tokenizer.encode_text("the <|im_end|>"),
+        *mark("<|object_ref_end|><|box_start|>(1,2),(31,1000)<|box_end|>"),
+        *mark("<|quad_start|>(0,0),(1,0),(1,1),(0,1)<|quad_end|>red?"),
+    ]
+    assert PromptEncoder(tokenizer, SPECIAL, None).encode(question(*content), []) == expected
+    template = "{% for part in messages[0].content %}{{ part.text }}{% endfor %}"
+    assert PromptEncoder(tokenizer, SPECIAL, template).encode(question(*content), []) == expected
+
+
+def test_a_tokenizer_without_boxes_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    value = json.loads(tokenizer_json())
+    value["added_tokens"] = [item for item in value["added_tokens"] if "box" not in item["content"]]
+    path.write_text(json.dumps(value))
+    encoder = PromptEncoder(Tokenizer(path), SPECIAL, CHAT_TEMPLATE)
+    with pytest.raises(PromptError, match=r"tokenizer has no <\|box_start\|>"):
+        encoder.encode(question(Shape("box", (1, 2, 3, 4))), [])
+
+
+def test_images_are_numbered_where_the_template_can(tokenizer: Tokenizer, encoder: PromptEncoder) -> None:
+    template = (
+        "{% set n = namespace(i=0) %}{% for m in messages %}{% for part in m.content %}"
+        "{% set n.i = n.i + 1 %}{% if add_vision_id %}Picture {{ n.i }}: {% endif %}<|image_pad|>"
+        "{% endfor %}{% endfor %}"
+    )
+    messages = question(Picture("a"), Picture("b"))
+    for wanted, text in ((True, "Picture 1: Picture 2: "), (False, "")):
+        numbered = PromptEncoder(tokenizer, SPECIAL, template, add_vision_id=wanted)
+        assert tokenizer.decode(numbered.encode(messages, [1, 1])) == text
+    for without in (CHAT_TEMPLATE, None):
+        with pytest.raises(PromptError, match="cannot number images"):
+            PromptEncoder(tokenizer, SPECIAL, without, add_vision_id=True)

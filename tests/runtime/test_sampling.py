@@ -129,3 +129,12 @@ def test_masked_tokens_are_never_drawn() -> None:
     logits = np.array([0, -np.inf, 0], np.float32)
     sampler = Sampler(5.0, repetition_penalty=1.5, seed=0)
     assert {sampler.sample(logits, [1]) for _ in range(100)} == {0, 2}
+
+
+def test_rows_without_a_token_are_never_drawn() -> None:
+    logits, never = np.array([1, 9, 2, 8], np.float32), np.array([1, 3])
+    assert Sampler().sample(logits, never=never) == 2
+    hot = Sampler(temperature=50, repetition_penalty=0.1, seed=0)
+    assert {hot.sample(logits, [1, 3], never) for _ in range(50)} == {0, 2}
+    with pytest.raises(EngineError, match="no token of the vocabulary"):
+        Sampler().sample(logits, never=np.arange(4))

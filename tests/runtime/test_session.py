@@ -1,18 +1,24 @@
 """ChatSession on a real bundle: state between turns, caches, limits, failures."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pocketvl.runtime.answer_text import Box
 from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.errors import ContextError, EngineError, ImageError
+from pocketvl.runtime.errors import BundleError, ContextError, EngineError, ImageError, PromptError
 from pocketvl.runtime.executorch_engine import ExecuTorchEngine
 from pocketvl.runtime.positions import mrope_positions, vision_rope
+from pocketvl.runtime.repetition import MIN_TOKENS
 from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
+from pocketvl.runtime.tokenizer import Tokenizer
+from tests.support.tokenizers import TOKENS
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +45,28 @@ def picture(seed: int = 0, width: int = 84, height: int = 112) -> Image.Image:
 
 def about(image: Image.Image, text: str = "What is this?") -> list[dict[str, object]]:
     return [{"type": "image", "image": image}, {"type": "text", "text": text}]
+
+
+class Stubborn(Sampler):
+    """Always says the same token."""
+
+    def __init__(self, token: int) -> None:
+        super().__init__()
+        self._token = token
+
+    def sample(self, logits: object, seen: object = (), never: object = None) -> int:
+        return self._token
+
+
+class Scripted(Sampler):
+    """Says these tokens, one after the other."""
+
+    def __init__(self, tokens: list[int]) -> None:
+        super().__init__()
+        self._tokens = iter(tokens)
+
+    def sample(self, logits: object, seen: object = (), never: object = None) -> int:
+        return next(self._tokens)
 
 
 def test_position_goes_on_at_the_largest_id_not_at_the_slot(session: ChatSession, bundle: Bundle) -> None:
@@ -117,15 +145,121 @@ def test_a_prompt_over_the_context_is_refused_and_nothing_is_lost(session: ChatS
     assert session.ask("And now?", max_tokens=3).token_ids
 
 
-def test_an_answer_stops_where_the_context_ends(session: ChatSession, bundle: Bundle) -> None:
-    answer = session.ask("the quick brown fox " * 14, max_tokens=1000)
-    assert answer.stop_reason in ("context", "stop")
-    if answer.stop_reason == "context":
-        assert len(answer.prompt_token_ids) + len(answer.token_ids) == bundle.manifest.max_context + 1
-        with pytest.raises(ContextError, match="earlier turns"):
-            session.ask("And now?")
+def test_an_answer_stops_where_the_context_ends(bundle: Bundle, engine: ExecuTorchEngine) -> None:
+    session = ChatSession(bundle, engine, stop_repetition=False)
+    answer = session.ask("the quick brown fox", max_tokens=1000, sampler=Stubborn(65))
+    assert answer.stop_reason == "context"
+    assert len(answer.prompt_token_ids) + len(answer.token_ids) == bundle.manifest.max_context + 1
+    with pytest.raises(ContextError, match="earlier turns"):
+        session.ask("And now?")
     session.reset()
     assert session.ask("And now?", max_tokens=1).token_ids
+
+
+def test_an_answer_that_repeats_itself_is_ended(session: ChatSession) -> None:
+    answer = session.ask("the quick brown fox", max_tokens=200, sampler=Stubborn(65))
+    assert (answer.stop_reason, len(answer.token_ids)) == ("repetition", MIN_TOKENS)
+    following = session.ask("And now?", max_tokens=2)
+    begins = (*answer.prompt_token_ids, *answer.token_ids)
+    assert following.prompt_token_ids[: len(begins)] == begins
+
+
+def test_a_whole_conversation_takes_the_place_of_the_one_before(session: ChatSession) -> None:
+    turns = [about(picture()), "Say more."]
+    answers = [session.ask(turn, max_tokens=4, sampler=Stubborn(65)) for turn in turns]
+    messages: list[dict[str, object]] = []
+    for turn, answer in zip(turns, answers, strict=True):
+        messages.append({"role": "user", "content": turn})
+        whole = session.ask(messages, max_tokens=4, sampler=Stubborn(65))
+        assert whole.prompt_token_ids == answer.prompt_token_ids
+        assert whole.statistics.images_cached == 1
+        messages.append({"role": "assistant", "content": answer.text})
+    assert session.next_position == whole.next_position
+    assert session.ask("And now?", max_tokens=1).prompt_token_ids[: len(whole.prompt_token_ids)] == (
+        whole.prompt_token_ids
+    )
+
+
+def test_a_system_message_takes_the_place_of_the_sessions(bundle: Bundle, engine: ExecuTorchEngine) -> None:
+    mine = {"role": "system", "content": "Be brief."}
+    user = {"role": "user", "content": "Hi"}
+    with_mine = ChatSession(bundle, engine, system="Be brief.").ask([user], max_tokens=1)
+    other = ChatSession(bundle, engine, system="Be long.").ask([mine, user], max_tokens=1)
+    assert other.prompt_token_ids == with_mine.prompt_token_ids
+
+
+def test_a_refused_conversation_leaves_the_one_before(session: ChatSession) -> None:
+    session.ask("What does the sign say?", max_tokens=3)
+    position = session.next_position
+    with pytest.raises(PromptError, match="last message has the role assistant"):
+        session.ask([{"role": "assistant", "content": "Hi"}])
+    with pytest.raises(ImageError):
+        session.ask([{"role": "user", "content": [{"type": "image", "image": "nowhere.jpg"}]}])
+    assert session.next_position == position
+    assert session.ask("And now?", max_tokens=2).token_ids
+
+
+def test_an_image_gets_the_size_that_its_message_asks_for(session: ChatSession, bundle: Bundle) -> None:
+    pad = bundle.manifest.special_tokens.image_pad
+
+    def tokens(**size: object) -> int:
+        session.reset()
+        part = {"type": "image", "image": picture(0, 168, 112), **size}
+        return session.ask([part], max_tokens=1).prompt_token_ids.count(pad)
+
+    assert tokens() == 24
+    assert tokens(max_pixels=84 * 56) == 6
+    assert tokens(resized_height=56, resized_width=60) == 4
+    assert tokens(detail="low") <= bundle.manifest.buckets[0] // 4
+
+
+def test_boxes_of_an_answer_are_in_pixels_of_the_image(session: ChatSession, bundle: Bundle) -> None:
+    tokenizer = Tokenizer(bundle.path("tokenizer.json"))
+    said = "<|object_ref_start|>sign<|object_ref_end|><|box_start|>(100,500),(500,1000)<|box_end|><|im_end|>"
+    pieces: list[str] = []
+    answer = session.ask(
+        [*about(picture(0, 84, 112)), {"type": "box", "pixels": [0, 0, 42, 56]}],
+        sampler=Scripted(tokenizer.encode_template(said)),
+        on_text=pieces.append,
+    )
+    assert answer.text == "".join(pieces) == "sign (100,500),(500,1000)"
+    assert answer.boxes == (Box("sign", 0, 8.4, 56.0, 42.0, 112.0),)
+    assert "<|box_start|>(0,0),(500,500)<|box_end|>" in tokenizer.decode(answer.prompt_token_ids, False)
+
+
+def test_rows_without_a_token_are_never_said(session: ChatSession, bundle: Bundle) -> None:
+    assert bundle.manifest.geometry.text.vocab_size > TOKENS
+    hot = Sampler(temperature=1e9, seed=0)
+    answer = session.ask("What is this?", max_tokens=100, sampler=hot)
+    assert max(answer.token_ids) < TOKENS
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "error", "sentence"),
+    [
+        ("chat_template.jinja", "{# nothing #}", PromptError, "make an empty prompt"),
+        ("chat_template.jinja", "{{ 'a'.ljust(5000000000) }}", PromptError, "calls ljust"),
+        ("chat_template.jinja", "a" * 300_000, BundleError, "300000 bytes, more than any"),
+        ("tokenizer.json", None, BundleError, "lacks the special token"),
+    ],
+)
+def test_a_changed_bundle_is_refused_before_it_answers(
+    bundle: Bundle,
+    engine: ExecuTorchEngine,
+    tmp_path: Path,
+    file: str,
+    content: str | None,
+    error: type[Exception],
+    sentence: str,
+) -> None:
+    for name in ("chat_template.jinja", "tokenizer.json", bundle.manifest.token_embedding.file):
+        (tmp_path / name).write_bytes((bundle.folder / name).read_bytes())
+    if content is None:
+        value = json.loads((tmp_path / file).read_text(encoding="utf-8"))
+        content = json.dumps(value | {"added_tokens": []})
+    (tmp_path / file).write_text(content, encoding="utf-8")
+    with pytest.raises(error, match=sentence):
+        ChatSession(replace(bundle, folder=tmp_path), engine).ask("Hi", max_tokens=1)
 
 
 def test_a_corrupt_picture_leaves_the_conversation(session: ChatSession, tmp_path: Path) -> None:
@@ -186,17 +320,6 @@ def test_vision_is_loaded_again_after_release(bundle: Bundle, engine: ExecuTorch
     engine.release_vision()
     kept = ChatSession(bundle, engine, keep_vision=True)
     assert kept.ask(about(picture(6)), max_tokens=4).token_ids == first
-
-
-class Stubborn(Sampler):
-    """Always says the same token."""
-
-    def __init__(self, token: int) -> None:
-        super().__init__()
-        self._token = token
-
-    def sample(self, logits: object, seen: object = ()) -> int:
-        return self._token
 
 
 def test_a_generated_placeholder_is_a_token_like_any_other(session: ChatSession, bundle: Bundle) -> None:

@@ -1,6 +1,8 @@
 """Encoding against the library's own, streaming against decoding at once, damaged files."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from tokenizers import Tokenizer as Backend
 from pocketvl.runtime.errors import BundleError, PromptError
 from pocketvl.runtime.tokenizer import Tokenizer
 from tests.support.tokenizers import PLAIN_TOKENS, SPECIAL_TOKENS, TOKENS, token_id, tokenizer_json
-from tests.support.vocabulary import TEXTS, write_tokenizer
+from tests.support.vocabulary import SPECIAL, TEXTS, write_tokenizer
 
 TEMPLATES = st.lists(st.one_of(TEXTS, st.sampled_from(SPECIAL_TOKENS)), max_size=6).map("".join)
 
@@ -139,3 +141,35 @@ def test_truncation_stored_in_the_file_is_ignored(tmp_path: Path) -> None:
     text = "What does the sign say to the quick brown fox?"
     expected = Backend.from_str(tokenizer_json()).encode(text).ids
     assert Tokenizer(tmp_path / "tokenizer.json").encode_text(text) == expected
+
+
+@pytest.mark.parametrize("token", ["<|im_start|>", "<|im_end|>", "<|image_pad|>", "<|vision_end|>"])
+def test_a_tokenizer_without_the_models_tokens_is_refused(tmp_path: Path, token: str) -> None:
+    """It would read and write them as text."""
+    path = tmp_path / "tokenizer.json"
+    value = json.loads(tokenizer_json())
+    for change in ("missing", "plain"):
+        added = [dict(item) for item in value["added_tokens"]]
+        for item in added:
+            item["special"] = item["content"] != token
+        kept = added if change == "plain" else [item for item in added if item["special"]]
+        path.write_text(json.dumps(value | {"added_tokens": kept}))
+        named = re.escape(token) if change == "plain" else ""  # without one, later ones move up
+        with pytest.raises(BundleError, match=f"lacks the special token {named}"):
+            Tokenizer(path).check(SPECIAL, TOKENS)
+
+
+def test_ids_of_the_manifest_must_be_the_tokenizers(tokenizer: Tokenizer) -> None:
+    tokenizer.check(SPECIAL, TOKENS)
+    tokenizer.check(replace(SPECIAL, im_end=None), TOKENS + 50)
+    with pytest.raises(BundleError, match=r"image_pad\|>, or gives it another id than the"):
+        tokenizer.check(replace(SPECIAL, image_pad=7), TOKENS)
+    with pytest.raises(BundleError, match="no special token 7, which ends an answer"):
+        tokenizer.check(replace(SPECIAL, eos=(*SPECIAL.eos, 7)), TOKENS)
+    with pytest.raises(BundleError, match=f"a token {TOKENS - 1}, but the model has {TOKENS - 1} embed"):
+        tokenizer.check(SPECIAL, TOKENS - 1)
+
+
+def test_rows_without_a_token_are_known(tokenizer: Tokenizer) -> None:
+    assert tokenizer.missing(TOKENS + 3).tolist() == [TOKENS, TOKENS + 1, TOKENS + 2]
+    assert tokenizer.missing(TOKENS).size == 0

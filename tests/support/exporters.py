@@ -6,14 +6,16 @@ from typing import Any
 
 import torch
 
-from pocketvl.export.component import ExportSettings, Progress
+from pocketvl.export.component import ExportSettings
 from pocketvl.export.layer_plan import resolve
+from pocketvl.export.progress import Progress
 from pocketvl.export.target import Component, ExportInputs, Target
 from pocketvl.export.targets import target_for
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
+from pocketvl.runtime.entry_points import pte_decoder, pte_head, pte_vision
 from pocketvl.runtime.geometry import SpecialTokens
-from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, LayerGroup
+from pocketvl.runtime.manifest import EmbeddingTable, LayerGroup
 
 EOS = (11, 12)
 _TOKENS = SpecialTokens(image_pad=1, video_pad=2, vision_start=3, vision_end=4, eos=EOS, im_end=5)
@@ -34,7 +36,7 @@ def vision(inputs: ExportInputs, progress: Progress) -> Component:
     (inputs.folder / names.VISION_ENCODER_PTE).write_bytes(weight.view(torch.uint8).numpy().tobytes())
     progress("vision", 1.0)
     return Component(
-        (_entry(names.VISION_ENCODER, names.VISION_ENCODER_PTE),),
+        (pte_vision(inputs.plan.geometry.vision, None),),
         (LayerGroup(names.VISION_ENCODER, 8 if inputs.plan.recipe.name != "fp32" else 32, None, 1, 1, 1),),
     )
 
@@ -46,13 +48,7 @@ def text(inputs: ExportInputs, progress: Progress) -> tuple[Component, Embedding
     (inputs.folder / names.TEXT_DECODER_PTE).write_bytes(b"")
     table = inputs.source.tensor("model.embed_tokens.weight").float().numpy()
     (inputs.folder / names.TOKEN_EMBEDDING_FILE).write_bytes(table.tobytes())
-    component = Component(
-        (
-            _entry(names.TEXT_DECODER, names.TEXT_DECODER_PTE),
-            _entry(names.LM_HEAD, names.TEXT_DECODER_PTE),
-        ),
-        (),
-    )
+    component = Component((pte_decoder(geometry), pte_head(geometry)), ())
     embedding = EmbeddingTable(
         names.TOKEN_EMBEDDING_FILE,
         geometry.vocab_size,
@@ -69,10 +65,6 @@ def text(inputs: ExportInputs, progress: Progress) -> tuple[Component, Embedding
 def full_disk(inputs: ExportInputs, progress: Progress) -> Component:
     """Fails as a full disk does."""
     raise OSError(28, "No space left on device")
-
-
-def _entry(name: str, file: str) -> EntryPoint:
-    return EntryPoint(name, file, name, None, (), ())
 
 
 QUICK: Target = replace(target_for(names.EXECUTORCH), export_vision=vision, export_text=text)

@@ -6,15 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from pocketvl.runtime import names
+from pocketvl.runtime.entry_points import pte_decoder, pte_head, pte_vision
 from pocketvl.runtime.geometry import ImageSettings, SamplingDefaults, SpecialTokens
 from pocketvl.runtime.manifest import (
     EmbeddingTable,
-    EntryPoint,
     FileRecord,
     LayerGroup,
     Manifest,
     Provenance,
-    TensorSpec,
     write_manifest,
 )
 from tests.support.checkpoints import CHAT_TEMPLATE, SMALL_GEOMETRY
@@ -35,8 +34,6 @@ TABLE = EmbeddingTable(
 
 def small_manifest(files: tuple[FileRecord, ...]) -> Manifest:
     """A manifest over those files, which must include vision_encoder.pte and text_decoder.pte."""
-    width = _TEXT.hidden_size
-    hidden = TensorSpec(names.HIDDEN, "float32", (1, "tokens", width))
     return Manifest(
         schema_version=names.SCHEMA_VERSION,
         target=names.EXECUTORCH,
@@ -58,30 +55,9 @@ def small_manifest(files: tuple[FileRecord, ...]) -> Manifest:
         chat=True,
         sampling=SamplingDefaults(),
         entry_points=(
-            EntryPoint(
-                name=names.VISION_ENCODER,
-                file=names.VISION_ENCODER_PTE,
-                method=names.VISION_ENCODER,
-                patches=None,
-                inputs=(TensorSpec(names.PATCHES, "float32", ("patches", 1176)),),
-                outputs=(TensorSpec(names.IMAGE_EMBEDDINGS, "float32", ("tokens", width)),),
-            ),
-            EntryPoint(
-                name=names.TEXT_DECODER,
-                file=names.TEXT_DECODER_PTE,
-                method=names.TEXT_DECODER,
-                patches=None,
-                inputs=(TensorSpec(names.EMBEDDINGS, "float32", (1, "tokens", width)),),
-                outputs=(hidden,),
-            ),
-            EntryPoint(
-                name=names.LM_HEAD,
-                file=names.TEXT_DECODER_PTE,
-                method=names.LM_HEAD,
-                patches=None,
-                inputs=(hidden,),
-                outputs=(TensorSpec(names.LOGITS, "float32", (1, "tokens", _TEXT.vocab_size)),),
-            ),
+            pte_vision(SMALL_GEOMETRY.vision, None),
+            pte_decoder(_TEXT),
+            pte_head(_TEXT),
         ),
         token_embedding=TABLE,
         layers=(LayerGroup(names.LM_HEAD, 8, None, 1, 36864, 38400),),

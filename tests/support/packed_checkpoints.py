@@ -26,20 +26,35 @@ DECODER_LINEARS = (
 class Scheme:
     """What is packed and how. zero: of every group; None for a random one in each."""
 
-    method: str = "gptq"
+    method: str = "gptq"  # gptq, awq or auto-round
     bits: int = 4
     group_size: int = 32  # -1: one group a row
     zero: int | None = None
-    version: str = "gptq"  # checkpoint_format of gptq
+    version: str = "gptq"  # checkpoint_format of gptq, packing_format of auto-round
     act_order: bool = False
     scale_sign: float = 1.0
 
     def config(self) -> dict[str, Any]:
         """The quantization_config of config.json."""
         common = {"quant_method": self.method, "bits": self.bits, "group_size": self.group_size}
+        if self.method.endswith("auto-round"):
+            return common | {"data_type": "int", "sym": True, "packing_format": self.version, "iters": 200}
         if self.method == "awq":
             return common | {"zero_point": True, "version": "gemm", "modules_to_not_convert": ["visual"]}
         return common | {"desc_act": self.act_order, "sym": True, "checkpoint_format": self.version}
+
+    @property
+    def zeros_minus_one(self) -> bool:
+        """The first version of GPTQ's format, which AutoRound's GPTQ packing is, but for GPTQModel's."""
+        return self.version == "gptq" or (
+            "gptq" in self.version
+            and self.version.startswith("auto_round:")
+            and "gptqmodel" not in self.version
+        )
+
+    @property
+    def is_awq(self) -> bool:
+        return self.method == "awq" or "awq" in self.version
 
 
 @dataclass(frozen=True)
@@ -86,14 +101,14 @@ def random_layer(out_features: int, in_features: int, scheme: Scheme, seed: int)
 
 
 def pack_gptq(layer: Layer, scheme: Scheme) -> Tensors:
-    """qweight, qzeros, scales, g_idx."""
+    """qweight, qzeros, scales and, but for auto-round, g_idx."""
     bits, per_word = scheme.bits, 32 // scheme.bits
     out_features, in_features = layer.codes.shape
     qweight = torch.zeros(in_features // per_word, out_features, dtype=torch.int64)
     for index in range(in_features):
         row, place = divmod(index, per_word)
         qweight[row] += layer.codes[:, index] * 2 ** (bits * place)
-    stored = layer.zeros - (1 if scheme.version == "gptq" else 0)
+    stored = layer.zeros - (1 if scheme.zeros_minus_one else 0)
     stored = stored % 2**bits
     qzeros = torch.zeros(layer.zeros.shape[1], out_features // per_word, dtype=torch.int64)
     for output in range(out_features):
@@ -102,12 +117,10 @@ def pack_gptq(layer: Layer, scheme: Scheme) -> Tensors:
     g_idx = [index // layer.group_size for index in range(in_features)]
     if scheme.act_order:
         g_idx.reverse()
-    return {
-        "qweight": words(qweight),
-        "qzeros": words(qzeros),
-        "scales": layer.scales.T.contiguous(),
-        "g_idx": torch.tensor(g_idx, dtype=torch.int32),
-    }
+    packed = {"qweight": words(qweight), "qzeros": words(qzeros), "scales": layer.scales.T.contiguous()}
+    if scheme.method == "gptq":
+        packed["g_idx"] = torch.tensor(g_idx, dtype=torch.int32)
+    return packed
 
 
 def pack_awq(layer: Layer) -> Tensors:
@@ -143,7 +156,7 @@ def write_packed_checkpoint(
             source = f"model.layers.{index}.{name}"
             shape = stored.pop(f"{source}.weight").shape
             layer = random_layer(shape[0], shape[1], scheme, seed=len(layers))
-            packed = pack_awq(layer) if scheme.method == "awq" else pack_gptq(layer, scheme)
+            packed = pack_awq(layer) if scheme.is_awq else pack_gptq(layer, scheme)
             stored |= {f"{source}.{kind}": value for kind, value in packed.items()}
             if zero_biases and f"{source}.bias" not in stored:
                 stored[f"{source}.bias"] = torch.zeros(shape[0], dtype=torch.float16)

@@ -104,7 +104,7 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         command="pytest",
         target=ONNX,
     )
-    return open_bundle(folder, check_hashes=True)
+    return open_bundle(folder, verify="always")
 
 
 @pytest.fixture(scope="module")

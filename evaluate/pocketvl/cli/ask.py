@@ -1,7 +1,6 @@
 """`pocketvl ask`: one question, or a script of turns in one session."""
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,18 +9,21 @@ import typer
 
 from pocketvl.cli import options
 from pocketvl.cli.console import note, print_json
+from pocketvl.cli.script import read_script
 from pocketvl.runtime.answer import Answer
-from pocketvl.runtime.errors import PromptError, UsageError
+from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.session import DEFAULT_MAX_TOKENS, Content
 
 
 def ask(
     bundle: options.BundleArgument,
     question: Annotated[str | None, typer.Argument(help="What to ask.")] = None,
-    image: Annotated[list[Path] | None, typer.Option(help="A picture; give it again for more.")] = None,
+    image: options.Images = None,
     script: Annotated[
         Path | None,
-        typer.Option(help="JSON list of user turns, each a text or an OpenAI-style content list."),
+        typer.Option(
+            help="JSON list of user turns (a text or a list of parts each) or messages; see docs/scripts.md."
+        ),
     ] = None,
     as_json: options.Json = False,
     max_tokens: options.MaxTokens = DEFAULT_MAX_TOKENS,
@@ -33,12 +35,20 @@ def ask(
     system: options.System = None,
     min_pixels: options.MinPixels = None,
     max_pixels: options.MaxPixels = None,
+    add_vision_id: options.VisionId = False,
+    stop_repetition: options.StopRepetition = True,
     threads: options.Threads = None,
 ) -> None:
     """Answer a question about pictures; --script asks several turns in one conversation."""
     turns = _turns(question, image or [], script)
     with options.open_session(
-        bundle, threads=threads, system=system, min_pixels=min_pixels, max_pixels=max_pixels
+        bundle,
+        threads=threads,
+        system=system,
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+        add_vision_id=add_vision_id,
+        stop_repetition=stop_repetition,
     ) as (session, manifest):
         sampler = options.make_sampler(manifest, temperature, top_k, top_p, repetition_penalty, seed=seed)
         answers = []
@@ -47,7 +57,7 @@ def ask(
             answers.append(session.ask(turn, max_tokens=max_tokens, sampler=sampler, on_text=on_text))
             if not as_json:
                 _write("\n")
-                note(summary(answers[-1]))
+                print_notes(answers[-1])
     if as_json:
         print_json([as_dict(answer) for answer in answers] if script else as_dict(answers[0]))
 
@@ -64,6 +74,8 @@ def as_dict(answer: Answer) -> dict[str, Any]:
         "prompt_token_ids": list(answer.prompt_token_ids),
         "next_position": answer.next_position,
         "stop_reason": answer.stop_reason,
+        "boxes": [dataclasses.asdict(box) for box in answer.boxes],
+        "notes": list(answer.notes),
         "statistics": {**dataclasses.asdict(answer.statistics), **rates},
     }
 
@@ -74,12 +86,32 @@ def summary(answer: Answer) -> str:
     vision = f"vision {s.vision_seconds:.2f} s ({s.images_encoded} encoded, {s.images_cached} cached), "
     return (
         (vision if s.images_encoded or s.images_cached else "")
-        + f"prefill {s.prefill_tokens} tokens at {s.prefill_rate:.0f}/s, decode {s.decode_tokens + 1} tokens"
-        f" at {s.decode_rate:.1f}/s, first token after {s.time_to_first_token:.2f} s, {answer.stop_reason}"
+        + f"prefill {_counted(s.prefill_tokens, s.prefill_rate, 0)}, decode"
+        f" {_counted(len(answer.token_ids), s.decode_rate, 1)}, first token after"
+        f" {s.time_to_first_token:.2f} s, {answer.stop_reason}"
     )
 
 
-def _turns(question: str | None, images: list[Path], script: Path | None) -> list[Content]:
+def _counted(tokens: int, rate: float, digits: int) -> str:
+    """ "7 tokens at 31.5/s"; without a rate where nothing was timed, as with a single token."""
+    unit = "token" if tokens == 1 else "tokens"
+    return f"{tokens} {unit}" + (f" at {rate:.{digits}f}/s" if rate else "")
+
+
+def print_notes(answer: Answer) -> None:
+    """What is known beside the text: boxes in pixels, how images were read, statistics."""
+    for box in answer.boxes:
+        label = f"{box.label}: " if box.label else ""
+        note(
+            f"box: {label}({box.x1:.0f},{box.y1:.0f}) to ({box.x2:.0f},{box.y2:.0f}) pixels"
+            f" of image {box.image} (counted from 0)"
+        )
+    for sentence in answer.notes:
+        note(sentence)
+    note(summary(answer))
+
+
+def _turns(question: str | None, images: list[str], script: Path | None) -> list[Content]:
     if script is not None:
         if question is not None or images:
             raise UsageError("--script holds the questions and pictures; leave out the others.")
@@ -88,38 +120,6 @@ def _turns(question: str | None, images: list[Path], script: Path | None) -> lis
         raise UsageError("Give a question, or --script FILE.json.")
     pictures = [{"type": "image", "image": path} for path in images]
     return [[*pictures, {"type": "text", "text": question}]]
-
-
-def read_script(path: Path) -> list[Content]:
-    """The user turns of a script."""
-    try:
-        turns = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
-        raise UsageError(f"{path} is not valid JSON: {error}.") from None
-    if not isinstance(turns, list) or not turns:
-        raise UsageError(f"{path} must hold a list with at least one user turn.")
-    for index, turn in enumerate(turns):
-        if not isinstance(turn, (str, list)):
-            raise PromptError(
-                f"Turn {index} of {path} must be a text or a list of parts, not {type(turn).__name__}."
-            )
-    return [
-        turn if isinstance(turn, str) else [_beside(part, path.parent) for part in turn] for turn in turns
-    ]
-
-
-def _beside(part: Any, folder: Path) -> Any:
-    """A path is looked up from here first, as a shell user means it, then beside the script."""
-    if not isinstance(part, dict) or part.get("type") != "image_url":
-        return part
-    image_url = part.get("image_url")
-    url = image_url.get("url") if isinstance(image_url, dict) else image_url
-    if not isinstance(url, str) or ":" in url[:8] or len(url) > 4096 or Path(url).exists():
-        return part
-    beside = folder / url
-    return {"type": "image", "image": beside} if beside.exists() else part
 
 
 def _write(text: str) -> None:

@@ -9,7 +9,6 @@ from rich.table import Table
 
 from pocketvl.cli import options
 from pocketvl.cli.console import megabytes, out, print_json, progress_bar
-from pocketvl.cli.extras import needs_extra
 
 
 def bench(
@@ -20,8 +19,7 @@ def bench(
     threads: options.Threads = None,
 ) -> None:
     """Time vision per bucket, prefill, decode, loading and one whole question; measure memory and size."""
-    with needs_extra("evaluate", "bench"):
-        from pocketvl.evaluate.bench import run_bench
+    from pocketvl.evaluate.bench import run_bench
     from pocketvl.runtime.bundle import open_bundle
     from pocketvl.runtime.engines import open_engine
 

@@ -1,16 +1,22 @@
 """`pocketvl chat`: a conversation in a terminal."""
 
+import os
 import shlex
 import sys
 
 from pocketvl.cli import options
-from pocketvl.cli.ask import summary
+from pocketvl.cli.ask import print_notes
 from pocketvl.cli.console import error, note
+from pocketvl.cli.line import complete_with_tab, read_line
 from pocketvl.runtime.errors import PocketVLError
 from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import DEFAULT_MAX_TOKENS, ChatSession
 
-_HELP = "/image PATH... adds pictures to the next question, /reset starts anew, /quit or Ctrl-D leaves"
+_COMMANDS = ("/image ", "/reset", "/quit")
+_HELP = (
+    "/image PATH... adds images to the next question (Tab completes), /reset starts anew, Ctrl-C stops an"
+    " answer or clears the line, /quit or Ctrl-D leaves"
+)
 
 
 def chat(
@@ -24,20 +30,29 @@ def chat(
     system: options.System = None,
     min_pixels: options.MinPixels = None,
     max_pixels: options.MaxPixels = None,
+    add_vision_id: options.VisionId = False,
+    stop_repetition: options.StopRepetition = True,
     threads: options.Threads = None,
 ) -> None:
     """Talk about pictures over several turns; Ctrl-C stops an answer."""
     with options.open_session(
-        bundle, threads=threads, system=system, min_pixels=min_pixels, max_pixels=max_pixels
+        bundle,
+        threads=threads,
+        system=system,
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+        add_vision_id=add_vision_id,
+        stop_repetition=stop_repetition,
     ) as (session, manifest):
         sampler = options.make_sampler(manifest, temperature, top_k, top_p, repetition_penalty, seed=seed)
         note(_HELP)
+        complete_with_tab(_COMMANDS)
         _converse(session, sampler, max_tokens)
 
 
 def _converse(session: ChatSession, sampler: Sampler, max_tokens: int) -> None:
     pictures: list[str] = []
-    while (line := _read_line(f"[{session.free_context} tokens free] > ")) is not None:
+    while (line := read_line(f"[{session.free_context} tokens free] > ")) is not None:
         try:
             words = shlex.split(line) if line.startswith("/") else []
         except ValueError as failure:
@@ -50,12 +65,24 @@ def _converse(session: ChatSession, sampler: Sampler, max_tokens: int) -> None:
                 session.reset()
                 pictures.clear()
             case ["/image", *paths] if paths:
-                pictures += paths
+                expanded = map(os.path.expanduser, paths)  # a URL stays as it is
+                pictures += [path for path in expanded if _add(session, path)]
             case [_, *_]:
                 note(_HELP)
             case _ if line.strip():
                 _answer(session, sampler, max_tokens, pictures, line)
                 pictures.clear()
+
+
+def _add(session: ChatSession, path: str) -> bool:
+    """Whether the image can be asked about; says what it will take."""
+    try:
+        width, height, tokens = session.measure_image(path)
+    except PocketVLError as failure:
+        error(str(failure))
+        return False
+    note(f"{path}: seen as {width}x{height} pixels, {tokens} tokens; now ask")
+    return True
 
 
 def _answer(
@@ -72,15 +99,7 @@ def _answer(
         error(f"{failure} Ask again, with its pictures.")
     else:
         _write("\n")
-        note(summary(answer))
-
-
-def _read_line(prompt: str) -> str | None:
-    try:
-        return input(prompt)
-    except (EOFError, KeyboardInterrupt):
-        _write("\n")
-        return None
+        print_notes(answer)
 
 
 def _write(text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,20 +10,18 @@ import typer
 
 from pocketvl.cli import options
 from pocketvl.cli.console import note, out, print_json, progress_bar
-from pocketvl.cli.evaluate_tables import fidelity_table, score_table
+from pocketvl.cli.evaluate_tables import fidelity_table, note_left_out, score_table
 from pocketvl.cli.extras import needs_extra
 from pocketvl.runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from pocketvl.evaluate.data.dataset import Dataset
+    from pocketvl.evaluate.data import BadRow, Dataset
     from pocketvl.evaluate.fidelity import Fidelity
     from pocketvl.evaluate.reference_cache import ReferenceCache
     from pocketvl.evaluate.summary import TaskSummary
+    from pocketvl.export.progress import Progress
     from pocketvl.runtime.bundle import Bundle
     from pocketvl.runtime.engine import Engine
-
-Progress = Callable[[str, float], None]
-INTERRUPTED = 130  # what shells use for Ctrl-C
 
 
 def evaluate(
@@ -35,15 +32,20 @@ def evaluate(
     ],
     metric: Annotated[
         str | None,
-        typer.Option(help="anls, relaxed, vqa, exact, choice, ocrbench or iou.  [default: the dataset's]"),
+        typer.Option(
+            help="anls, relaxed, vqa, exact, yesno, choice, ocrbench or iou.  [default: the dataset's]"
+        ),
     ] = None,
     prompt: Annotated[
         str | None,
         typer.Option(help="Template with {question} and maybe {choices}.  [default: the metric's]"),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(help="Ask the first so many questions of each dataset.", min=1)
+        int | None, typer.Option(help="Read the first so many rows of each dataset.", min=1)
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail at a row that cannot be used instead of leaving it out.")
+    ] = False,
     against: Annotated[
         str | None, typer.Option(help="Compare with this bundle, or model: hub id, folder or `tiny`.")
     ] = None,
@@ -55,8 +57,8 @@ def evaluate(
         Path | None,
         typer.Option(
             "--reference-folder",
-            help="Where the reference's outputs are kept for the next bundle."
-            "  [default: <reference's name>-reference]",
+            help="Where the reference's outputs are kept; name one folder for several bundles to ask it only"
+            " once.  [default: `reference` in the folder for the answers]",
         ),
     ] = None,
     overwrite: Annotated[
@@ -70,36 +72,42 @@ def evaluate(
 ) -> None:
     """Ask every question of a dataset and score the answers; an interrupted run goes on where it was."""
     with needs_extra("all", "evaluate"):
+        from pocketvl.evaluate.answers import check_results
         from pocketvl.evaluate.data.dataset import open_dataset
         from pocketvl.evaluate.reference_cache import ReferenceCache
         from pocketvl.evaluate.reference_models import open_reference
+        from pocketvl.export.destination import check_outside_bundles, output_folder
     from pocketvl.runtime.bundle import open_bundle
     from pocketvl.runtime.engines import open_engine
 
     opened = _with_pixels(open_bundle(bundle), min_pixels, max_pixels)
     with progress_bar(f"evaluate {bundle}") as progress:
         progress("reading the data", 0.0)
-        datasets = [open_dataset(spec, metric=metric, prompt=prompt, limit=limit) for spec in data]
-        folder = output or Path(f"{bundle.resolve().name}-results")
+        datasets = [
+            open_dataset(spec, metric=metric, prompt=prompt, limit=limit, strict=strict) for spec in data
+        ]
+        folder = output_folder(output or Path(f"{bundle.resolve().name}-results"))
+        check_outside_bundles(folder)
         files = _result_files(folder, datasets)
-        reference = None
+        model = None
         if against is not None:
-            place = reference_folder or Path(f"{Path(against).resolve().name}-reference")
             model = open_reference(against, opened, threads)
             if model.source_sha256 != opened.manifest.provenance.source_sha256:
                 note(f"{against} has other weights than those from which {bundle} was exported.")
-            reference = ReferenceCache(place, model, max_tokens)
         engine = open_engine(opened, threads)
         for file in files if overwrite else ():
             file.unlink(missing_ok=True)
+        for dataset, file in zip(datasets, files, strict=True):  # before the reference's work
+            check_results(opened, dataset, file, max_tokens)
+        place = folder / "reference" if reference_folder is None else output_folder(reference_folder)
+        reference = None if model is None else ReferenceCache(place, model, max_tokens)
         run = _Run(opened, engine, reference, max_tokens, progress)
         try:
             reports = [run.evaluate(*pair) for pair in zip(datasets, files, strict=True)]
-        except KeyboardInterrupt:
-            note(f"Stopped. The answers so far are in {folder}; the same command goes on from there.")
-            raise typer.Exit(INTERRUPTED) from None
         finally:
             engine.close()
+    for report in reports:
+        note_left_out(report.dataset, report.bad_rows, report.scored)
     if as_json:
         print_json(
             {"bundle": str(bundle), "results": str(folder), "datasets": [r.to_json() for r in reports]}
@@ -117,6 +125,8 @@ def evaluate(
 class _Report:
     dataset: str
     fingerprint: str
+    bad_rows: tuple[BadRow, ...]  # left out
+    scored: int  # questions that the scores are means over
     tasks: tuple[TaskSummary, ...]
     fidelity: Fidelity | None
 
@@ -135,7 +145,7 @@ class _Run:
     def evaluate(self, dataset: Dataset, file: Path) -> _Report:
         from pocketvl.evaluate.answers import answer_questions
         from pocketvl.evaluate.fidelity import measure_fidelity
-        from pocketvl.evaluate.summary import summarize
+        from pocketvl.evaluate.summary import summarize, unreadable
 
         scores = fidelity = None
         if self.reference is not None:
@@ -147,7 +157,9 @@ class _Run:
         if self.reference is not None:
             fidelity = measure_fidelity(self.bundle, self.engine, dataset, self.reference, self.progress)
         tasks = summarize(dataset.name, results, scores)
-        return _Report(dataset.name, dataset.fingerprint, tasks, fidelity)
+        bad_rows = dataset.bad_rows + unreadable(results)
+        scored = sum(not result.unreadable for result in results)
+        return _Report(dataset.name, dataset.fingerprint, bad_rows, scored, tasks, fidelity)
 
 
 def _with_pixels(bundle: Bundle, min_pixels: int | None, max_pixels: int | None) -> Bundle:

@@ -8,17 +8,24 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from pocketvl.cli.console import note
+
 if TYPE_CHECKING:
+    from pocketvl.evaluate.data import BadRow
     from pocketvl.evaluate.fidelity import Fidelity
     from pocketvl.evaluate.statistics import Estimate
     from pocketvl.evaluate.summary import TaskSummary
+
+_MOST_ROWS = 10  # that are named one by one
 
 
 def score_table(dataset: str, recipe: str, tasks: Sequence[TaskSummary]) -> Table:
     """Mean and standard error of each task, in percent; with a reference also what changed."""
     compared = any(task.comparison for task in tasks)
     errors = any(task.errors for task in tasks)
-    more = ["reference", "difference", "no worse"] * compared + ["not asked"] * errors
+    unparsed = any(task.unparsed for task in tasks)
+    more = ["reference", "difference", "no worse"] * compared
+    more += ["not asked"] * errors + ["unparsed"] * unparsed
     table = Table("task", "metric", "n", recipe, *more, title=f"{escape(dataset)}: score ± standard error")
     for column in table.columns[2:]:
         column.justify = "right"
@@ -30,8 +37,22 @@ def score_table(dataset: str, recipe: str, tasks: Sequence[TaskSummary]) -> Tabl
                 _percent(task.comparison.difference, sign="+"),
                 f"{task.comparison.no_worse:.1%}",
             ]
-        table.add_row(*cells, *([str(task.errors)] if errors else []))
+        cells += [str(task.errors)] * errors + [str(task.unparsed)] * unparsed
+        table.add_row(*cells)
+    if errors or unparsed:
+        table.caption = "Not asked and unparsed ones score 0."
     return table
+
+
+def note_left_out(dataset: str, rows: Sequence[BadRow], scored: int) -> None:
+    """Say on stderr which rows no score counts, and why."""
+    if not rows:
+        return
+    note(f"{dataset}: {len(rows)} of {len(rows) + scored} rows left out; the scores are over {scored}.")
+    for row in rows[:_MOST_ROWS]:
+        note(f"  {row.reason}")
+    if len(rows) > _MOST_ROWS:
+        note(f"  and {len(rows) - _MOST_ROWS} more.")
 
 
 def fidelity_table(dataset: str, recipe: str, reference: str, fidelity: Fidelity) -> Table:
@@ -41,9 +62,11 @@ def fidelity_table(dataset: str, recipe: str, reference: str, fidelity: Fidelity
     table.columns[1].justify = "right"
     error = "" if fidelity.kl_mean_error is None else f" ± {fidelity.kl_mean_error:.2g}"
     table.add_row("questions / tokens", f"{fidelity.questions} / {fidelity.tokens}")
-    table.add_row("KL divergence, mean", f"{fidelity.kl_mean:.3g}{error}")
+    if fidelity.left_out:
+        table.add_row("questions left out: one of the two could not be asked", str(fidelity.left_out))
+    table.add_row("KL divergence, mean, nats per token", f"{fidelity.kl_mean:.3g}{error}")
     spread = (fidelity.kl_median, fidelity.kl_p99, fidelity.kl_max)
-    table.add_row("KL, median / 99 % / max", " / ".join(f"{value:.3g}" for value in spread))
+    table.add_row("KL, median / 99 % / max, nats per token", " / ".join(f"{value:.3g}" for value in spread))
     table.add_row("same likeliest token", f"{fidelity.top1:.1%}")
     table.add_row("perplexity, times the reference's", f"{fidelity.perplexity_ratio:.4f}")
     if fidelity.vision_psnr is not None:

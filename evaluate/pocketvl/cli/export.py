@@ -1,26 +1,28 @@
 """`pocketvl export`: a checkpoint becomes a bundle."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from pocketvl.cli.console import megabytes, note, out, progress_bar
 from pocketvl.cli.extras import needs_extra
 from pocketvl.cli.recipe import (
-    METHOD,
     Lora,
     MaxKL,
     MaxPixels,
     MinPixels,
+    Revision,
     SizeBudget,
+    check_data,
     check_free,
     describe,
     make_goal,
     make_plan,
-    note_generated,
     write_recipe,
 )
 from pocketvl.cli.targets import chosen_targets
@@ -55,12 +57,14 @@ def export(
     calibration: Annotated[
         str | None,
         typer.Option(
-            help="What gptq looks at: a folder of pictures, a .jsonl file, generated.  [default: generated]"
+            help="What gptq looks at: a folder of images, a .jsonl file, generated.  [default: nothing, which"
+            " rounds; generated for `tiny`]"
         ),
     ] = None,
     calibration_samples: Annotated[
         int | None, typer.Option(help="How many of them.  [default: the recipe's]", min=1)
     ] = None,
+    revision: Revision = None,
     lora: Lora = None,
     buckets: Annotated[
         str | None,
@@ -81,15 +85,28 @@ def export(
     min_pixels: MinPixels = None,
     max_pixels: MaxPixels = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
+    dry: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Only check everything, and estimate sizes, memory and time. A hub id is downloaded first.",
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: print it as JSON.")] = False,
 ) -> None:
     """Export a Qwen2-VL checkpoint into a folder that an app ships."""
     targets = chosen_targets(target)
     if chunks is not None and names.COREML not in targets:
         raise UsageError("--chunks splits the decoder of Core ML; leave it out or add --target coreml.")
+    if as_json and not dry:
+        raise UsageError("--json prints what --dry-run finds out; add that, or leave it out.")
+    if dry and (size_budget is not None or max_kl is not None):
+        raise UsageError("--dry-run knows nothing of bits that are still to be measured; name a --recipe.")
     with needs_extra("export", "Exporting"):
+        from pocketvl.cli.dry_run import dry_run
         from pocketvl.cli.export_command import export_command
         from pocketvl.export.component import DEFAULT_BUCKETS, ExportSettings
-        from pocketvl.export.destination import check_destination
+        from pocketvl.export.destination import check_destination, output_folder
         from pocketvl.export.pipeline import check_export, export_bundle
         from pocketvl.export.targets import target_for
         from pocketvl.quant.recipe_file import load_recipe
@@ -99,7 +116,7 @@ def export(
         max_context=max_context,
         prefill_chunk=prefill_chunk,
     )
-    output = output.expanduser()
+    output = output_folder(output)
     bundles = {name: output / name if len(targets) > 1 else output for name in targets}
     for bundle in bundles.values():
         check_destination(bundle, overwrite)
@@ -108,7 +125,7 @@ def export(
     if goal is None:
         chosen = load_recipe(recipe or "int4", method).with_calibration(calibration, calibration_samples)
         if chosen.calibrated:
-            note_generated(chosen.calibration.data, model)
+            check_data(model, method, chosen.calibration.data, calibration_samples)
     else:
         if recipe is not None:
             raise UsageError(
@@ -118,11 +135,12 @@ def export(
         plan = make_plan(
             model,
             goal,
-            method or METHOD,
+            method,
             calibration,
             calibration_samples,
             targets=targets,
             settings=settings,
+            revision=revision,
             lora=lora or (),
             min_pixels=min_pixels,
             max_pixels=max_pixels,
@@ -131,6 +149,7 @@ def export(
     decisions = output.with_name(f".{output.name}.calibration")  # one calibration for all targets
     common: dict[str, Any] = {
         "recipe": chosen,
+        "revision": revision,
         "lora": lora or (),
         "min_pixels": min_pixels,
         "max_pixels": max_pixels,
@@ -139,9 +158,17 @@ def export(
         name: replace(settings, decoder_chunks=chunks or 1) if name == names.COREML else settings
         for name in targets
     }
+    if dry:
+        jobs = {
+            bundle: check_export(model, settings=of_target[name], target=target_for(name), **common)
+            for name, bundle in bundles.items()
+        }
+        dry_run(jobs, as_json=as_json)
+        return
     # The first checks itself; what the others refuse is to be known before its work.
     for name in targets[1:]:
         check_export(model, settings=of_target[name], target=target_for(name), **common)
+    note_once = _noting_once()
     for name, bundle in bundles.items():
         with progress_bar(f"export {model}") as progress:
             manifest = export_bundle(
@@ -154,13 +181,25 @@ def export(
                 decisions=decisions,
                 command=export_command(context),
                 progress=progress,
-                warn=note,
+                warn=note_once,
             )
         _report(manifest, bundle)
     rmtree(decisions, ignore_errors=True)
     if plan is not None:
         write_recipe(plan, _beside(output))
         out.print(f"{describe(plan)}, recipe: {_beside(output)}", soft_wrap=True)
+
+
+def _noting_once() -> Callable[[str], None]:
+    """A note() that says nothing twice: what holds for all targets is noted by the first."""
+    said: set[str] = set()
+
+    def note_once(sentence: str) -> None:
+        if sentence not in said:
+            said.add(sentence)
+            note(sentence)
+
+    return note_once
 
 
 def parse_buckets(text: str) -> tuple[int, ...]:
@@ -180,7 +219,11 @@ def _beside(output: Path) -> Path:
 
 def _report(manifest: Manifest, output: Path) -> None:
     total = sum(record.size for record in manifest.files)
-    out.print(f"{output}: recipe {manifest.recipe}, {megabytes(total)}", soft_wrap=True)
-    width = max(len(record.path) for record in manifest.files)
-    for record in manifest.files:
-        out.print(f"  {record.path:{width}} {megabytes(record.size):>14}", soft_wrap=True)
+    optional = sum(record.size for record in manifest.optional_files)
+    more = f", and {megabytes(optional)} that transformers.js alone reads" if optional else ""
+    out.print(escape(f"{output}: recipe {manifest.recipe}, {megabytes(total)}{more}"), soft_wrap=True)
+    records = (*manifest.files, *manifest.optional_files)
+    width = max(len(record.path) for record in records)
+    for record in records:
+        mark = "  (optional)" if record in manifest.optional_files else ""
+        out.print(f"  {record.path:{width}} {megabytes(record.size):>14}{mark}", soft_wrap=True)

@@ -9,6 +9,7 @@ import typer
 from pocketvl.export.checkpoint.source import reported_name
 
 _MODEL = "model"
+_REVISION = "revision"  # may have slashes, as in refs/pr/1
 
 
 def export_command(context: typer.Context) -> str:
@@ -32,6 +33,8 @@ def _words(parameter: Any, value: Any) -> list[str]:
     if parameter.is_flag:
         return [option]
     values = value if isinstance(value, list | tuple) else [value]
+    if parameter.name == _REVISION:
+        return [option, str(value)]
     return [word for one in values for word in (option, _without_folders(one))]
 
 

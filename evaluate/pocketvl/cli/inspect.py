@@ -26,12 +26,13 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """Show a bundle's sizes by component and bits, its buckets, entry points and origin."""
-    opened = open_bundle(bundle, check_hashes=check)
+    opened = open_bundle(bundle, verify="always" if check else "never")
     if check:
         check_artifacts(opened)
     manifest = opened.manifest
     if as_json:
-        print_json({"checked_hashes": check, **to_json(manifest)})
+        state = {"checked_hashes": check, "missing_optional_files": _missing(opened)}
+        print_json({**state, **to_json(manifest)})
         return
     out.print(f"[bold]{escape(bundle.name)}[/]  {escape(_headline(manifest))}")
     out.print(_layers(manifest))
@@ -46,14 +47,19 @@ def inspect(
     area = manifest.geometry.vision.merge_area
     out.print("buckets " + ", ".join(f"{b} patches = {b // area} tokens" for b in manifest.buckets))
     provenance = manifest.provenance
-    out.print(escape(f"from {provenance.source} (sha256 {provenance.source_sha256[:16]}...)"))
+    commit = f", commit {provenance.source_revision}" if provenance.source_revision else ""
+    out.print(escape(f"from {provenance.source}{commit} (sha256 {provenance.source_sha256[:16]}...)"))
     if provenance.calibration_sha256 is not None:
         digest = provenance.calibration_sha256[:16]
         out.print(escape(f"calibrated on {provenance.calibration} (sha256 {digest}...)"))
     if not check:
         out.print("sizes checked; --check compares hashes, too")
         return
-    out.print("hashes checked, all equal")
+    missing = _missing(opened)
+    count = len(manifest.files) + len(manifest.optional_files) - len(missing)
+    out.print(f"hashes of {count} files checked, all equal")
+    if missing:
+        out.print(escape(f"missing, which only transformers.js needs: {', '.join(missing)}"))
     if unlisted := _unlisted(opened):
         out.print(escape(f"without a hash in the manifest: {', '.join(unlisted)}"))
 
@@ -88,10 +94,17 @@ def _files(bundle: Bundle) -> Table:
     table.columns[1].justify = "right"
     for record in bundle.manifest.files:
         table.add_row(escape(record.path), megabytes(record.size), escape(record.sha256[:16]))
+    missing = _missing(bundle)
     for record in bundle.manifest.optional_files:
-        state = "optional" if os.path.lexists(bundle.folder / record.path) else "optional, left out"
+        state = "optional, missing" if record.path in missing else "optional"
         table.add_row(escape(f"{record.path} ({state})"), megabytes(record.size), escape(record.sha256[:16]))
     return table
+
+
+def _missing(bundle: Bundle) -> list[str]:
+    """Optional files that are not there."""
+    records = bundle.manifest.optional_files
+    return [record.path for record in records if not os.path.lexists(bundle.folder / record.path)]
 
 
 def _unlisted(bundle: Bundle) -> list[str]:

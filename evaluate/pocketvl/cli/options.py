@@ -13,6 +13,13 @@ from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
 
 BundleArgument = Annotated[Path, typer.Argument(help="Folder that `pocketvl export` wrote.")]
+# Text, not Path, which would take the second slash out of a URL.
+Images = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--image", metavar="FILE", help="An image file, or a file: or data: URL; give it again for more."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads.  [default: all cores]", min=1, max=MAX_THREADS)
@@ -28,6 +35,8 @@ Penalty = Annotated[float | None, typer.Option("--repetition-penalty", help="1 i
 Seed = Annotated[int | None, typer.Option(help="Draw the same tokens again.", min=0)]
 MinPixels = Annotated[int | None, typer.Option(help="Smaller pictures are scaled up to this.", min=1)]
 MaxPixels = Annotated[int | None, typer.Option(help="Larger pictures are scaled down to this.", min=1)]
+VisionId = Annotated[bool, typer.Option("--add-vision-id", help='Number the images, "Picture 1: ".')]
+StopRepetition = Annotated[bool, typer.Option(help="End an answer that repeats itself without end.")]
 System = Annotated[str | None, typer.Option(help="System turn, instead of the template's own.")]
 
 
@@ -63,6 +72,8 @@ def open_session(
     min_pixels: int | None = None,
     max_pixels: int | None = None,
     keep_vision: bool = False,
+    add_vision_id: bool = False,
+    stop_repetition: bool = True,
 ) -> Iterator[tuple[ChatSession, Manifest]]:
     """A session over the bundle in `folder`, closed at the end."""
     from pocketvl.runtime.bundle import open_bundle
@@ -76,6 +87,8 @@ def open_session(
         min_pixels=min_pixels,
         max_pixels=max_pixels,
         keep_vision=keep_vision,
+        add_vision_id=add_vision_id,
+        stop_repetition=stop_repetition,
     )
     try:
         yield session, bundle.manifest

@@ -1,5 +1,6 @@
 """`pocketvl recipe`: bits of every layer, chosen for a size or for a KL divergence."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -44,6 +45,9 @@ MinPixels = Annotated[
 MaxPixels = Annotated[
     int | None, typer.Option(help="Scale larger pictures down.  [default: the largest bucket]", min=1)
 ]
+Revision = Annotated[
+    str | None, typer.Option(help="Branch, tag or commit of a hub id.  [default: its main branch]")
+]
 METHOD = "gptq"  # of a recipe of mixed bits, unless another is asked for
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|MB|GB)?", re.IGNORECASE)
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -54,7 +58,12 @@ def recipe(
     output: Annotated[Path, typer.Option("--output", "-o", help="The .toml file to write.")],
     size_budget: SizeBudget = None,
     max_kl: MaxKL = None,
-    method: Annotated[str, typer.Option(help="How integers are chosen: gptq, hqq, rtn.")] = METHOD,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="How integers are chosen: gptq, hqq, rtn.  [default: gptq where there is data, else rtn]"
+        ),
+    ] = None,
     calibration: Annotated[
         str | None,
         typer.Option(
@@ -71,6 +80,7 @@ def recipe(
             "  [default: executorch]"
         ),
     ] = None,
+    revision: Revision = None,
     lora: Lora = None,
     min_pixels: MinPixels = None,
     max_pixels: MaxPixels = None,
@@ -78,7 +88,7 @@ def recipe(
     as_json: options.Json = False,
 ) -> None:
     """Measure which layers suffer from fewer bits, and write a recipe that spends bytes where they count."""
-    output = output.expanduser()
+    output = Path(os.path.expanduser(output))  # noqa: PTH111  Path.expanduser fails for an unknown user
     if output.suffix != ".toml":
         raise UsageError(f"{output} must end in .toml, by which `pocketvl export --recipe` knows a file.")
     check_free(output, overwrite)
@@ -92,6 +102,7 @@ def recipe(
         calibration,
         calibration_samples,
         targets=chosen_targets(target),
+        revision=revision,
         lora=lora or (),
         min_pixels=min_pixels,
         max_pixels=max_pixels,
@@ -130,12 +141,13 @@ def parse_size(text: str) -> int:
 def make_plan(
     model: str,
     goal: "Goal",
-    method: str,
+    method: str | None,
     calibration: str | None,
     calibration_samples: int | None,
     *,
     targets: Sequence[str],
     settings: "ExportSettings | None" = None,
+    revision: str | None = None,
     lora: Sequence[Path] = (),
     min_pixels: int | None = None,
     max_pixels: int | None = None,
@@ -150,19 +162,21 @@ def make_plan(
     from pocketvl.export.targets import target_for
     from pocketvl.quant.recipe import Calibration
 
-    default = Calibration()
-    looked_at = Calibration(
-        data=default.data if calibration is None else calibration,
-        samples=default.samples if calibration_samples is None else calibration_samples,
-    )
-    note_generated(looked_at.data, model)
+    check_data(model, method, calibration)
+    samples = Calibration().samples if calibration_samples is None else calibration_samples
+    if calibration is None and model != "tiny":
+        note(
+            "Measuring on generated images of simple shapes, and rounding to nearest; for a real model give"
+            " images and prompts like those of its use with --calibration."
+        )
     with progress_bar(f"measure {model}") as progress:
         plan = plan_recipe(
             model,
             goal,
-            method=method,
-            calibration=looked_at,
+            method=method or METHOD,
+            calibration=Calibration(calibration, samples),
             settings=settings or ExportSettings(),
+            revision=revision,
             lora=lora,
             min_pixels=min_pixels,
             max_pixels=max_pixels,
@@ -177,21 +191,29 @@ def make_plan(
     return plan
 
 
-def note_generated(data: str, model: str) -> None:
-    """Say so where a real model would be calibrated on the tiny one's pictures."""
-    if data == "generated" and model != "tiny":
-        note(
-            "Calibrating on generated pictures of simple shapes; for a real model give pictures and prompts"
-            " like those of its use with --calibration."
+def check_data(model: str, method: str | None, calibration: str | None, samples: int | None = None) -> None:
+    """Raise UsageError where calibration is asked for, by its method or samples, and there is no data."""
+    from pocketvl.quant.recipe import CALIBRATED_METHODS
+
+    if calibration is not None or model == "tiny":
+        return
+    asked = f"--method {method}" if method in CALIBRATED_METHODS else f"--calibration-samples {samples}"
+    if method in CALIBRATED_METHODS or samples is not None:
+        raise UsageError(
+            f"{asked} needs data: add --calibration FOLDER (images), FILE.jsonl (images and prompts) or"
+            " `generated` (simple shapes), or leave it out to round to nearest."
         )
 
 
 def check_free(path: Path, overwrite: bool) -> None:
-    """Raise UsageError if a file would be replaced that nobody said to replace."""
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; choose another name for the recipe.")
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists; choose another name or add --overwrite.")
+    """Raise UsageError if a file would be replaced that nobody said to replace, or none can be written."""
+    try:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; choose another name for the recipe.")
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path} exists; choose another name or add --overwrite.")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be used ({error.strerror}); choose another name.") from None
 
 
 def write_recipe(plan: "Plan", path: Path) -> None:

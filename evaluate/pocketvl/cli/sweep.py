@@ -7,7 +7,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pocketvl.cli.console import error, out, progress_bar
+from pocketvl.cli.console import error, note, out, progress_bar
+from pocketvl.cli.evaluate_tables import note_left_out
 from pocketvl.cli.export import parse_buckets
 from pocketvl.cli.extras import needs_extra
 from pocketvl.runtime import names
@@ -39,9 +40,10 @@ def sweep(
     target: Annotated[
         str, typer.Option(help="What all of them are exported for: executorch, coreml or onnx.")
     ] = names.EXECUTORCH,
-    limit: Annotated[
-        int | None, typer.Option(help="Questions of each dataset.  [default: all]", min=1)
-    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Rows of each dataset.  [default: all]", min=1)] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail at a row that cannot be used instead of leaving it out.")
+    ] = False,
     max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.", min=1)] = 32,
     fidelity_questions: Annotated[
         int, typer.Option(help="Questions whose distributions are compared; 0: none.", min=0)
@@ -72,13 +74,21 @@ def sweep(
         from pocketvl.evaluate.sweep.recipes import read_recipes
         from pocketvl.evaluate.sweep.sweep import run_sweep
         from pocketvl.export.component import DEFAULT_BUCKETS, DEFAULT_PREFILL_CHUNK, ExportSettings
+        from pocketvl.export.destination import check_outside_bundles, output_folder
+        from pocketvl.export.resolve_settings import fit_calibration
         from pocketvl.export.targets import target_for
+    output = output_folder(output)
+    check_outside_bundles(output)
+    fitted = [fit_calibration(one, model) for one in read_recipes(recipe, reference)]
+    for sentence in dict.fromkeys(sentence for _, notes in fitted for sentence in notes):
+        note(sentence)
     settings = SweepSettings(
         model=model,
         target=target_for(target),
-        recipes=read_recipes(recipe, reference),
+        recipes=tuple(one for one, _ in fitted),
         data=tuple(dict.fromkeys(data)),
         limit=limit,
+        strict=strict,
         export=ExportSettings(
             buckets=DEFAULT_BUCKETS if buckets is None else parse_buckets(buckets),
             max_context=max_context,
@@ -110,13 +120,17 @@ def _runner(jobs: int | None, ray: str | None) -> "StartRunner":
 
 
 def _print(result: "SweepResult") -> None:
-    columns = ("recipe", "MB", "bits", "accuracy", "difference", "KL mean", "tok/s")
+    from pocketvl.evaluate.sweep.recommendation import recommendation
+
+    columns = ("recipe", "MB", "bits", "accuracy", "difference", "KL, nats per token", "tok/s")
     table = Table(*columns, title=f"{result.model}: {result.questions} questions")
     for column in table.columns[1:]:
         column.justify = "right"
     for recipe in result.recipes:
         table.add_row(*_cells(recipe))
     out.print(table)
+    out.print(escape(recommendation(result)), soft_wrap=True)
+    note_left_out(result.model, result.bad_rows, result.questions)
 
 
 def _cells(recipe: "RecipeResult") -> list[str]:
@@ -129,6 +143,6 @@ def _cells(recipe: "RecipeResult") -> list[str]:
         _NOTHING
         if difference is None
         else f"{100 * difference.mean:+.1f} ± {100 * (difference.error or 0):.1f}",
-        _NOTHING if recipe.fidelity is None else f"{recipe.fidelity.kl_mean:.4f}",
+        _NOTHING if recipe.fidelity is None else f"{recipe.fidelity.kl_mean:.3g}",
         _NOTHING if recipe.decode_rate is None else f"{recipe.decode_rate:.0f}",
     ]

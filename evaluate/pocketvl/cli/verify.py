@@ -1,7 +1,7 @@
 """`pocketvl verify`: parity with the checkpoint, as a table and an exit status."""
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -37,7 +37,7 @@ def verify(
     from pocketvl.runtime.bundle import open_bundle
     from pocketvl.runtime.engines import open_engine
 
-    opened = open_bundle(bundle, check_hashes=True)
+    opened = open_bundle(bundle, verify="always")
     if update_card:
         check_card(bundle)
     checkpoint = open_checkpoint(against)
@@ -71,10 +71,20 @@ def verify(
         if scores:
             _print_scores(scores, opened.manifest.recipe)
     if failed:
-        error(
-            f"{len(failed)} of {len(checks)} checks failed; first: {failed[0].component}, {failed[0].metric}."
-        )
+        error(f"{len(failed)} of {len(checks)} checks failed: {'; '.join(map(_missed, failed))}.")
         raise typer.Exit(1)
+    if not as_json:
+        limited = sum(check.limit is not None for check in checks)
+        out.print(f"[green]passed:[/] all {limited} limits kept")
+
+
+def _missed(check: Any) -> str:
+    """Which limit, and by how much."""
+    bound = "at least" if check.at_least else "at most"
+    return (
+        f"{check.component}, {check.sample}: {check.metric} is {check.value:.3g} and should be {bound}"
+        f" {check.limit:g}"
+    )
 
 
 def _print_checks(checks: list, recipe: str) -> None:  # type: ignore[type-arg]

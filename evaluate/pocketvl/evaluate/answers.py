@@ -3,22 +3,23 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from pocketvl.evaluate.data.question import Dataset, Question
 from pocketvl.evaluate.results import Header, Result, open_results
-from pocketvl.evaluate.scoring import score
+from pocketvl.evaluate.scoring import is_parsed, score
+from pocketvl.export.progress import Progress
 from pocketvl.runtime.answer import Answer
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.errors import ImageError, PromptError
 from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
-
-Progress = Callable[[str, float], None]
 
 
 def answer_questions(
@@ -32,13 +33,14 @@ def answer_questions(
 ) -> tuple[Result, ...]:
     """Answer and score all questions, in the dataset's order; each result is written as it comes.
 
-    Questions that `results` holds already are not asked again. One whose pictures cannot be read or do not
-    fit into the context scores 0 and carries the reason. `progress` takes a step's name and the share
-    done. Raises UsageError if `results` belongs to another run, else what a session raises.
+    Questions that `results` holds already are not asked again. One that the bundle cannot be asked, such as
+    for its context, scores 0 and carries the reason; one with an image that cannot be decoded carries it,
+    too, and counts as unreadable. `progress` takes a step's name and the share done. Raises UsageError if
+    `results` belongs to another run, else what a session raises.
     """
     with open_results(results, run_header(bundle, dataset, max_tokens)) as (writer, earlier):
         done = {result.id: result for result in earlier}
-        session = ChatSession(bundle, engine, keep_vision=True)
+        session = ChatSession(bundle, engine, keep_vision=True, stop_repetition=False)
         for number, question in enumerate(dataset.questions):
             progress(f"{dataset.name}: {question.id}", number / len(dataset.questions))
             if question.id not in done:
@@ -46,6 +48,12 @@ def answer_questions(
                 writer.append(done[question.id])
     progress(dataset.name, 1.0)
     return tuple(done[question.id] for question in dataset.questions)
+
+
+def check_results(bundle: Bundle, dataset: Dataset, results: Path, max_tokens: int) -> None:
+    """Begin the file, or see that it is this run's, before other work. Raises UsageError, PocketVLError."""
+    with open_results(results, run_header(bundle, dataset, max_tokens)):
+        pass
 
 
 def bundle_sha256(bundle: Bundle) -> str:
@@ -67,20 +75,26 @@ def run_header(bundle: Bundle, dataset: Dataset, max_tokens: int) -> Header:
     )
 
 
-def ask(session: ChatSession, question: Question, max_tokens: int) -> Answer:
+def load_images(question: Question) -> tuple[Image.Image, ...]:
+    """Its images in RGB. Raises ImageError."""
+    return tuple(ref.load() for ref in question.images)
+
+
+def ask(session: ChatSession, question: Question, images: Sequence[Image.Image], max_tokens: int) -> Answer:
     """One greedy answer in a new conversation. Raises ImageError, PromptError and what else ask() raises."""
     session.reset()
-    content: list[dict[str, Any]] = [{"type": "image", "image": ref.load()} for ref in question.images]
+    content: list[dict[str, Any]] = [{"type": "image", "image": image} for image in images]
     content.append({"type": "text", "text": question.prompt})
     return session.ask(content, max_tokens=max_tokens, sampler=Sampler())
 
 
 def _answer(session: ChatSession, question: Question, max_tokens: int) -> Result:
     began = time.perf_counter()
-    text, error = "", None
+    text, error, images = "", None, None
     tokens: tuple[int, ...] = ()
     try:
-        answer = ask(session, question, max_tokens)
+        images = load_images(question)
+        answer = ask(session, question, images, max_tokens)
         text, tokens = answer.text, answer.token_ids
     except (PromptError, ImageError) as failure:
         error = str(failure)
@@ -95,4 +109,6 @@ def _answer(session: ChatSession, question: Question, max_tokens: int) -> Result
         score=0.0 if error else score(question.metric, question, text),
         seconds=round(time.perf_counter() - began, 4),
         error=error,
+        unreadable=images is None,
+        unparsed=error is None and not is_parsed(question.metric, question, text),
     )

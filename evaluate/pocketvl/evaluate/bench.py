@@ -3,7 +3,6 @@
 import json
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,13 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from pocketvl.evaluate.bandwidth import read_bandwidth
+from pocketvl.export.child_process import start_child
+from pocketvl.export.progress import Progress
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.embedding import EmbeddingMap
 from pocketvl.runtime.engine import Engine
+from pocketvl.runtime.errors import EngineError
 from pocketvl.runtime.manifest import Manifest
 from pocketvl.runtime.positions import text_rope, vision_rope
 
-Progress = Callable[[str, float], None]
+QUESTION_TOKENS = 16  # most tokens of the answer of the question that is asked as a whole
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Bench:
     prefill_rate: float
     decode_rate: float
     decode_rate_best: float
-    question_seconds: float  # a 448x448 question answered with one token, from process start
+    question_seconds: float  # a 448x448 question with up to 16 tokens, from its process's start to its end
     time_to_first_token: float
     peak_rss: int  # of the process that answered it
 
@@ -176,30 +178,17 @@ def _one_question(folder: Path, threads: int) -> tuple[float, float, int]:
     with tempfile.TemporaryDirectory() as scratch:
         picture = Path(scratch) / "question.png"
         sample_picture(448, 448).save(picture)
-        arguments = ["ask", str(folder), "What is this?", "--image", str(picture), "--json"]
-        arguments += ["--max-tokens", "16", "--temperature", "0", "--threads", str(threads)]
-        program = (
-            "import resource, sys\n"
-            "from pocketvl.cli.main import main\n"
-            "try:\n    main(sys.argv[1:])\n"
-            "finally:\n    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)\n"
-        )
+        words = (str(folder), str(picture), str(threads), str(QUESTION_TOKENS))
         began = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
+        child = start_child(
+            "pocketvl.evaluate.one_question", words, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
+        output, messages = child.communicate()
         seconds = time.perf_counter() - began
-    if done.returncode != 0:
-        from pocketvl.runtime.errors import EngineError
-
-        raise EngineError(f"Asking a question failed: {done.stderr.strip()}")
-    first = float(json.loads(done.stdout)["statistics"]["time_to_first_token"])
-    return seconds, first, int(done.stderr.split()[-1]) * _rss_unit()
-
-
-def _rss_unit() -> int:
-    """ru_maxrss counts kilobytes on Linux and bytes on macOS."""
-    return 1 if sys.platform == "darwin" else 1024
+    if child.returncode != 0:
+        raise EngineError(f"Asking a question failed: {messages.decode(errors='replace').strip()[-2000:]}")
+    measured = json.loads(output)
+    return seconds, float(measured["time_to_first_token"]), int(measured["peak_rss"])
 
 
 def _timed(action: Callable[[], object]) -> float:

@@ -4,8 +4,7 @@ The figures that llama.cpp's perplexity tool reports (KL divergence, top-1 agree
 the signal-to-noise ratio of image embeddings.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,29 +15,28 @@ from pocketvl.evaluate.data.question import Dataset, Question
 from pocketvl.evaluate.reference_cache import ReferenceCache
 from pocketvl.evaluate.reference_output import ReferenceOutput
 from pocketvl.evaluate.statistics import clustered_mean
+from pocketvl.export.progress import Progress
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.engine import Engine, Float32
 from pocketvl.runtime.errors import ImageError, PromptError, UsageError
 
-Progress = Callable[[str, float], None]
-
 
 @dataclass(frozen=True)
 class QuestionFidelity:
-    """One question. KL in nats, PSNR in dB."""
+    """One question. KL in nats per token, PSNR in dB."""
 
     id: str
     tokens: int
     kl_mean: float
     kl_max: float
     top1: float
-    nll_difference: float  # mean over tokens, candidate's minus reference's, nats
+    nll_difference: float  # candidate's minus reference's, nats per token
     vision_psnr: float | None  # mean over its pictures; None without pictures
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """All tokens of all answers. KL(reference || candidate) in nats, PSNR in dB."""
+    """All tokens of all answers. KL(reference || candidate) in nats per token, PSNR in dB."""
 
     kl_mean: float
     kl_mean_error: float | None  # standard error over questions, None for one
@@ -51,6 +49,7 @@ class Fidelity:
     questions: int  # that both could be asked
     tokens: int
     per_question: tuple[QuestionFidelity, ...]
+    left_out: int = 0  # questions that one of the two could not be asked
 
 
 def measure_fidelity(
@@ -58,7 +57,7 @@ def measure_fidelity(
 ) -> Fidelity:
     """Feed the candidate the reference's prompts and answers, and compare what each would have said next.
 
-    A question that one of them cannot be asked is left out. One question is in memory at a time.
+    A question that one of them cannot be asked is left out and counted. One question is in memory at a time.
     `progress` takes a step's name and the share done. Raises UsageError if no question is left.
     """
     components = Components(candidate, engine)
@@ -77,7 +76,7 @@ def measure_fidelity(
         divergences.append(divergence)
     if not lines:
         raise UsageError(f"No question of {dataset.name} could be compared; ask shorter ones.")
-    return _summary(lines, divergences)
+    return replace(_summary(lines, divergences), left_out=len(dataset.questions) - len(lines))
 
 
 def _compare(

@@ -23,7 +23,7 @@ def largest_difference(value: Float32, reference: Float32) -> float:
 
 
 def kl_divergence(value: Float32, reference: Float32) -> NDArray[np.float64]:
-    """KL(reference || value) of each token's distribution in nats, (tokens,)."""
+    """KL(reference || value) of each token's distribution in nats per token, (tokens,)."""
     expected, got = _log_softmax(reference), _log_softmax(value)
     divergence: NDArray[np.float64] = (np.exp(expected) * (expected - got)).sum(axis=1)
     return divergence

@@ -4,7 +4,6 @@ Nothing of pocketvl's runtime is used, so that agreement means something: transf
 patches the picture, renders the template, tokenizes, computes positions and decodes.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from pocketvl.runtime.errors import CheckpointError, MissingExtraError
+from pocketvl.evaluate.samples import Turn
+from pocketvl.runtime.errors import CheckpointError
+from pocketvl.runtime.extras import import_failure
 from pocketvl.runtime.native_log import captured_stderr
 
 Float32 = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One user turn: pictures first, then words."""
-
-    text: str
-    images: tuple[Image.Image, ...] = ()
 
 
 class Reference:
@@ -41,11 +34,9 @@ class Reference:
                 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
                     Qwen2VLImageProcessorPil,
                 )
-            except ImportError as error:
-                raise MissingExtraError(
-                    f"Comparing with a checkpoint needs transformers ({error});"
-                    " install it with: pip install 'pocketvl[evaluate]'."
-                ) from None
+            except (ImportError, OSError, MemoryError) as error:
+                needs = "Comparing with a checkpoint needs transformers"
+                raise import_failure(error, needs, "evaluate") from None
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
         try:
@@ -58,6 +49,10 @@ class Reference:
             raise CheckpointError(f"transformers cannot load {folder}: {error}") from None
         self._size = {"shortest_edge": min_pixels, "longest_edge": max_pixels}
         self._image_pad = int(self._model.config.image_token_id)
+        rows = self._model.config.get_text_config().vocab_size
+        known = set(self._tokenizer.get_vocab().values())
+        # Rows without a token, which the runtime never draws either.
+        self._missing = [index for index in range(rows) if index not in known] or None
 
     @torch.no_grad()
     def encode_image(self, image: Image.Image) -> Float32:
@@ -98,6 +93,7 @@ class Reference:
             temperature=None,
             top_k=None,
             top_p=None,
+            suppress_tokens=self._missing,
         )
         return tuple(output[0, len(ids) :].tolist())
 
@@ -114,8 +110,18 @@ class Reference:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))
 
     def _pixels(self, images: tuple[Image.Image, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-        batch = self._processor(images=list(images), size=self._size, return_tensors="pt")
+        resized = [self._at_least_one_factor(image) for image in images]
+        batch = self._processor(images=resized, size=self._size, return_tensors="pt")
         return batch["pixel_values"], batch["image_grid_thw"]
+
+    def _at_least_one_factor(self, image: Image.Image) -> Image.Image:
+        """As qwen-vl-utils hands it over: the processor alone shortens what has a side that rounds to 0."""
+        factor = self._processor.patch_size * self._processor.merge_size
+        width, height = (max(factor, round(side / factor) * factor) for side in image.size)
+        rounds_to_nothing = min(image.size) <= factor / 2
+        if rounds_to_nothing and self._size["shortest_edge"] <= width * height <= self._size["longest_edge"]:
+            return image.resize((width, height), Image.Resampling.BICUBIC)
+        return image
 
     def _inputs(self, ids: tuple[int, ...], images: tuple[Image.Image, ...]) -> dict[str, torch.Tensor]:
         tokens = torch.tensor([ids])

@@ -2,16 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 from pocketvl.evaluate.data.question import Dataset, Question
 from pocketvl.evaluate.reference_models import ReferenceModel
-from pocketvl.evaluate.reference_output import ReferenceOutput, read_output, write_output
+from pocketvl.evaluate.reference_output import ReferenceOutput, read_output, remove_old_parts, write_output
 from pocketvl.evaluate.scoring import score
+from pocketvl.export.progress import Progress
 from pocketvl.runtime.errors import ImageError, PocketVLError, PromptError
-
-Progress = Callable[[str, float], None]
 
 
 class ReferenceCache:
@@ -25,6 +23,7 @@ class ReferenceCache:
         self._max_tokens = max_tokens
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            remove_old_parts(folder)
         except OSError as error:
             raise PocketVLError(
                 f"{folder} cannot be made ({error.strerror}); choose another folder."

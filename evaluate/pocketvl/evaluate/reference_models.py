@@ -5,11 +5,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
-from pocketvl.evaluate.answers import ask, bundle_sha256
+from pocketvl.evaluate.answers import ask, bundle_sha256, load_images
 from pocketvl.evaluate.components import Components
 from pocketvl.evaluate.data.question import Question
-from pocketvl.evaluate.reference import Reference, Turn
+from pocketvl.evaluate.reference import Reference
 from pocketvl.evaluate.reference_output import ReferenceOutput
+from pocketvl.evaluate.samples import Turn
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle, open_bundle
@@ -43,7 +44,7 @@ class BundleReference:
     def __init__(self, bundle: Bundle, engine: Engine) -> None:
         self._bundle = bundle
         self._engine = engine
-        self._session = ChatSession(bundle, engine, keep_vision=True)
+        self._session = ChatSession(bundle, engine, keep_vision=True, stop_repetition=False)
         self._components = Components(bundle, engine)
 
     @property
@@ -56,8 +57,8 @@ class BundleReference:
         return self._bundle.manifest.provenance.source_sha256
 
     def run(self, question: Question, max_tokens: int) -> ReferenceOutput:
-        images = [ref.load() for ref in question.images]
-        answer = ask(self._session, question, max_tokens)
+        images = load_images(question)
+        answer = ask(self._session, question, images, max_tokens)
         prompt, tokens = answer.prompt_token_ids, answer.token_ids
         return ReferenceOutput(
             prompt=prompt,
@@ -93,7 +94,7 @@ class CheckpointReference:
         if self._loaded is None:
             self._loaded = Reference(self._checkpoint.folder, *self._limits)
         model = self._loaded
-        images = tuple(ref.load() for ref in question.images)
+        images = load_images(question)
         prompt = model.prompt((Turn(question.prompt, images),), ())
         answer = model.generate(prompt, images, max_tokens)
         # transformers would take a generated placeholder for a picture; up to it, and it, the answer counts.

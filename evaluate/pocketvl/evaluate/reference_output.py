@@ -2,7 +2,9 @@
 
 import io
 import os
+import time
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from numpy.typing import NDArray
 from pocketvl.runtime.engine import Float32
 
 _FLOAT32_UP_TO = 1 << 20  # logits of one answer; beyond, half the size matters more than the last digits
+_PART = ".part"  # ending of a file that is being written
+_OLD = 3600.0  # seconds
 _LOWEST = -60000.0  # within float16; no probability is left there
 
 
@@ -41,9 +45,21 @@ def write_output(path: Path, output: ReferenceOutput) -> None:
     arrays |= {f"embeddings_{i}": _stored_embeddings(e) for i, e in enumerate(output.embeddings)}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    beside.write_bytes(buffer.getvalue())
-    beside.replace(path)
+    beside = path.with_name(f"{path.name}.{os.getpid()}{_PART}")
+    try:
+        beside.write_bytes(buffer.getvalue())
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def remove_old_parts(folder: Path) -> None:
+    """Files that a killed process did not finish. Others may be writing: nothing takes them an hour."""
+    for part in folder.glob(f"*{_PART}"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > _OLD:
+                part.unlink()
 
 
 def read_output(path: Path) -> ReferenceOutput | None:

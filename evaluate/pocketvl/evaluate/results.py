@@ -1,4 +1,4 @@
-"""The file of one run: a header, then a line a question, so that a stopped run can go on."""
+"""The file of one run: a header, then one line per question, so that a stopped run can go on."""
 
 import dataclasses
 import json
@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from pocketvl.runtime.errors import ManifestError, PocketVLError, UsageError
+from pocketvl.runtime.files import read_bytes
 from pocketvl.runtime.strict import from_json
 
+_MOST_BYTES = 1 << 30
+
 T = TypeVar("T", "Header", "Result")
+
+_REMEDY = "choose another folder with -o, or start anew with --overwrite."
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,10 @@ class Result:
     score: float
     seconds: float
     error: str | None = None
+    unreadable: bool = (
+        False  # an image could not be decoded: the data's fault, so that the score leaves it out
+    )
+    unparsed: bool = False  # the metric found no yes or no, option or box in the answer, which scores 0
 
 
 class ResultWriter:
@@ -65,7 +74,7 @@ def open_results(path: Path, header: Header) -> Iterator[tuple[ResultWriter, tup
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and (lines := _whole_lines(path)):
             _check_header(path, lines[0], header)
-            done = tuple(_result(path, i, line) for i, line in enumerate(lines[1:], start=2))
+            done = tuple(_parsed(Result, path, i, line) for i, line in enumerate(lines[1:], start=2))
         else:
             path.write_text("", encoding="utf-8")
         with path.open("a", encoding="utf-8") as file:
@@ -76,20 +85,9 @@ def open_results(path: Path, header: Header) -> Iterator[tuple[ResultWriter, tup
         raise PocketVLError(f"{path} cannot be written ({error.strerror}); choose another folder.") from None
 
 
-def read_results(path: Path) -> tuple[Header, tuple[Result, ...]]:
-    """A file of results as it is. Raises UsageError if it is none."""
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}); give a file of results.") from None
-    if not lines:
-        raise UsageError(f"{path} is empty; run `pocketvl evaluate` again.")
-    return _header(path, lines[0]), tuple(_result(path, i, line) for i, line in enumerate(lines[1:], start=2))
-
-
 def _whole_lines(path: Path) -> list[bytes]:
     """All lines but one that was cut off, which leaves the file, too."""
-    data = path.read_bytes()
+    data = read_bytes(path, UsageError, _MOST_BYTES)
     end = data.rfind(b"\n") + 1
     if end < len(data):
         with path.open("r+b") as file:
@@ -98,22 +96,11 @@ def _whole_lines(path: Path) -> list[bytes]:
 
 
 def _check_header(path: Path, line: bytes, header: Header) -> None:
-    found = _header(path, line)
+    found = _parsed(Header, path, 1, line)
     for field in dataclasses.fields(Header):
         theirs, ours = getattr(found, field.name), getattr(header, field.name)
         if theirs != ours:
-            raise UsageError(
-                f"{path} holds another run ({field.name} {theirs!r}, now {ours!r}); choose another folder"
-                " with -o, or start it anew with --overwrite."
-            )
-
-
-def _header(path: Path, line: bytes) -> Header:
-    return _parsed(Header, path, 1, line)
-
-
-def _result(path: Path, number: int, line: bytes) -> Result:
-    return _parsed(Result, path, number, line)
+            raise UsageError(f"{path} holds another run ({field.name} {theirs!r}, now {ours!r}); {_REMEDY}")
 
 
 def _parsed(kind: type[T], path: Path, number: int, line: bytes) -> T:
@@ -121,10 +108,7 @@ def _parsed(kind: type[T], path: Path, number: int, line: bytes) -> T:
         value: Any = json.loads(line)
         return from_json(kind, value, f"line {number}")
     except (ValueError, ManifestError) as error:
-        raise UsageError(
-            f"{path}, line {number} is no line of results ({error}); choose another folder with -o, or start"
-            " anew with --overwrite."
-        ) from None
+        raise UsageError(f"{path}, line {number} is no line of results ({error}); {_REMEDY}") from None
 
 
 def _write(file: TextIO, value: Header | Result) -> None:

@@ -8,8 +8,15 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from pocketvl.evaluate.reference import Turn
 from pocketvl.export.tiny import make_example
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One user turn: images first, then words."""
+
+    text: str
+    images: tuple[Image.Image, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ import numpy as np
 
 from pocketvl.runtime.errors import UsageError
 
+_EQUAL = 1e-9  # scores that close are the same
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -33,6 +35,15 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(mean, float(array.std(ddof=1)) / math.sqrt(count) if count > 1 else None, count)
 
 
+def half_width(value: Estimate) -> float:
+    """Of the 95 % interval around a mean of values in -1..1: 1.96 standard errors, at least 3 / count.
+
+    The latter is the rule of three (Hanley and Lippman-Hand, JAMA 1983): `count` questions without a single
+    change still leave room for a share of 3 / count. Infinite where one value says nothing.
+    """
+    return math.inf if value.error is None else max(1.96 * value.error, 3 / value.count)
+
+
 def paired_difference(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Estimate:
     """Mean of ours minus theirs, question by question, with the error of a sample of differences.
 
@@ -50,6 +61,11 @@ def paired_difference(ours: Mapping[str, float], theirs: Mapping[str, float]) ->
         raise ValueError("no questions to compare")
     error = float(differences.std(ddof=1)) / math.sqrt(count) if count > 1 else None
     return Estimate(float(differences.mean()), error, count)
+
+
+def share_no_worse(ours: Mapping[str, float], theirs: Mapping[str, float]) -> float:
+    """Share of questions scored at least as high by us as by them: Argmax's QoI. Both have the same keys."""
+    return sum(ours[name] >= theirs[name] - _EQUAL for name in theirs) / len(theirs)
 
 
 def clustered_mean(groups: Sequence[Sequence[float]]) -> Estimate:

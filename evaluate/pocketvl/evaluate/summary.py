@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pocketvl.evaluate.data.question import BadRow
 from pocketvl.evaluate.results import Result
-from pocketvl.evaluate.statistics import Estimate, estimate, paired_difference
+from pocketvl.evaluate.statistics import Estimate, estimate, paired_difference, share_no_worse
+from pocketvl.runtime.errors import UsageError
 
 ALL = "all"
-_EQUAL = 1e-9  # scores that close are the same
 
 
 @dataclass(frozen=True)
@@ -28,21 +29,32 @@ class TaskSummary:
     metric: str  # "mixed" where tasks have different ones
     score: Estimate
     errors: int  # questions that could not be asked; they count as 0
+    unparsed: int  # answers in which the metric found nothing to score; they count as 0
     comparison: Comparison | None = None
 
 
 def summarize(
     dataset: str, results: Sequence[Result], reference: Mapping[str, float] | None = None
 ) -> tuple[TaskSummary, ...]:
-    """A summary a task in order of appearance, then the whole dataset if it has several.
+    """One summary per task in order of appearance, then the whole dataset if it has several.
 
-    `reference` maps ids to scores. Raises UsageError if it lacks a question.
+    Results whose images could not be decoded are left out. `reference` maps ids to scores. Raises UsageError
+    if it lacks a question, or if no result is left.
     """
+    damaged = unreadable(results)
+    results = [result for result in results if not result.unreadable]
+    if damaged and not results:
+        raise UsageError(f"No image of {dataset} can be decoded; the first: {damaged[0].reason}")
     tasks = list(dict.fromkeys(result.task for result in results))
     groups = [(task, [result for result in results if result.task == task]) for task in tasks]
     if len(groups) > 1:
         groups.append((ALL, list(results)))
     return tuple(_task(dataset, task, group, reference) for task, group in groups)
+
+
+def unreadable(results: Sequence[Result]) -> tuple[BadRow, ...]:
+    """The results that no score counts, for their images could not be decoded."""
+    return tuple(BadRow(f"question {r.id}", str(r.error)) for r in results if r.unreadable)
 
 
 def _task(
@@ -55,6 +67,7 @@ def _task(
         metric=metrics.pop() if len(metrics) == 1 else "mixed",
         score=estimate([result.score for result in results]),
         errors=sum(result.error is not None for result in results),
+        unparsed=sum(result.unparsed for result in results),
         comparison=None if reference is None else _compare(results, reference),
     )
 
@@ -66,5 +79,5 @@ def _compare(results: list[Result], reference: Mapping[str, float]) -> Compariso
     return Comparison(
         reference=estimate(list(theirs.values())),
         difference=difference,
-        no_worse=sum(ours[name] >= theirs[name] - _EQUAL for name in theirs) / len(theirs),
+        no_worse=share_no_worse(ours, theirs),
     )

@@ -1,6 +1,6 @@
 """A bundle against the fp32 reference of its checkpoint: each component, then whole answers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,16 +8,15 @@ import numpy as np
 
 from pocketvl.evaluate import metrics
 from pocketvl.evaluate.components import Components
-from pocketvl.evaluate.reference import Reference, Turn
-from pocketvl.evaluate.samples import Conversation, conversations, vision_samples
+from pocketvl.evaluate.reference import Reference
+from pocketvl.evaluate.samples import Conversation, Turn, conversations, vision_samples
+from pocketvl.export.progress import Progress
 from pocketvl.export.tiny import TASKS, make_example, score
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def _compare(
     max_tokens: int,
 ) -> Iterator[Check]:
     """Answers token by token, then the logits along the reference's own answer to the last turn."""
-    session = ChatSession(bundle, engine, keep_vision=True)
+    session = ChatSession(bundle, engine, keep_vision=True, stop_repetition=False)
     answers: list[tuple[int, ...]] = []
     same = total = 0
     for index in range(len(talk.turns)):
@@ -142,7 +141,7 @@ def _compare(
         limits.logits_difference,
     )
     divergence = float(np.mean(metrics.kl_divergence(value, wanted)))
-    yield Check("text_decoder", talk.name, "KL mean", divergence, limits.kl_mean)
+    yield Check("text_decoder", talk.name, "KL, nats per token", divergence, limits.kl_mean)
     agreement = metrics.top1_agreement(value, wanted)
     yield Check("text_decoder", talk.name, "top-1 agreement", agreement, None, at_least=True)
 
@@ -167,7 +166,7 @@ def accuracy(
             progress(f"accuracy: {task}", (done + index / examples) / len(TASKS))
             example = make_example(task, index)
             turn = Turn(example.question, example.images)
-            session = ChatSession(bundle, engine, keep_vision=True)
+            session = ChatSession(bundle, engine, keep_vision=True, stop_repetition=False)
             ours.append(score(example, session.ask(_content(turn), max_tokens=32, sampler=Sampler()).text))
             ids = reference.generate(reference.prompt((turn,), ()), turn.images, 32)
             theirs.append(score(example, reference.decode(ids)))

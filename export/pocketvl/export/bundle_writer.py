@@ -5,23 +5,20 @@ The work folder `.NAME.partial-RANDOM` is a sibling of the destination, hence on
     .NAME.partial-1f3a/new    the bundle being written
     .NAME.partial-1f3a/old    the bundle that it replaces, for the moment between two renames
 
-It is locked as long as its process lives, so that a later export can tell a dead one and remove it.
+It is locked as long as its process lives, so that a later export can tell a dead one and remove it
+(leftovers.py). Signals are the program's business: what one of them ends at once is such a dead one.
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 import secrets
-import shutil
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 
-from pocketvl.export.destination import check_destination
+from pocketvl.export.destination import check_destination, output_folder
+from pocketvl.export.leftovers import lock, note_begun, settle, settle_dead
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import ExportError, SpaceError
 from pocketvl.runtime.manifest import FileRecord, Manifest, write_manifest
@@ -47,7 +44,7 @@ class PartialBundle:
         return tuple(
             self._record(self.folder / path)
             for path in (path.relative_to(self.folder).as_posix() for path in self._files())
-            if path != names.MODEL_CARD and names.is_unlisted(path, target) == optional
+            if path != names.MODEL_CARD and names.is_optional(path, target) == optional
         )
 
     def complete(self, manifest: Manifest) -> None:
@@ -87,111 +84,41 @@ class PartialBundle:
 def partial_bundle(destination: Path, *, overwrite: bool = False) -> Iterator[PartialBundle]:
     """A work folder that becomes `destination` by PartialBundle.complete, or else leaves no trace.
 
-    Any exception, Ctrl-C, SIGTERM and SIGHUP remove it. Leftovers of exports that were killed are
-    removed first. Raises ExportError for a destination that may not be written or replaced,
-    SpaceError when the disk fills up.
+    Any exception removes it, KeyboardInterrupt included; what exports left that were killed is removed first.
+    Raises ExportError for a destination that may not be written or replaced, SpaceError when the disk fills
+    up.
     """
-    destination = destination.expanduser().resolve()
+    destination = output_folder(destination).resolve()
     check_destination(destination, overwrite)
     parents: list[Path] = []
     work = destination.parent / f".{destination.name}.partial-{secrets.token_hex(4)}"
-    lock = None
+    held = None
     try:
-        with _terminated_by_exception():
-            try:
-                parents = _make_parents(destination.parent)
-                _remove_dead(destination)
-                lock = _make_locked(work)
-                partial = PartialBundle(work, destination, overwrite)
-                partial.folder.mkdir()
-                yield partial
-            finally:
-                _settle(work, destination)
-                for parent in reversed(parents):
-                    with suppress(OSError):
-                        parent.rmdir()  # goes only where nothing was written
-                if lock is not None:
-                    os.close(lock)
+        try:
+            parents = _missing(destination.parent)
+            note_begun(work, destination, parents)
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            for dead in destination.parent.glob(f".{_glob_escape(destination.name)}.partial-*"):
+                settle_dead(dead, destination)
+            work.mkdir()
+            held = lock(work)
+            partial = PartialBundle(work, destination, overwrite)
+            partial.folder.mkdir()
+            yield partial
+        finally:
+            settle(work, destination)
+            for parent in reversed(parents):
+                with suppress(OSError):
+                    parent.rmdir()  # goes only where nothing was written
+            if held is not None:
+                os.close(held)
     except OSError as error:
         raise _explained(error, destination) from error
 
 
-def _make_parents(folder: Path) -> list[Path]:
-    """Make the folder and those above it; returns the new ones, outermost first."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    return missing[::-1]
-
-
-def _make_locked(work: Path) -> int | None:
-    """Make the work folder and lock it; the lock ends with the process, however it ends."""
-    work.mkdir()
-    return _lock(work)
-
-
-def _lock(folder: Path) -> int | None:
-    """An open descriptor that holds the lock; None if another process has it or the file system has none."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def _remove_dead(destination: Path) -> None:
-    """Remove what exports to this destination left when they were killed."""
-    for work in destination.parent.glob(f".{_glob_escape(destination.name)}.partial-*"):
-        # A folder without "new" may be one that another process made this instant and locks next.
-        if not (work / "new").is_dir():
-            continue
-        lock = _lock(work)
-        if lock is not None:
-            _settle(work, destination)
-            os.close(lock)
-
-
-def _settle(work: Path, destination: Path) -> None:
-    """Put back an old bundle whose successor did not arrive, then remove the work folder."""
-    try:
-        _restore_and_remove(work, destination)
-    except KeyboardInterrupt:
-        # A second Ctrl-C must not leave gigabytes behind; removing them takes no time.
-        _restore_and_remove(work, destination)
-        raise
-
-
-def _restore_and_remove(work: Path, destination: Path) -> None:
-    old = work / "old"
-    if old.is_dir() and not destination.exists():
-        old.rename(destination)
-    shutil.rmtree(work, ignore_errors=True)
-
-
-@contextmanager
-def _terminated_by_exception() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block by SystemExit, so that it cleans up like any exception.
-
-    A handler that the program has set is left alone; only the main thread can set one.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    default = [
-        number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL
-    ]
-    for number in default:
-        signal.signal(number, _exit)
-    try:
-        yield
-    finally:
-        for number in default:
-            signal.signal(number, signal.SIG_DFL)
-
-
-def _exit(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
+def _missing(folder: Path) -> list[Path]:
+    """Which of the folder and those above it do not exist, outermost first."""
+    return [path for path in (folder, *folder.parents) if not path.exists()][::-1]
 
 
 def _sync(path: Path) -> None:

@@ -1,6 +1,6 @@
 """What every exporter reads: weights, and the settings of an export."""
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,9 +15,6 @@ DEFAULT_BUCKETS = (256, 576, 1024, 2304, 4096)  # patches: 64, 144, 256, 576, 10
 DEFAULT_CONTEXT = 2048
 DEFAULT_PREFILL_CHUNK = 256
 VISION_SHAPES = ("dynamic", "buckets")
-
-# Called with a short sentence for the step that begins and the share of the component done, 0..1.
-Progress = Callable[[str, float], None]
 
 
 class TensorSource(Protocol):

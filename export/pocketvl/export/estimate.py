@@ -43,7 +43,7 @@ def check_space(estimate: Estimate, output: Path) -> str | None:
     Disk: free space of the nearest folder above `output` that exists. Memory: refused beyond what the
     machine has at all, warned of beyond what is free now.
     """
-    folder = _nearest_existing(output.expanduser().absolute())
+    folder = nearest_existing(output.expanduser().absolute())
     free = shutil.disk_usage(folder).free
     if estimate.disk > free:
         raise SpaceError(
@@ -65,7 +65,8 @@ def check_space(estimate: Estimate, output: Path) -> str | None:
     return None
 
 
-def _nearest_existing(path: Path) -> Path:
+def nearest_existing(path: Path) -> Path:
+    """The folder, or the first above it that exists. path: absolute."""
     return next(folder for folder in (path, *path.parents) if folder.exists())
 
 

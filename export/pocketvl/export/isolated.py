@@ -1,10 +1,7 @@
 """Running one step of an export in a process of its own, so that its memory goes back to the system.
 
-The child is a plain interpreter that imports this module, not a multiprocessing one: those run the
-caller's script again, which must then be written for it.
-
-    parent -> child's stdin    the pickled call; then held open: its end tells the child that the parent died
-    child's stdout -> parent   pickled pairs: ("progress", (step, share)), ("done", result), ("failed", error)
+parent -> child's stdin    the pickled call; then held open: its end tells the child that the parent died
+child's stdout -> parent   pickled pairs: ("progress", (step, share)), ("done", result), ("failed", error)
 """
 
 import os
@@ -18,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import IO, Any, TypeVar
 
+from pocketvl.export.child_process import end_with, start_child, stdin_closes
 from pocketvl.runtime.errors import ExportError, PocketVLError
 from pocketvl.runtime.quiet import quiet_libraries
 
@@ -32,12 +30,7 @@ def run_isolated(function: Callable[..., T], arguments: tuple[Any, ...], progres
     OSError of the child is raised here as it is, any other as ExportError with the child's traceback in a
     note. Ctrl-C or any exception here ends the child at once.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", __name__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    )
+    process = start_child(__name__, stdout=subprocess.PIPE)
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -90,7 +83,7 @@ def _main() -> None:
             channel.flush()
 
     function, arguments = pickle.load(sys.stdin.buffer)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with(stdin_closes)
     try:
         result = function(*arguments, lambda step, share: send("progress", (step, share)))
     except (PocketVLError, OSError, MemoryError) as error:
@@ -101,11 +94,6 @@ def _main() -> None:
         send("failed", wrapped)
     else:
         send("done", result)
-
-
-def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from pocketvl.export.component import PackedSource
 from pocketvl.export.layers import Layer, linear_layers
-from pocketvl.quant.recipe import Bits, Recipe
+from pocketvl.quant.recipe import Bits, Recipe, method_of
 from pocketvl.runtime import names
 from pocketvl.runtime.geometry import ModelGeometry
 
@@ -36,6 +36,13 @@ class LayerPlan:
         return self.recipe.method
 
     @property
+    def calibrated(self) -> tuple[str, ...]:
+        """The layers that calibration decides over; none where the method looks at no data."""
+        if not self.recipe.calibrated:
+            return ()
+        return tuple(name for name, bits in self.bits.items() if bits.is_calibrated)
+
+    @property
     def table_bits(self) -> Bits:
         """Of a table of token embeddings beside the head: float beside a float head, else 8 bits.
 
@@ -48,9 +55,9 @@ class LayerPlan:
     @property
     def method_name(self) -> str:
         """How integers were chosen, as the manifest records it: "rtn", "gptq checkpoint + rtn", "none" .."""
-        quantized = sum(not bits.is_float for bits in self.bits.values())
+        own = {bits for name, bits in self.bits.items() if name not in self.kept and not bits.is_float}
         parts = [f"{self.packing} checkpoint"] if self.kept else []
-        parts += [self.method] if quantized > len(self.kept) else []
+        parts += sorted({method_of(self.method, bits) for bits in own})
         return " + ".join(parts) or "none"
 
     def describe_kept(self) -> str | None:
@@ -73,9 +80,12 @@ def resolve(recipe: Recipe, geometry: ModelGeometry, source: PackedSource | None
     """Ask the recipe for the bits of every layer.
 
     source: the weights, where they may come from packed integers: those decide the bits of their layers
-    unless the recipe keeps these in float. Raises RecipeError if a layer has no bits or cannot take them.
+    unless the recipe keeps these in float. Raises RecipeError if a layer has no bits or cannot take them, or
+    a rule matches no layer.
     """
-    bits = {layer.name: recipe.bits(layer.name, layer.in_features) for layer in linear_layers(geometry)}
+    layers = linear_layers(geometry)
+    recipe.check_rules([layer.name for layer in layers])
+    bits = {layer.name: recipe.bits(layer.name, layer.in_features) for layer in layers}
     if source is None:
         return LayerPlan(recipe, geometry, bits)
     packed = {name: own for name, own in source.fixed_bits.items() if not bits[name].is_float}

@@ -13,16 +13,18 @@ from pocketvl.export.calibration.calibrate import calibrate
 from pocketvl.export.calibration.store import CalibratedSource
 from pocketvl.export.checkpoint import Checkpoint, MergedLora, merge_lora, open_checkpoint
 from pocketvl.export.checkpoint.requantizer import Requantizer
-from pocketvl.export.component import ExportSettings, PackedSource, Progress
-from pocketvl.export.destination import check_destination
+from pocketvl.export.component import ExportSettings, PackedSource
+from pocketvl.export.cost import ExportCost, export_cost
+from pocketvl.export.destination import check_destination, output_folder
 from pocketvl.export.estimate import Estimate, check_space
 from pocketvl.export.isolated import run_isolated
 from pocketvl.export.layer_plan import LayerPlan, resolve
 from pocketvl.export.model_card import write_card
-from pocketvl.export.resolve_settings import fit_image, fit_settings
+from pocketvl.export.progress import Progress, parts, silent
+from pocketvl.export.resolve_settings import fit_calibration, fit_image, fit_settings
 from pocketvl.export.target import ExportInputs, Target
 from pocketvl.quant.packed.damage import Damage, describe_damage
-from pocketvl.quant.recipe import Recipe
+from pocketvl.quant.recipe import CALIBRATED_METHODS, GENERATED, Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.geometry import ImageSettings
 from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, LayerGroup, Manifest, Provenance
@@ -32,9 +34,6 @@ T = TypeVar("T")
 # An export that needs more memory than this runs each component in a process of its own, so that the second
 # does not pile up on what the first left. A small one would only wait for two more interpreters.
 _ISOLATED_ABOVE = 2 * 10**9
-# Shares of the whole that the steps take, from a full-size export.
-_VISION_END, _TEXT_END = 0.4, 0.95
-_CALIBRATION_END = 0.8  # where the recipe is calibrated; the rest follows it
 
 
 class Runner(Protocol):
@@ -68,6 +67,12 @@ class ExportJob:
     settings: ExportSettings
     image: ImageSettings
     estimate: Estimate
+    notes: tuple[str, ...]  # for the user
+
+    @property
+    def cost(self) -> ExportCost:
+        """How long it is going to take."""
+        return export_cost(self.target.name, self.plan, self.settings, self.image, self.estimate.disk)
 
 
 def export_bundle(
@@ -77,17 +82,21 @@ def export_bundle(
     target: Target,
     recipe: Recipe,
     settings: ExportSettings,
+    revision: str | None = None,
     lora: Sequence[Path] = (),
     min_pixels: int | None = None,
     max_pixels: int | None = None,
     overwrite: bool = False,
     decisions: Path | None = None,
     command: str,
-    progress: Progress = _ignore,
+    progress: Progress = silent,
     warn: Callable[[str], None] = _ignore,
 ) -> Manifest:
     """Export `model` (hub id, folder or `tiny`) into the new folder `output`.
 
+    A calibrated recipe that names no data is rounded, with a note, unless the model is `tiny`.
+
+    revision: a branch, tag or commit of a hub id; the manifest records the commit.
     lora: folders of PEFT adapters that are merged into the weights, one after the other. A checkpoint of
     packed integers decides the bits of its layers where the recipe quantizes them at all.
     min_pixels and max_pixels replace the checkpoint's image limits. overwrite replaces an existing
@@ -97,7 +106,7 @@ def export_bundle(
     that, which is the caller's to remove, so that exports for several targets calibrate once. Raises
     UsageError, CheckpointError, RecipeError, CalibrationError, ExportError.
     """
-    output = output.expanduser()
+    output = output_folder(output)
     check_destination(output, overwrite)
     progress("reading the checkpoint", 0.0)
     job = check_export(
@@ -105,10 +114,16 @@ def export_bundle(
         target=target,
         recipe=recipe,
         settings=settings,
+        revision=revision,
         lora=lora,
         min_pixels=min_pixels,
         max_pixels=max_pixels,
     )
+    for sentence in job.notes:
+        warn(sentence)
+    method = job.plan.method
+    if method in CALIBRATED_METHODS and not job.plan.recipe.calibrated:
+        warn(f"No layer has fewer than 8 bits, so all are rounded: {method} has nothing to do.")
     if kept := job.plan.describe_kept():
         warn(kept)
     warning = check_space(job.estimate, output)
@@ -118,17 +133,21 @@ def export_bundle(
     decided = decisions or output.with_name(f".{output.name}.calibration")
     weights: PackedSource = job.source
     data: str | None = None
+    cost = job.cost
+    calibrating, writing, finishing = parts(
+        progress, (cost.calibration, cost.vision + cost.text, cost.finish)
+    )
     if job.plan.recipe.calibrated:
         arguments = (job.checkpoint, job.source, job.plan, job.settings, job.image, decided)
-        data = run(calibrate, arguments, _share(progress, 0.0, _CALIBRATION_END))
-        weights, progress = CalibratedSource(job.source, decided), _share(progress, _CALIBRATION_END, 1.0)
+        data = run(calibrate, arguments, calibrating)
+        weights = CalibratedSource(job.source, decided)
     with partial_bundle(output, overwrite=overwrite) as partial:
-        written = _write_components(partial.folder, job, weights, run, progress)
+        written = _write_components(partial.folder, job, weights, run, writing)
         if written.damage:
             warn(describe_damage(written.damage))
         _write_text_files(job.checkpoint, partial.folder)
         target.finish(partial.folder, job.checkpoint, job.image, job.settings)
-        progress("hashing", _TEXT_END)
+        finishing("hashing", 0.0)
         manifest = _manifest(partial, job, written, data, command)
         write_card(partial.folder, manifest, job.checkpoint.folder)
         partial.complete(manifest)
@@ -144,18 +163,22 @@ def check_export(
     target: Target,
     recipe: Recipe,
     settings: ExportSettings,
+    revision: str | None = None,
     lora: Sequence[Path] = (),
     min_pixels: int | None = None,
     max_pixels: int | None = None,
 ) -> ExportJob:
     """What can be known before any work. Raises UsageError, CheckpointError, RecipeError."""
-    checkpoint = open_checkpoint(model)
+    recipe, notes = fit_calibration(recipe, model)
+    checkpoint = open_checkpoint(model, revision)
     source = merge_lora(checkpoint, lora)
     image = fit_image(checkpoint.image, source.geometry.vision, min_pixels, max_pixels)
     settings = fit_settings(settings, image, source.geometry)
     plan = resolve(recipe, source.geometry, source)
     target.check(settings, plan)
-    return ExportJob(target, checkpoint, source, plan, settings, image, target.estimate(plan, settings))
+    estimate = target.estimate(plan, settings)
+    notes = (*source.notes, *notes)
+    return ExportJob(target, checkpoint, source, plan, settings, image, estimate, notes)
 
 
 def with_damage(
@@ -175,12 +198,9 @@ def _write_components(
     """weights: those of the job, calibrated where its recipe is."""
     inputs = ExportInputs(weights, job.plan, job.settings, job.checkpoint.special_tokens, folder)
     given = inputs, frozenset(weights.requantized)
-    vision, vision_damage = run(
-        with_damage, (job.target.export_vision, *given), _share(progress, 0.0, _VISION_END)
-    )
-    (text, table), text_damage = run(
-        with_damage, (job.target.export_text, *given), _share(progress, _VISION_END, _TEXT_END)
-    )
+    of_vision, of_text = parts(progress, (job.cost.vision, job.cost.text))
+    vision, vision_damage = run(with_damage, (job.target.export_vision, *given), of_vision)
+    (text, table), text_damage = run(with_damage, (job.target.export_text, *given), of_text)
     entry_points = (*vision.entry_points, *text.entry_points)
     layers = (*vision.layers, *text.layers)
     return Written(entry_points, layers, table, (*vision_damage, *text_damage))
@@ -223,13 +243,14 @@ def _manifest(
             pocketvl=version("pocketvl"),
             tools={package: version(package) for package in target.packages},
             command=command,
+            source_revision=checkpoint.revision,
         ),
     )
 
 
 def _calibration(recipe: Recipe) -> str:
     """Without this machine's folders."""
-    return f"{recipe.calibration.samples} of {Path(recipe.calibration.data).name}"
+    return f"{recipe.calibration.samples} of {Path(recipe.calibration.data or GENERATED).name}"
 
 
 def _run_here(function: Callable[..., T], arguments: tuple[Any, ...], progress: Progress) -> T:
@@ -237,8 +258,3 @@ def _run_here(function: Callable[..., T], arguments: tuple[Any, ...], progress: 
         # Libraries warn of their own deprecated calls, which no user can act on.
         warnings.simplefilter("ignore")
         return function(*arguments, progress)
-
-
-def _share(progress: Progress, start: float, end: float) -> Progress:
-    """Progress of one step as part of the whole."""
-    return lambda step, share: progress(step, start + share * (end - start))

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
+from pocketvl.export.checkpoint.source import TINY
 from pocketvl.export.component import DEFAULT_BUCKETS, DEFAULT_CONTEXT, DEFAULT_PREFILL_CHUNK, ExportSettings
+from pocketvl.quant.recipe import GENERATED, Recipe
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import ImageSettings, ModelGeometry, VisionGeometry
 
@@ -25,6 +27,30 @@ def fit_image(
             " change --min-pixels or --max-pixels."
         )
     return replace(image, min_pixels=low, max_pixels=high)
+
+
+def fit_calibration(recipe: Recipe, model: str) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe as it can be calibrated without data of the user's, and a note where it is not calibrated.
+
+    The images that pocketvl generates are what `tiny` was trained on. To other models they say little, so
+    these are rounded unless the data is named. Raises UsageError for a recipe whose name says otherwise.
+    """
+    if not recipe.calibrated or recipe.calibration.data is not None:
+        return recipe, ()
+    if model == TINY:
+        return recipe.with_calibration(GENERATED, None), ()
+    if recipe.name.endswith(f"-{recipe.method}"):
+        raise UsageError(
+            f"The recipe {recipe.name!r} needs calibration data: name a folder of images or a .jsonl file"
+            f" with --calibration or in a recipe's file, or {GENERATED!r} for simple shapes."
+        )
+    note = (
+        f"The integers of the recipe {recipe.name!r} are rounded to nearest (rtn), as nothing was given to"
+        " calibrate on. With --calibration FOLDER (images) or FILE.jsonl (images and prompts) like those of"
+        f" its use, {recipe.method} has a fifth to a third of the KL divergence of rounding to 4"
+        " bits, and takes about half an hour more for 32 samples and a model of 2B."
+    )
+    return replace(recipe, method="rtn"), (note,)
 
 
 def fit_settings(settings: ExportSettings, image: ImageSettings, geometry: ModelGeometry) -> ExportSettings:

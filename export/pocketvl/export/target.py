@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pocketvl.export.checkpoint import Checkpoint
-from pocketvl.export.component import ExportSettings, Progress, TensorSource
+from pocketvl.export.component import ExportSettings, TensorSource
 from pocketvl.export.estimate import BytesOf, Estimate
 from pocketvl.export.layer_plan import LayerPlan
+from pocketvl.export.progress import Progress
 from pocketvl.runtime.geometry import ImageSettings, SpecialTokens
 from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, LayerGroup
 

@@ -11,7 +11,7 @@ from pocketvl.export.component import TensorSource
 from pocketvl.export.modules import LayerNorm, Linear, RMSNorm
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Bits
+from pocketvl.quant.recipe import Bits, method_of
 from pocketvl.quant.rtn import stored_scales
 from pocketvl.runtime.errors import CheckpointError, ExportError, RecipeError
 
@@ -34,6 +34,15 @@ def fill(graph: nn.Module, source: TensorSource, method: str, filled: Filled = l
         else:
             continue
         filled(name)
+
+
+def leaf_sizes(graph: nn.Module) -> dict[str, float]:
+    """How many weights each linear leaf has, by the name that `filled` is called with."""
+    return {
+        name: float(leaf.out_features * leaf.in_features)
+        for name, leaf in graph.named_modules()
+        if isinstance(leaf, Linear)
+    }
 
 
 def fill_floats(graph: nn.Module, source: TensorSource) -> None:
@@ -63,13 +72,16 @@ def fill_small(graph: nn.Module, source: TensorSource) -> None:
 
 
 def decided(leaf: Linear, source: TensorSource, method: str) -> QuantizedLinear:
-    """The integers of a layer that is to be quantized: those decided beforehand, else by `method`.
+    """The integers of a layer that is to be quantized: those decided beforehand, else by `method`,
+    or by rounding where that is a calibrated method, which leaves 8 bits alone.
 
     Raises CheckpointError as fill does, RecipeError where what was decided is not what the recipe asks for.
     """
     quantized = source.quantized(leaf.layer)
     if quantized is None:
-        quantized = quantize_linear(_read_weight(source, leaf), leaf.bits, method, leaf.layer)
+        quantized = quantize_linear(
+            _read_weight(source, leaf), leaf.bits, method_of(method, leaf.bits), leaf.layer
+        )
     _check_decided(quantized, leaf)
     return quantized
 

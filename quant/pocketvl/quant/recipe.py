@@ -1,7 +1,8 @@
 """A recipe names the bits of every linear layer and how they are chosen; nothing weakens it quietly."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from hashlib import sha256
 
@@ -9,7 +10,11 @@ from pocketvl.runtime.errors import RecipeError
 
 WEIGHT_METHODS = ("rtn", "hqq")  # decide over a weight alone
 CALIBRATED_METHODS = ("gptq",)  # decide over what flows into the layer
+GENERATED = "generated"  # calibration data that pocketvl draws itself
 METHODS = (*WEIGHT_METHODS, *CALIBRATED_METHODS)
+
+
+_SHOWN = 4  # layers, as examples
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,12 @@ class Bits:
     def is_float(self) -> bool:
         """Not quantized: float32, or IEEE's half precision where weights are stored."""
         return self.bits >= 16
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether a calibrated method decides over such a layer: 8 bits a channel lose next to nothing by
+        rounding (docs/decisions/0006-calibration.md), so they are rounded whatever the method."""
+        return self.bits < 8
 
     def fits(self, in_features: int) -> bool:
         """Whether a layer with that many inputs can take these bits."""
@@ -72,14 +83,15 @@ class Rule:
 class Calibration:
     """What a calibrated method looks at, and how.
 
-    data: "generated", or a folder or .jsonl file of pictures and prompts; samples: how many of them, drawn
-    by seed. vision_weight: what a picture's token counts against a text token's 1 in the decoder (VLMQ,
-    arXiv 2508.03351, and MBQ, arXiv 2412.19509: pictures' tokens are many and alike, and less sensitive).
+    data: "generated", or a folder or .jsonl file of images and prompts; None where nobody said. samples: how
+    many of them, drawn by seed. vision_weight: what an image's token counts against a text token's 1 in the
+    decoder (VLMQ, arXiv 2508.03351, and MBQ, arXiv 2412.19509: images' tokens are many and alike, and less
+    sensitive).
     damping: added to the Hessian's diagonal, as a share of its mean. folding: whether scales that make
     large inputs count (AWQ, arXiv 2306.00978) are folded into the layer before.
     """
 
-    data: str = "generated"
+    data: str | None = None
     samples: int = 128
     seed: int = 0
     vision_weight: float = 0.3
@@ -120,10 +132,24 @@ class Recipe:
                 return rule.bits_for(layer, in_features)
         raise RecipeError(f"the recipe {self.name!r} has no rule for the layer {layer}.")
 
+    def check_rules(self, layers: Sequence[str]) -> None:
+        """Raise RecipeError for a rule that matches none of the model's layers: what it was meant for would
+        silently get other bits."""
+        for rule in self.rules:
+            if not any(fnmatchcase(layer, rule.pattern) for layer in layers):
+                near = (
+                    get_close_matches(rule.pattern, layers, _SHOWN, cutoff=0.3)
+                    or layers[:: max(1, len(layers) // _SHOWN)]
+                )
+                raise RecipeError(
+                    f"the rule {rule.pattern!r} of the recipe {self.name!r} matches no layer of this model;"
+                    f" layers are named {', '.join(near)}; correct or remove it."
+                )
+
     @property
     def calibrated(self) -> bool:
         """Whether its integers depend on calibration data."""
-        return self.method in CALIBRATED_METHODS and any(not rule.bits.is_float for rule in self.rules)
+        return self.method in CALIBRATED_METHODS and any(rule.bits.is_calibrated for rule in self.rules)
 
     def with_layers(self, layers: Mapping[str, Bits], name: str | None = None) -> "Recipe":
         """The same recipe with other bits for single layers, by their full names."""
@@ -136,7 +162,8 @@ class Recipe:
             return self
         if not self.calibrated:
             raise RecipeError(
-                f"The method {self.method!r} of the recipe {self.name!r} looks at no calibration data."
+                f"The recipe {self.name!r} with the method {self.method!r} looks at no calibration data: that"
+                f" needs the method {CALIBRATED_METHODS[0]} and layers of fewer than 8 bits."
             )
         changes = {"data": data, "samples": samples}
         given = {key: value for key, value in changes.items() if value is not None}
@@ -146,6 +173,11 @@ class Recipe:
         """sha256 of all that decides integers: not of the name."""
         used = self.calibration if self.calibrated else None
         return sha256(repr((self.method, self.rules, used)).encode()).hexdigest()
+
+
+def method_of(method: str, bits: Bits) -> str:
+    """The method that decides over a layer of these bits in a recipe of that method."""
+    return method if bits.is_calibrated or method not in CALIBRATED_METHODS else "rtn"
 
 
 _FLOAT = Bits(32)

@@ -4,7 +4,7 @@ name = "mine"
 method = "gptq"          # rtn, hqq or gptq
 
 [calibration]            # gptq only; every key may be left out
-data = "generated"
+data = "my-images"       # without it, models other than `tiny` are rounded
 samples = 128
 
 [[rule]]                 # first match wins
@@ -30,6 +30,7 @@ from pocketvl.quant.recipe import (
     named_recipe,
 )
 from pocketvl.runtime.errors import RecipeError
+from pocketvl.runtime.files import read_text
 
 SUFFIX = ".toml"
 
@@ -61,7 +62,7 @@ def recipe_toml(recipe: Recipe) -> str:
     if recipe.calibrated:
         lines += ["", "[calibration]"]
         settings = dataclasses.asdict(recipe.calibration)
-        lines += [f"{key} = {_literal(value)}" for key, value in settings.items()]
+        lines += [f"{key} = {_literal(value)}" for key, value in settings.items() if value is not None]
     for rule in recipe.rules:
         lines += ["", "[[rule]]", f"layers = {_literal(rule.pattern)}", f"bits = {rule.bits.bits}"]
         if rule.bits.group_size is not None:
@@ -81,9 +82,7 @@ def _literal(value: str | float | bool) -> str:
 
 def _read(path: Path) -> Recipe:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"The recipe {path} cannot be read: {error}.") from None
+        content = tomllib.loads(read_text(path, RecipeError))
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"The recipe {path} is not valid TOML: {error}.") from None
     where = str(path)
@@ -91,10 +90,12 @@ def _read(path: Path) -> Recipe:
     rules = _value(content, "rule", list, where)
     if not rules:
         raise RecipeError(f"{where} has no [[rule]], so no layer has any bits.")
+    read = tuple(_rule(rule, f"{where}, rule {index}") for index, rule in enumerate(rules, 1))
+    _refuse_unreachable(read, where)
     return Recipe(
         name=_value(content, "name", str, where),
         method=_value(content, "method", str, where),
-        rules=tuple(_rule(rule, f"{where}, rule {index}") for index, rule in enumerate(rules, 1)),
+        rules=read,
         calibration=_calibration(content.get("calibration", {}), f"{where}, calibration"),
     )
 
@@ -110,6 +111,19 @@ def _rule(content: Any, where: str) -> Rule:
         raise RecipeError(f"{where}: {error}") from None
 
 
+def _refuse_unreachable(rules: tuple[Rule, ...], where: str) -> None:
+    """A rule behind one of the same pattern, or behind one for all layers, decides nothing."""
+    first: dict[str, int] = {}
+    for index, rule in enumerate(rules, 1):
+        earlier = first.get(rule.pattern, first.get("*"))
+        if earlier is not None:
+            raise RecipeError(
+                f"{where}, rule {index}: {rule.pattern!r} is never reached, as rule {earlier},"
+                f" {rules[earlier - 1].pattern!r}, comes first; remove one of them or change their order."
+            )
+        first[rule.pattern] = index
+
+
 def _group_sizes_of(content: dict[str, Any], where: str) -> list[int | None]:
     """One or none, or a list of some."""
     sizes = content.get("group_size")
@@ -121,7 +135,7 @@ def _group_sizes_of(content: dict[str, Any], where: str) -> list[int | None]:
 
 
 def _calibration(content: Any, where: str) -> Calibration:
-    fields = {f.name: type(f.default) for f in dataclasses.fields(Calibration)}
+    fields = {f.name: str if f.default is None else type(f.default) for f in dataclasses.fields(Calibration)}
     _only(content, tuple(fields), where)
     values = {key: _value(content, key, fields[key], where) for key in content}
     try:

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-StopReason = Literal["stop", "length", "context", "cancelled"]
+from pocketvl.runtime.answer_text import Box
+
+StopReason = Literal["stop", "length", "context", "cancelled", "repetition"]
 
 
 @dataclass(frozen=True)
@@ -38,3 +40,5 @@ class Answer:
     next_position: int  # rope position of the token that would follow the answer
     stop_reason: StopReason
     statistics: Statistics
+    boxes: tuple[Box, ...] = ()  # of objects that the answer points at
+    notes: tuple[str, ...] = ()  # sentences about images that were not read by the letter

@@ -1,21 +1,21 @@
 """Opening a bundle: what does not fit is refused here, before any native code sees it."""
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle_file import file_size
+from pocketvl.runtime.entry_points import entry_point_fault
 from pocketvl.runtime.errors import BundleError
 from pocketvl.runtime.manifest import FileRecord, Manifest, read_manifest
-
-_CHUNK = 1 << 20
+from pocketvl.runtime.verification import Verify, verify_files
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle: every file listed in its manifest is there and has its size."""
+    """An opened bundle: every file listed in its manifest is there and, unless it was opened with
+    verify="never", has the bytes for which the manifest was written."""
 
     folder: Path
     manifest: Manifest
@@ -28,25 +28,25 @@ class Bundle:
         return self.folder / file
 
 
-def open_bundle(folder: Path, check_hashes: bool = False) -> Bundle:
-    """Read the manifest and check that the files, ids and sizes in it fit together.
+def open_bundle(folder: Path, verify: Verify = "stamp") -> Bundle:
+    """Read the manifest and check that the files, ids, sizes, hashes and entry points in it fit together.
 
-    check_hashes reads every byte and compares sha256, also of those optional files that are there. Raises
-    BundleError (ManifestError for manifest.json itself).
+    verify: "stamp" compares the sha256 of every file the first time that this user opens it and after each
+    change of it (about a second a gigabyte), "always" every time, also of those optional files that are
+    there, "never" only sizes: for bundles whose bytes something else vouches for, since native code can
+    crash or answer wrongly over a damaged file. Raises BundleError (ManifestError for manifest.json itself).
     """
     if not folder.is_dir():
         kind = "is a file, not a folder" if folder.exists() else "does not exist"
         raise BundleError(f"{folder} {kind}; give the folder that `pocketvl export` wrote.")
     manifest = read_manifest(folder / names.MANIFEST_FILE)
-    for record in manifest.files:
+    records = manifest.files
+    if verify == "always":
+        records += tuple(r for r in manifest.optional_files if os.path.lexists(folder / r.path))
+    for record in records:
         _check_file(folder, record)
     _check_contents(folder, manifest)
-    if check_hashes:
-        optional = [record for record in manifest.optional_files if os.path.lexists(folder / record.path)]
-        for record in optional:
-            _check_file(folder, record)
-        for record in (*manifest.files, *optional):
-            _check_hash(folder, record)
+    verify_files(folder, records, verify)
     return Bundle(folder, manifest)
 
 
@@ -77,6 +77,11 @@ def _check_contents(folder: Path, manifest: Manifest) -> None:
             folder,
             f"ends its embedding table at byte {table.end} of {table.file}, which has {sizes[table.file]}",
         )
+    channels, colours = manifest.geometry.vision.in_channels, len(manifest.image.mean)
+    if channels != colours:
+        raise _unfit(folder, f"has in_channels {channels}, but images have {colours}")
+    if (fault := entry_point_fault(manifest)) is not None:
+        raise _unfit(folder, fault)
     if not tokens.eos:
         raise _unfit(folder, "names no token that ends an answer")
     if manifest.chat and tokens.im_end is None:
@@ -89,19 +94,6 @@ def _check_contents(folder: Path, manifest: Manifest) -> None:
         raise _unfit(
             folder,
             f"has max_context {manifest.max_context}, more than the model's {text.max_position_embeddings}",
-        )
-
-
-def _check_hash(folder: Path, record: FileRecord) -> None:
-    path = folder / record.path
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    if digest.hexdigest() != record.sha256:
-        raise BundleError(
-            f"{path} has the sha256 {digest.hexdigest()}, but the manifest says {record.sha256}; copy the"
-            " bundle again or export it again."
         )
 
 

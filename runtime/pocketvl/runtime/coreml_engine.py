@@ -3,7 +3,6 @@
 The packages have static shapes: this engine pads what it is given, masks the padding and cuts it off.
 """
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +13,12 @@ from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.coreml.loaded import EvaluatedPackage, LoadedPackage, NativePackage
 from pocketvl.runtime.engine import CacheState, Float32
-from pocketvl.runtime.engine_inputs import check_decoder_inputs, check_hidden, check_image_inputs
+from pocketvl.runtime.engine_inputs import (
+    check_decoder_inputs,
+    check_hidden,
+    check_image_inputs,
+    check_target,
+)
 from pocketvl.runtime.errors import BundleError, EngineError
 from pocketvl.runtime.manifest import EntryPoint, TensorSpec
 
@@ -26,7 +30,7 @@ _HIDDEN = -3e4  # added to scores of slots that a token does not see; float16 en
 class CoreMLEngine:
     """An Engine (see engine.py) over a Core ML bundle; each package is opened at first use.
 
-    native: run by Core ML (macOS 15 or later) instead of evaluated in numpy; None: where there is macOS.
+    native: run by Core ML (macOS 15 or later) instead of evaluated in numpy; nobody has run that yet.
     round_fp16 and weight_cache_bytes are the evaluator's, see Package.open.
     """
 
@@ -34,17 +38,16 @@ class CoreMLEngine:
         self,
         bundle: Bundle,
         *,
-        native: bool | None = None,
+        native: bool = False,
         round_fp16: bool = False,
         weight_cache_bytes: int = WEIGHT_CACHE_BYTES,
     ) -> None:
         """Raises BundleError for a bundle of another target or with dynamic shapes."""
         manifest = bundle.manifest
-        if manifest.target != names.COREML:
-            raise BundleError(f"{bundle.folder} is a bundle for {manifest.target}, not for {names.COREML}.")
+        check_target(bundle, names.COREML)
         self._bundle = bundle
         self._manifest = manifest
-        self._native = sys.platform == "darwin" if native is None else native
+        self._native = native
         self._round_fp16 = round_fp16
         self._weight_cache_bytes = weight_cache_bytes
         self._vision = manifest.entries(names.VISION_ENCODER)

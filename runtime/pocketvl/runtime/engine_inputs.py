@@ -2,11 +2,18 @@
 
 import numpy as np
 
+from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.engine import Float32
-from pocketvl.runtime.errors import EngineError
+from pocketvl.runtime.errors import BundleError, EngineError
 from pocketvl.runtime.manifest import Manifest
 
 MAX_THREADS = 256  # native pools take any number, and a process without the memory for them dies silently
+
+
+def check_target(bundle: Bundle, target: str) -> None:
+    """For an engine that runs bundles of one target. Raises BundleError."""
+    if bundle.manifest.target != target:
+        raise BundleError(f"{bundle.folder} is a bundle for {bundle.manifest.target}, not for {target}.")
 
 
 def check_threads(threads: int | None) -> None:

@@ -1,4 +1,4 @@
-"""The engine that a bundle's target needs, and what can be checked of its artifacts without one."""
+"""The engine that a bundle's target needs, and what can be checked of its files without one."""
 
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
@@ -7,8 +7,8 @@ from pocketvl.runtime.errors import BundleError
 
 
 def open_engine(bundle: Bundle, threads: int | None = None) -> Engine:
-    """Nothing is loaded yet. `threads` sizes ExecuTorch's or onnxruntime's pool; Core ML and numpy choose for
-    themselves.
+    """Nothing is loaded yet. Core ML bundles are evaluated in numpy, on macOS as elsewhere. `threads` sizes
+    ExecuTorch's or onnxruntime's pool; numpy chooses for itself.
 
     Raises BundleError for a target that this pocketvl cannot run, MissingExtraError, EngineError.
     """
@@ -30,10 +30,8 @@ def open_engine(bundle: Bundle, threads: int | None = None) -> Engine:
 
 
 def check_artifacts(bundle: Bundle) -> None:
-    """Refuse what can be known to fail in a bundle's artifacts without loading them. Raises BundleError."""
+    """Refuse a bundle that cannot be used as its target's other readers would. Raises BundleError."""
     if bundle.manifest.target == names.ONNX:
-        from pocketvl.runtime.onnx.check import check_graphs
         from pocketvl.runtime.onnx.variants import check_variants
 
-        check_graphs(bundle)
         check_variants(bundle.folder)

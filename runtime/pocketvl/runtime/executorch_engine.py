@@ -16,9 +16,11 @@ from pocketvl.runtime.engine_inputs import (
     check_decoder_inputs,
     check_hidden,
     check_image_inputs,
+    check_target,
     check_threads,
 )
-from pocketvl.runtime.errors import EngineError, MissingExtraError
+from pocketvl.runtime.errors import EngineError
+from pocketvl.runtime.extras import import_failure
 from pocketvl.runtime.manifest import EntryPoint
 from pocketvl.runtime.memory import return_memory
 from pocketvl.runtime.native_log import captured_stderr
@@ -33,6 +35,9 @@ class ExecuTorchEngine:
     """An Engine (see engine.py) over vision_encoder.pte and text_decoder.pte, each loaded at first use."""
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        """threads None: ExecuTorch's own choice. Raises BundleError for another target, EngineError,
+        MissingExtraError."""
+        check_target(bundle, names.EXECUTORCH)
         self._bundle = bundle
         self._vision = bundle.manifest.entries(names.VISION_ENCODER)
         self._decoder = bundle.manifest.entries(names.TEXT_DECODER)[0]
@@ -142,10 +147,8 @@ def _import_runtime() -> Any:
         import executorch
         import torch
         from executorch.extension.pybindings import _portable_lib
-    except ImportError as error:
-        raise MissingExtraError(
-            f"This bundle needs ExecuTorch ({error}); install it with: pip install 'pocketvl[executorch]'."
-        ) from None
+    except (ImportError, OSError, MemoryError) as error:
+        raise import_failure(error, "This bundle needs ExecuTorch", "executorch") from None
     root = Path(next(iter(executorch.__path__)))
     for library in _OPERATOR_LIBRARIES:
         found = sorted(root.glob(f"{library}.*"))

@@ -1,6 +1,7 @@
 """The sizes of a Qwen2-VL model, read from its config and carried in the manifest."""
 
 from dataclasses import dataclass
+from math import isfinite
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,18 @@ class SamplingDefaults:
     top_k: int = 0  # 0: no limit
     top_p: float = 1.0
     repetition_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (isfinite(self.temperature) and self.temperature >= 0):
+            raise ValueError(f"temperature must be 0 (greedy) or more, not {self.temperature}")
+        if self.top_k < 0:
+            raise ValueError(f"top_k must be 0 (no limit) or more, not {self.top_k}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must lie above 0 and not above 1 (no limit), not {self.top_p}")
+        if not (isfinite(self.repetition_penalty) and self.repetition_penalty > 0):
+            raise ValueError(
+                f"repetition_penalty must be above 0, 1 being none, not {self.repetition_penalty}"
+            )
 
 
 def _positive(owner: object, *names: str) -> None:

@@ -1,172 +1,189 @@
-"""A picture from a path, bytes, a data URL or Pillow, as upright RGB without surprises."""
+"""An image from a path, bytes, a URL, Pillow or numpy, as upright RGB without surprises."""
 
-import base64
-import binascii
+import contextlib
 import hashlib
 import io
-import warnings
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, JpegImagePlugin
 
-from pocketvl.runtime.errors import ImageError
+from pocketvl.runtime.errors import ImageError, PocketVLError
+from pocketvl.runtime.files import regular_size
+from pocketvl.runtime.image_format import MOST_PIXELS, check_pixels, open_encoded
+from pocketvl.runtime.image_samples import array_to_image, note_dark_colour, to_rgb
+from pocketvl.runtime.image_source import MOST_BYTES, decode_base64, resolve_source
+from pocketvl.runtime.resize import resize_image
 
-# Pixels of the picture as stored. Decoded RGB takes three bytes each, so this is about 270 MB.
-MAX_SOURCE_PIXELS = 89_478_485
+__all__ = ["MOST_BYTES", "OpenedImage", "content_key", "decode_base64", "load_image", "open_image"]
 
-# How base64 of JPEG, PNG, GIF, WebP and TIFF begins: what tells a picture from a misspelt path.
-_BASE64_STARTS = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "SUkq", "TU0AK")
+# Images of up to so many pixels are decoded whole, exactly as the reference does. Larger ones are reduced
+# while they are decoded, by the least factor that brings them below.
+WHOLE_PIXELS = 1 << 25
+_JPEG_REDUCTIONS = (2, 4, 8)  # what DCT scaling offers
+_OTHER_REDUCTIONS = range(2, 17)
 
-_GREY_16 = ("I;16", "I;16L", "I;16B", "I;16N")
+_ORIENTATION = 0x0112  # EXIF
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
-def load_image(source: str | Path | bytes | Image.Image) -> Image.Image:
-    """Decode one picture: RGB, 8 bits, upright, transparency on white; of an animation the first frame.
+class OpenedImage:
+    """An image whose upright size is known; read() gives its pixels. A JPEG is not decoded before."""
 
-    A string is a path, a file: URL, a data: URL or base64. Raises ImageError.
+    def __init__(self, image: Image.Image, name: str, given: bool) -> None:
+        """`given` images belong to the caller and are not changed. Raises ImageError."""
+        self._image = image
+        self._name = name
+        self._given = given
+        self._wide_colour = _is_wide_colour(image)
+        self._scalable = isinstance(image, JpegImagePlugin.JpegImageFile) and not given
+        if not self._scalable:  # orientation may come after the pixels, or be applied with them
+            with _damage_named(name):
+                image.load()
+        self._orientation = _orientation(image)
+        self.size = self._at_rest(image.size[::-1])  # (height, width) of the upright image, in pixels
+        self.notes: list[str] = []  # sentences about what was not read by the letter, complete after read()
+
+    def read(self, size: tuple[int, int] | None = None) -> Image.Image:
+        """RGB, 8 bits, upright, transparency on white; of an animation the first frame. Call it once.
+
+        `size` is the (height, width) to which it is resized by resize_image. Of more than 2^25 pixels, each
+        side is first divided by the least whole number (for JPEG 2, 4 or 8) that leaves fewer, but no side
+        becomes shorter than `size`; of photographs the result differs by less than one level on average.
+        Raises ImageError.
+        """
+        wanted = self._at_rest(size or (1, 1))
+        with _damage_named(self._name):
+            large = math.prod(self.size) > WHOLE_PIXELS
+            rgb = self._decode(wanted)
+            if self._given and rgb is self._image:
+                rgb = rgb.copy()
+            if size and large:  # turning it first would hold it twice
+                rgb = resize_image(rgb, wanted)
+            if self._orientation in _UPRIGHT:
+                rgb = rgb.transpose(_UPRIGHT[self._orientation])
+            return resize_image(rgb, size) if size and not large else rgb
+
+    def _at_rest(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) as displayed from as stored, or the other way round."""
+        return (size[1], size[0]) if self._orientation >= 5 else size
+
+    def _decode(self, at_least: tuple[int, int]) -> Image.Image:
+        """RGB as stored."""
+        image, name = self._image, self._name
+        if self._scalable and (factor := _reduction(image, at_least, _JPEG_REDUCTIONS)) > 1:
+            image.draft(None, (image.width // factor, image.height // factor))
+        image.load()
+        if not self._given:
+            self._image = Image.new("1", (1, 1))  # frees the decoded one as soon as it is converted
+        if self._wide_colour:
+            note_dark_colour(image, name, self.notes.append)
+        factor = _reduction(image, at_least, _OTHER_REDUCTIONS)
+        return to_rgb(image, name, factor, self.notes.append)
+
+
+@contextlib.contextmanager
+def open_image(source: Any) -> Iterator[OpenedImage]:
+    """Read an image's header. Raises ImageError, MissingExtraError.
+
+    `source` is a path (str or PathLike), a file: or data: URL, base64, bytes, bytearray, memoryview, a file
+    opened in binary mode, a Pillow image, or a numpy array: (height, width), (height, width, 3) RGB or
+    (height, width, 4) RGBA, of uint8, uint16 or floating point from 0 to 1.
     """
-    if isinstance(source, Image.Image):
-        return _to_rgb(source, "the given picture")
-    if isinstance(source, bytes):
-        return _decode(source, "the given bytes")
-    if isinstance(source, Path):
-        return _decode(_read(source), str(source))
-    if isinstance(source, str):
-        return _load_string(source)
-    raise ImageError(
-        f"A picture cannot be a {type(source).__name__}; give a path, bytes, a data: URL or a Pillow image."
-    )
+    found, name = resolve_source(source)
+    if isinstance(found, Image.Image):
+        check_pixels(found.size, name, "images in memory", MOST_PIXELS)
+        yield OpenedImage(found, name, given=True)
+    elif isinstance(found, np.ndarray):
+        if found.ndim > 1:
+            check_pixels((found.shape[1], found.shape[0]), name, "images in memory", MOST_PIXELS)
+        notes: list[str] = []
+        opened = OpenedImage(array_to_image(found, notes.append), name, given=False)
+        opened.notes = notes
+        yield opened
+    else:
+        with contextlib.ExitStack() as stack:
+            if isinstance(found, bytes):
+                file: BinaryIO = io.BytesIO(found)
+            else:
+                regular_size(found, ImageError, MOST_BYTES)
+                file = stack.enter_context(_readable(found.open, name))
+            with _damage_named(name):
+                opened = OpenedImage(open_encoded(file, name), name, given=False)
+            yield opened
+
+
+def load_image(source: Any, on_note: Callable[[str], None] | None = None) -> Image.Image:
+    """`source`, see open_image, decoded by OpenedImage.read; on_note is called with each of its notes.
+
+    Raises ImageError, MissingExtraError.
+    """
+    with open_image(source) as opened:
+        image = opened.read()
+        if isinstance(image, ImageFile.ImageFile):  # which would hold on to the file
+            image = image.copy()
+    if on_note is not None:
+        for note in opened.notes:
+            on_note(note)
+    return image
 
 
 def content_key(image: Image.Image) -> str:
-    """sha256 in hex over the size and the pixels of an RGB picture: equal keys, equal pictures."""
+    """sha256 in hex over the size and the pixels of an RGB image: equal keys, equal images."""
     digest = hashlib.sha256(f"{image.mode} {image.width} {image.height} ".encode())
     digest.update(image.tobytes())
     return digest.hexdigest()
 
 
-def _load_string(source: str) -> Image.Image:
-    scheme = source[:8].lower()
-    if scheme.startswith(("http:", "https:")):
-        raise ImageError(
-            f"{_short(source)} is a network address, and pocketvl never opens one;"
-            " download the picture and give its path."
-        )
-    if scheme.startswith("data:"):
-        return _decode(_data_url_bytes(source), "the picture in the data: URL")
-    if scheme.startswith("file:"):
-        path = Path(unquote(urlsplit(source).path))
-        return _decode(_read(path), str(path))
-    if source.startswith(_BASE64_STARTS) and not _is_file(source):
-        return _decode(_base64_bytes(source, "the base64 string"), "the picture in the base64 string")
-    return _decode(_read(Path(source)), _short(source))
+def _reduction(image: Image.Image, at_least: tuple[int, int], factors: Sequence[int]) -> int:
+    chosen = 1
+    for factor in factors:
+        if image.width * image.height <= WHOLE_PIXELS * chosen**2:
+            break
+        if image.height // factor < at_least[0] or image.width // factor < at_least[1]:
+            break
+        chosen = factor
+    return chosen
 
 
-def _data_url_bytes(source: str) -> bytes:
-    head, comma, body = source.partition(",")
-    if not comma or not head.lower().endswith(";base64"):
-        raise ImageError(
-            f"The data: URL {_short(source)} does not hold base64;"
-            " write it as data:image/jpeg;base64, followed by the encoded picture."
-        )
-    return _base64_bytes(body, "the data: URL")
-
-
-def _base64_bytes(text: str, name: str) -> bytes:
+def _orientation(image: Image.Image) -> int:
     try:
-        return base64.b64decode("".join(unquote(text).split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ImageError(
-            f"The base64 of {name} is damaged ({error}); encode the whole picture again."
-        ) from None
-
-
-def _is_file(name: str) -> bool:
-    try:
-        return Path(name).is_file()
-    except (OSError, ValueError):  # longer than a path can be, or with a null byte
-        return False
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise ImageError(f"The picture {_short(str(path))} does not exist; check the path.") from None
-    except IsADirectoryError:
-        raise ImageError(f"{path} is a folder; give the path of one picture.") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(
-            f"The picture {_short(str(path))} cannot be read ({reason}); check the path."
-        ) from None
-
-
-def _decode(data: bytes, name: str) -> Image.Image:
-    if not data:
-        raise ImageError(f"{name} is empty (0 bytes); copy or download the picture again.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ImageError(_too_large(name, "too many")) from None
-    except UnidentifiedImageError:
-        raise ImageError(
-            f"{name} is not a picture in a format that can be read; save it as JPEG, PNG or WebP."
-        ) from None
-    except Exception as error:  # Pillow's parsers raise whatever a broken header leads them to
-        raise ImageError(_damaged(name, error)) from None
-    with image:
-        return _to_rgb(image, name)
-
-
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    if image.width < 1 or image.height < 1:
-        raise ImageError(f"{name} is {image.width}x{image.height} pixels; give a picture with pixels in it.")
-    if image.width * image.height > MAX_SOURCE_PIXELS:  # known from the header, before any decoding
-        raise ImageError(_too_large(name, f"{image.width}x{image.height}"))
-    try:
-        image.load()
-        return _flatten(_upright(image), name)
-    except ImageError:
-        raise
-    except Exception as error:  # as above: each decoder has exceptions of its own
-        raise ImageError(_damaged(name, error)) from None
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
+        return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # broken EXIF says nothing about orientation; the pixels are sound
-        return image
+        return 1
 
 
-def _flatten(image: Image.Image, name: str) -> Image.Image:
-    """Any mode to RGB. 16-bit grey keeps its high byte, as Pillow does for 16-bit colour."""
-    if image.mode in _GREY_16 or image.mode == "I":
-        wide = np.asarray(image).astype(np.int64)
-        if wide.min() < 0 or wide.max() > 0xFFFF:
-            raise ImageError(f"{name} has 32-bit samples; convert it to 8 or 16 bits.")
-        return Image.fromarray((wide >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise ImageError(f"{name} has floating-point samples; convert it to 8 or 16 bits.")
-    if image.has_transparency_data:
-        image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+def _is_wide_colour(image: Image.Image) -> bool:
+    tiles = getattr(image, "tile", ())
+    return image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile[3]) for tile in tiles)
 
 
-def _too_large(name: str, pixels: str) -> str:
-    return f"{name} has {pixels} pixels (the limit is {MAX_SOURCE_PIXELS}); scale it down first."
+def _readable(open: Callable[[str], Any], name: str) -> Any:
+    try:
+        return open("rb")
+    except OSError as error:
+        raise ImageError(f"{name} cannot be read ({error.strerror}); check the path.") from None
 
 
-def _damaged(name: str, error: Exception) -> str:
-    return f"{name} is damaged or cut off ({error}); copy the picture again or save it anew."
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 120 else text[:117] + "..."
+@contextlib.contextmanager
+def _damage_named(name: str) -> Iterator[None]:
+    try:
+        yield
+    except PocketVLError:
+        raise
+    except MemoryError:
+        raise ImageError(f"{name} does not fit into memory; scale it down first.") from None
+    except Exception as error:  # each of Pillow's decoders has exceptions of its own
+        raise ImageError(
+            f"{name} is damaged or cut off ({error}); copy the image again or save it anew."
+        ) from None

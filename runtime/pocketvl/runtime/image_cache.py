@@ -4,8 +4,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from pocketvl.runtime.engine import Float32
-
-Grid = tuple[int, int, int]
+from pocketvl.runtime.patches import Grid
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,9 @@ class ImageCache:
         return entry
 
     def put(self, key: str, entry: EncodedImage) -> None:
-        self._bytes += entry.embeddings.nbytes
+        """The newest entry stays even where it alone is larger than max_bytes."""
+        replaced = self._entries.pop(key, None)
+        self._bytes += entry.embeddings.nbytes - (0 if replaced is None else replaced.embeddings.nbytes)
         self._entries[key] = entry
         while self._bytes > self._max_bytes and len(self._entries) > 1:
             _, oldest = self._entries.popitem(last=False)

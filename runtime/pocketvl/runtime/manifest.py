@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -10,11 +11,12 @@ from pocketvl.runtime.bundle_file import read_json
 from pocketvl.runtime.errors import ManifestError
 from pocketvl.runtime.geometry import ImageSettings, ModelGeometry, SamplingDefaults, SpecialTokens
 from pocketvl.runtime.limits import check_limits
-from pocketvl.runtime.strict import from_json, to_json
+from pocketvl.runtime.strict import from_json, shortened, to_json
 
 Dimension = int | str  # a size, or the name of a dynamic one
 
 _STORED_BITS = {"float32": 32, "float16": 16, "int8": 8, "offset_int8": 8, "int4": 4, "signed_int4": 4}
+_SHA256 = re.compile("[0-9a-f]{64}")
 _SCALE_DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -98,12 +100,22 @@ class LayerGroup:
     parameters: int
     bytes: int  # weights and scales as stored
 
+    def __post_init__(self) -> None:
+        if min(self.bits, self.group_size or 1, self.layers) < 1 or min(self.parameters, self.bytes) < 0:
+            raise ValueError(
+                "bits, group_size and layers must be at least 1, parameters and bytes at least 0"
+            )
+
 
 @dataclass(frozen=True)
 class FileRecord:
     path: str
     size: int  # bytes
-    sha256: str
+    sha256: str  # 64 lowercase hexadecimal digits
+
+    def __post_init__(self) -> None:
+        if not _SHA256.fullmatch(self.sha256):
+            raise ValueError(f"the sha256 of {self.path} is not 64 lowercase hexadecimal digits")
 
 
 @dataclass(frozen=True)
@@ -115,6 +127,7 @@ class Provenance:
     pocketvl: str
     tools: dict[str, str]  # package -> version
     command: str
+    source_revision: str | None = None  # commit on the hub; may be left out
 
 
 @dataclass(frozen=True)
@@ -180,9 +193,8 @@ def read_manifest(path: Path) -> Manifest:
     version = value.get("schema_version") if isinstance(value, dict) else None
     if version != names.SCHEMA_VERSION:
         raise ManifestError(
-            f"{path} has schema_version {version!r}; this pocketvl reads {names.SCHEMA_VERSION};"
-            " export the bundle again."
-            " Export the bundle again with this version."
+            f"{path} has schema_version {shortened(version)}, but this pocketvl reads {names.SCHEMA_VERSION};"
+            " export the bundle again with this version."
         )
     return from_json(Manifest, value, str(path))
 

@@ -76,9 +76,9 @@ TRANSFORMERS_JS_FILES = (
 )
 
 
-def is_unlisted(path: str, target: str) -> bool:
-    """Whether a bundle has this file beside the `files` of its manifest: the model card, and what
-    transformers.js alone reads, its `optional_files`. An app that uses our runtime may leave it out."""
+def is_optional(path: str, target: str) -> bool:
+    """Whether an app that uses our runtime may leave this file out: the model card, and what transformers.js
+    alone reads. The manifest lists the latter as `optional_files`, and not the card, which people edit."""
     if path == MODEL_CARD:
         return True
     if target != ONNX:

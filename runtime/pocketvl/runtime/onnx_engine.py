@@ -9,9 +9,9 @@ from pocketvl.runtime.engine_inputs import (
     check_decoder_inputs,
     check_hidden,
     check_image_inputs,
+    check_target,
     check_threads,
 )
-from pocketvl.runtime.errors import BundleError
 from pocketvl.runtime.memory import return_memory
 from pocketvl.runtime.onnx.graph import Graph
 from pocketvl.runtime.onnx.ports import CACHE_PARTS
@@ -25,8 +25,7 @@ class OnnxEngine:
         """threads None: one a physical core. Raises BundleError for another target, EngineError,
         MissingExtraError."""
         manifest = bundle.manifest
-        if manifest.target != names.ONNX:
-            raise BundleError(f"{bundle.folder} is a bundle for {manifest.target}, not for {names.ONNX}.")
+        check_target(bundle, names.ONNX)
         check_threads(threads)
         self._bundle = bundle
         self._manifest = manifest

@@ -12,6 +12,11 @@ from pocketvl.runtime.geometry import ImageSettings, VisionGeometry
 Grid = tuple[int, int, int]  # temporal slices, rows and columns of patches
 
 
+def grid_of(height: int, width: int, vision: VisionGeometry, slices: int = 1) -> Grid:
+    """The grid of an image, or of a video of so many temporal slices, in pixels."""
+    return slices, height // vision.patch_size, width // vision.patch_size
+
+
 def patchify(
     frames: Image.Image | Sequence[Image.Image], vision: VisionGeometry, settings: ImageSettings
 ) -> tuple[NDArray[np.float32], Grid]:
@@ -24,7 +29,7 @@ def patchify(
     depth, side, merge = vision.temporal_patch_size, vision.patch_size, vision.spatial_merge_size
     stack = [frames] * depth if isinstance(frames, Image.Image) else list(frames)
     pixels = _pixels(stack, vision)
-    grid = (len(stack) // depth, pixels.shape[1] // side, pixels.shape[2] // side)
+    grid = grid_of(pixels.shape[1], pixels.shape[2], vision, len(stack) // depth)
     blocks = pixels.reshape(
         grid[0], depth, grid[1] // merge, merge, side, grid[2] // merge, merge, side, vision.in_channels
     )

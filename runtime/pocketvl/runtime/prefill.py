@@ -54,8 +54,10 @@ class Decoder:
         """Yield the hidden states of each chunk, float32 (S, hidden_size), S <= prefill_chunk.
 
         A chunk border may fall inside a picture. Raises PromptError if the embeddings do not match the
-        placeholders, EngineError.
+        placeholders or there is nothing to feed, EngineError.
         """
+        if not prompt.token_ids:
+            raise PromptError("The prompt is empty; build it with PromptEncoder.")
         ids, is_image = np.array(prompt.token_ids, np.int64), prompt.is_image
         images = np.concatenate([np.empty((0, self._text.hidden_size), np.float32), *prompt.images])
         if int(is_image.sum()) != len(images):

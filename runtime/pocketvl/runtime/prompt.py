@@ -8,17 +8,14 @@ the ids that encoding the rendered template as a whole gives.
 """
 
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import jinja2
-import jinja2.ext
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
 from pocketvl.runtime.errors import PromptError
 from pocketvl.runtime.geometry import SpecialTokens
-from pocketvl.runtime.messages import Clip, Media, Message, Picture, Text, media_of
+from pocketvl.runtime.grounding import Shape, markup
+from pocketvl.runtime.messages import Clip, Media, Message, ObjectRef, Part, Picture, Text, media_of
+from pocketvl.runtime.template import ChatTemplate
 from pocketvl.runtime.tokenizer import Tokenizer
 
 
@@ -29,24 +26,40 @@ class PromptEncoder:
     roles without a meaning. `media_tokens` is, for each picture or clip in order, its number of tokens.
     """
 
-    def __init__(self, tokenizer: Tokenizer, special: SpecialTokens, template: str | None) -> None:
-        """Raises PromptError if the template is not valid Jinja."""
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        special: SpecialTokens,
+        template: str | None,
+        *,
+        add_vision_id: bool = False,
+    ) -> None:
+        """`add_vision_id` numbers the images as "Picture 1: ", if the template knows how.
+
+        Raises PromptError if the template cannot be used, see template.py, or does not know how.
+        """
         self._tokenizer = tokenizer
         self._special = special
         self._source = template or ""
-        self._template = None if template is None else _compile(template)
+        self._template = None if template is None else ChatTemplate(template)
+        self._vision_id = {"add_vision_id": True} if add_vision_id else {}
+        if add_vision_id and (self._template is None or "add_vision_id" not in self._template.variables):
+            raise PromptError("This bundle's chat template cannot number images; leave out add_vision_id.")
 
     def encode(
         self, messages: Sequence[Message], media_tokens: Sequence[int], answer_next: bool = True
     ) -> list[int]:
-        """Ids of a whole conversation; `answer_next` opens the assistant's turn at the end."""
-        media = media_of(messages)
+        """Ids of a whole conversation; `answer_next` opens the assistant's turn at the end.
+
+        Shapes must be in thousandths. Raises PromptError, also where nothing is left to answer.
+        """
+        self._check_markup(messages)
         if self._template is None:
             return self._complete(messages, media_tokens)
         plain = _StandIns(self._tokenizer, messages, self._source)
         rendered = self._render(plain.messages(messages), answer_next)
         ids = self._tokenizer.encode_template(rendered, plain.originals)
-        return self._expand(ids, media, media_tokens)
+        return self._expand(ids, media_of(messages), media_tokens)
 
     def encode_continuation(
         self, history: Sequence[Message], new: Sequence[Message], media_tokens: Sequence[int]
@@ -60,6 +73,7 @@ class PromptEncoder:
         """
         if not history or history[-1].role != "assistant":
             raise PromptError("A conversation continues after an answer; start with the whole of it instead.")
+        self._check_markup(new)
         if self._template is None:
             return self._complete(new, media_tokens)
         plain = _StandIns(self._tokenizer, [*history, *new], self._source)
@@ -77,14 +91,7 @@ class PromptEncoder:
 
     def _render(self, messages: list[dict[str, Any]], answer_next: bool) -> str:
         assert self._template is not None
-        try:
-            return self._template.render(messages=messages, add_generation_prompt=answer_next)
-        except jinja2.TemplateError as error:
-            raise PromptError(f"The chat template refuses these messages: {error}.") from None
-        except Exception as error:  # a template can make Python raise anything
-            raise PromptError(
-                f"The chat template fails on these messages ({error}); check the bundle's template."
-            ) from None
+        return self._template.render(messages, add_generation_prompt=answer_next, **self._vision_id)
 
     def _complete(self, messages: Sequence[Message], media_tokens: Sequence[int]) -> list[int]:
         """Neighbouring texts are encoded as one, as a single string would be."""
@@ -95,9 +102,24 @@ class PromptEncoder:
                 ids += self._tokenizer.encode_text("".join(p.text for p in group if isinstance(p, Text)))
                 continue
             for part in group:
-                pad = self._special.image_pad if isinstance(part, Picture) else self._special.video_pad
-                ids += [self._special.vision_start, pad, self._special.vision_end]
+                ids += self._part_ids(part)
         return self._expand(ids, media_of(messages), media_tokens)
+
+    def _part_ids(self, part: Part) -> list[int]:
+        if isinstance(part, Picture | Clip):
+            pad = self._special.image_pad if isinstance(part, Picture) else self._special.video_pad
+            return [self._special.vision_start, pad, self._special.vision_end]
+        if isinstance(part, Shape):
+            return self._tokenizer.encode_template(_marked(part.kind, markup(part)))
+        start, end = (self._tokenizer.encode_template(mark) for mark in _marks("object_ref"))
+        return [*start, *self._tokenizer.encode_text(part.text), *end]
+
+    def _check_markup(self, messages: Sequence[Message]) -> None:
+        for part in (part for message in messages for part in message.parts):
+            if isinstance(part, ObjectRef | Shape):
+                for mark in _marks(part.kind if isinstance(part, Shape) else "object_ref"):
+                    if self._tokenizer.token_id(mark) is None:
+                        raise PromptError(f"This bundle's tokenizer has no {mark}; say it in plain text.")
 
     def _expand(self, ids: list[int], media: Sequence[Media], media_tokens: Sequence[int]) -> list[int]:
         """Each picture's single placeholder becomes as many as it has tokens."""
@@ -105,6 +127,11 @@ class PromptEncoder:
             raise PromptError(
                 f"The messages hold {len(media)} pictures and videos, but sizes were given for"
                 f" {len(media_tokens)}; give one for each."
+            )
+        if not ids:
+            raise PromptError(
+                "These messages make an empty prompt, to which there is no answer; say something, or check"
+                " the bundle's chat_template.jinja."
             )
         pads = (self._special.image_pad, self._special.video_pad)
         found = [index for index in ids if index in pads]
@@ -125,7 +152,8 @@ class _StandIns:
     """Characters that stand in for those with which special tokens begin, and one for the answer."""
 
     def __init__(self, tokenizer: Tokenizer, messages: Sequence[Message], template: str) -> None:
-        texts = [part.text for message in messages for part in message.parts if isinstance(part, Text)]
+        parts = [part for message in messages for part in message.parts]
+        texts = [part.text for part in parts if isinstance(part, Text | ObjectRef)]
         unused = _unused_characters({*template}.union(*texts))
         self.answer = next(unused)
         originals = sorted(tokenizer.first_characters)
@@ -142,10 +170,23 @@ class _StandIns:
                 return text.translate(self._table)
         return [self._part(part) for part in message.parts]
 
-    def _part(self, part: Text | Media) -> dict[str, str]:
+    def _part(self, part: Part) -> dict[str, str]:
         if isinstance(part, Text):
             return {"type": "text", "text": part.text.translate(self._table)}
+        if isinstance(part, ObjectRef):
+            return {"type": "text", "text": _marked("object_ref", part.text.translate(self._table))}
+        if isinstance(part, Shape):
+            return {"type": "text", "text": _marked(part.kind, markup(part))}
         return {"type": "image" if isinstance(part, Picture) else "video"}
+
+
+def _marks(kind: str) -> tuple[str, str]:
+    return f"<|{kind}_start|>", f"<|{kind}_end|>"
+
+
+def _marked(kind: str, text: str) -> str:
+    start, end = _marks(kind)
+    return f"{start}{text}{end}"
 
 
 def _unused_characters(used: set[str]) -> Iterator[str]:
@@ -154,27 +195,3 @@ def _unused_characters(used: set[str]) -> Iterator[str]:
         if chr(code) not in used:
             yield chr(code)
     raise PromptError("The messages use every private character of Unicode; leave some of them out.")
-
-
-def _compile(template: str) -> jinja2.Template:
-    """With the settings for which chat templates are written: block tags leave no blank lines."""
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols]
-    )
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _raise_exception
-    try:
-        return environment.from_string(template)
-    except jinja2.TemplateError as error:
-        raise PromptError(
-            f"The chat template is not valid ({error}); check the bundle's chat_template.jinja."
-        ) from None
-
-
-def _raise_exception(message: str) -> None:
-    raise jinja2.TemplateError(message)
-
-
-def _to_json(value: Any, indent: int | None = None) -> str:
-    """Jinja's own filter escapes for HTML, which a prompt is not."""
-    return json.dumps(value, ensure_ascii=False, indent=indent)

@@ -14,8 +14,10 @@ MAX_ASPECT_RATIO = 200
 def smart_resize(height: int, width: int, factor: int, min_pixels: int, max_pixels: int) -> tuple[int, int]:
     """(height, width) as multiples of `factor`, near the aspect ratio, about min..max pixels.
 
-    The rule of Qwen2-VL's own image processor. Very long pictures may end above max_pixels, because no
-    side goes below `factor`; resize_to_bucket bounds those. Raises ImageError beyond 1:200.
+    The rule of qwen-vl-utils, the model's own utility. The image processor of transformers has the same,
+    except where a side of at most half a factor rounds to nothing: 1000x12 becomes 1008x28 here and 532x28
+    there. Very long images may end above max_pixels, because no side goes below `factor`; resize_to_bucket
+    bounds those. Raises ImageError beyond 1:200.
     """
     if min(height, width) < 1:
         raise ImageError(f"A picture of {width}x{height} pixels has nothing in it; give another one.")
@@ -25,7 +27,8 @@ def smart_resize(height: int, width: int, factor: int, min_pixels: int, max_pixe
             " which the model cannot take; crop it or cut it into pieces."
         )
     # round() takes halves to the even number: 70 / 28 = 2.5 becomes 2.
-    new_height, new_width = round(height / factor) * factor, round(width / factor) * factor
+    new_height = max(factor, round(height / factor) * factor)
+    new_width = max(factor, round(width / factor) * factor)
     if new_height * new_width > max_pixels:
         return _shrink(height, width, factor, max_pixels)
     if new_height * new_width < min_pixels:
@@ -55,17 +58,6 @@ def resize_to_bucket(
         return size
     longest = room // vision.factor**2 * vision.factor
     return min(size[0], longest), min(size[1], longest)
-
-
-def choose_bucket(patches: int, buckets: Sequence[int]) -> int:
-    """The smallest bucket that holds `patches`. Raises ImageError if none does."""
-    fitting = [bucket for bucket in buckets if bucket >= patches]
-    if not fitting:
-        raise ImageError(
-            f"The picture has {patches} patches, but this bundle takes at most {max(buckets)};"
-            " scale it down or export with larger buckets."
-        )
-    return min(fitting)
 
 
 def resize_image(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -40,8 +40,16 @@ class Sampler:
         self._penalty = repetition_penalty
         self._random = np.random.default_rng(seed)
 
-    def sample(self, logits: NDArray[np.float32], seen: Iterable[int] = ()) -> int:
-        """The next token's id. logits (V,); `seen`: ids of prompt and answer so far, for the penalty.
+    def sample(
+        self,
+        logits: NDArray[np.float32],
+        seen: Iterable[int] = (),
+        never: NDArray[np.int64] | None = None,
+    ) -> int:
+        """The next token's id.
+
+        logits (V,); `seen`: ids of prompt and answer so far, for the penalty; `never`: ids that are not
+        drawn, whatever their logits.
 
         Raises EngineError if the logits are not numbers to choose by.
         """
@@ -52,6 +60,13 @@ class Sampler:
                 f"The decoder's largest logit is {top}; the artifact is damaged or overflows on this"
                 " device: run `pocketvl verify` on the bundle."
             )
+        if never is not None:
+            scores[never] = -np.inf
+            if scores.max(initial=-np.inf) == -np.inf:
+                raise EngineError(
+                    "The decoder's logits leave no token of the vocabulary; the artifact is damaged: run"
+                    " `pocketvl verify` on the bundle."
+                )
         if self._penalty != 1.0:
             _penalize(scores, seen, self._penalty)
         if self._temperature == 0.0:

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,17 +12,31 @@ from numpy.typing import NDArray
 
 from pocketvl.runtime import names
 from pocketvl.runtime.answer import Answer, StopReason
+from pocketvl.runtime.answer_text import AnswerText, boxes_in_pixels
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.embedding import EmbeddingMap
 from pocketvl.runtime.engine import Engine, Float32
-from pocketvl.runtime.errors import BundleError, ContextError, UsageError
-from pocketvl.runtime.geometry import ImageSettings, SamplingDefaults
+from pocketvl.runtime.errors import ContextError, UsageError
+from pocketvl.runtime.geometry import SamplingDefaults
+from pocketvl.runtime.grounding import Size
+from pocketvl.runtime.image_size import session_limits
 from pocketvl.runtime.manifest import Manifest
-from pocketvl.runtime.messages import Message, Picture, Text, media_of, parse_messages
+from pocketvl.runtime.messages import (
+    Message,
+    Picture,
+    Text,
+    is_conversation,
+    media_of,
+    parse_conversation,
+    parse_messages,
+    with_thousandths,
+)
 from pocketvl.runtime.positions import mrope_positions
 from pocketvl.runtime.prefill import Decoder, Prompt, placeholders
 from pocketvl.runtime.prompt import PromptEncoder
+from pocketvl.runtime.repetition import repeats
 from pocketvl.runtime.sampling import Sampler
+from pocketvl.runtime.template import read_template
 from pocketvl.runtime.tokenizer import Tokenizer
 from pocketvl.runtime.turn import Turn
 from pocketvl.runtime.vision import PreparedImage, VisionPipeline
@@ -40,6 +54,7 @@ class _Conversation:
     token_ids: tuple[int, ...]  # without the stop token of the last answer
     cached: int  # the first so many of them stand in the KV slots 0..cached-1
     next_position: int  # rope position of the token after token_ids; not their number
+    image_sizes: tuple[Size, ...] = ()  # of all images, as they were given
 
 
 class ChatSession:
@@ -58,8 +73,12 @@ class ChatSession:
         min_pixels: int | None = None,
         max_pixels: int | None = None,
         keep_vision: bool = False,
+        add_vision_id: bool = False,
+        stop_repetition: bool = True,
     ) -> None:
         """`system` replaces the template's default system turn. The pixel limits override the bundle's.
+        `add_vision_id` numbers the images in the prompt, "Picture 1: ". With `stop_repetition` an answer that
+        repeats itself without end is ended, see repetition.py.
 
         keep_vision holds the vision encoder in memory between pictures; else it is released after each
         turn's pictures are encoded. Raises BundleError, PromptError, UsageError.
@@ -69,10 +88,17 @@ class ChatSession:
         self._engine = engine
         self._keep_vision = keep_vision
         self._tokenizer = Tokenizer(bundle.path(names.TOKENIZER_FILE))
-        self._prompts = PromptEncoder(self._tokenizer, manifest.special_tokens, _chat_template(bundle))
+        rows = manifest.geometry.text.vocab_size
+        self._tokenizer.check(manifest.special_tokens, rows)
+        self._never = self._tokenizer.missing(rows)
+        self._stop_repetition = stop_repetition
+        template = read_template(bundle.path(names.CHAT_TEMPLATE_FILE)) if manifest.chat else None
+        self._prompts = PromptEncoder(
+            self._tokenizer, manifest.special_tokens, template, add_vision_id=add_vision_id
+        )
         table = EmbeddingMap(bundle.path(manifest.token_embedding.file), manifest.token_embedding)
         self._decoder = Decoder(engine, table, manifest)
-        settings = _limited(manifest.image, min_pixels, max_pixels)
+        settings = session_limits(manifest.image, min_pixels, max_pixels)
         self._vision = VisionPipeline(manifest, settings, engine)
         first = parse_messages([{"role": "system", "content": system}]) if system is not None else ()
         self._start = _Conversation(first, (), 0, 0)
@@ -88,6 +114,11 @@ class ChatSession:
     def free_context(self) -> int:
         """Tokens that still fit."""
         return max(0, self._manifest.max_context - len(self._conversation.token_ids))
+
+    def measure_image(self, image: Any) -> tuple[int, int, int]:
+        """(width, height, tokens) of an image as it would be encoded, in pixels. Raises ImageError."""
+        prepared = self._vision.prepare(image)
+        return (*prepared.image.size, self._vision.tokens(prepared))
 
     def reset(self) -> None:
         """Forget the conversation, not the pictures' embeddings."""
@@ -110,7 +141,8 @@ class ChatSession:
         sampler: Sampler | None = None,
         on_text: Callable[[str], None] | None = None,
     ) -> Answer:
-        """One user turn and its answer. `content` is text or OpenAI-style parts, see messages.py.
+        """One user turn and its answer. `content` is text or OpenAI-style parts, see messages.py; or a
+        list of messages with roles: a whole conversation, which takes the place of the one so far.
 
         on_text is called with each piece of text, whole characters only. Without a sampler the bundle's
         defaults apply. Raises ContextError, ImageError, PromptError, EngineError, BundleError, UsageError.
@@ -120,7 +152,13 @@ class ChatSession:
         with self._engine_in_use():
             self._cancelled.clear()
             turn = Turn(sampler or _sampler(self._manifest.sampling), max_tokens, on_text)
-            return self._answer(parse_messages([{"role": "user", "content": content}]), turn)
+            if not is_conversation(content):
+                new = parse_messages([{"role": "user", "content": content}])
+                return self._answer(self._conversation, new, turn)
+            assert not isinstance(content, str)
+            new = parse_conversation(content)
+            has_system = new[0].role == "system"
+            return self._answer(_Conversation((), (), 0, 0) if has_system else self._start, new, turn)
 
     @contextmanager
     def _engine_in_use(self) -> Iterator[None]:
@@ -131,10 +169,11 @@ class ChatSession:
         finally:
             self._engine.cache.in_use.release()
 
-    def _answer(self, new: tuple[Message, ...], turn: Turn) -> Answer:
-        before = self._conversation
+    def _answer(self, before: _Conversation, new: tuple[Message, ...], turn: Turn) -> Answer:
         self._check_cache(before)
         images = self._prepare(new)
+        sizes = (*before.image_sizes, *(image.source_size for image in images))
+        new = with_thousandths(new, sizes, len(before.image_sizes))
         ids = self._encode(before, new, images)
         whole = (*before.token_ids, *ids)
         self._check_context(len(whole), len(before.token_ids))
@@ -147,26 +186,30 @@ class ChatSession:
             self._manifest.geometry.vision.spatial_merge_size,
             before.next_position,
         )
+        self._conversation = before  # another one is overwritten in the cache from here on
         hidden = self._prefill(_prompt(before, ids, positions, embeddings, self._manifest), turn)
         if hidden is None:  # cancelled: slots written so far are overwritten by the next turn
             return Answer("", (), whole, before.next_position, "cancelled", turn.statistics())
 
-        tokens, reason = self._generate(hidden, whole, next_position, turn)
+        tokens, reason = self._generate(hidden, whole, next_position, turn, sizes)
         kept = tokens[:-1] if reason == "stop" else tokens
         self._conversation = _Conversation(
             messages=(*before.messages, *new, Message("assistant", (Text(turn.text),))),
             token_ids=(*whole, *kept),
             cached=len(whole) + len(tokens) - 1,  # the last token was never fed
             next_position=next_position + len(kept),
+            image_sizes=sizes,
         )
-        return Answer(turn.text, tokens, whole, next_position + len(tokens), reason, turn.statistics())
+        notes = tuple(note for image in images for note in image.notes)
+        position = next_position + len(tokens)
+        return Answer(turn.text, tokens, whole, position, reason, turn.statistics(), turn.boxes, notes)
 
     def _prepare(self, new: tuple[Message, ...]) -> list[PreparedImage]:
         prepared = []
         for medium in media_of(new):
             if not isinstance(medium, Picture):
                 raise UsageError("Videos cannot be asked about yet; give single frames as pictures.")
-            prepared.append(self._vision.prepare(medium.source))
+            prepared.append(self._vision.prepare(medium.source, medium.size))
         return prepared
 
     def _encode(
@@ -222,32 +265,36 @@ class ChatSession:
         return hidden
 
     def _generate(
-        self, hidden: Float32, prompt: tuple[int, ...], position: int, turn: Turn
+        self, hidden: Float32, prompt: tuple[int, ...], position: int, turn: Turn, sizes: tuple[Size, ...]
     ) -> tuple[tuple[int, ...], StopReason]:
         """Tokens until one ends the answer; each is fed only if another is to follow."""
-        stream = self._tokenizer.stream()
+        text = AnswerText(self._tokenizer)
         tokens: list[int] = []
         while True:
-            token = turn.sampler.sample(self._decoder.logits(hidden)[0], (*prompt, *tokens))
+            logits = self._decoder.logits(hidden)[0]
+            token = turn.sampler.sample(logits, (*prompt, *tokens), self._never)
             turn.token_done()
             tokens.append(token)
             if token not in self._manifest.special_tokens.eos:
-                turn.add_text(stream.push(token))
-            reason = self._reason_to_stop(token, len(prompt) + len(tokens), len(tokens), turn)
+                turn.add_text(text.push(token))
+            reason = self._reason_to_stop(tokens, len(prompt) + len(tokens), turn)
             if reason is not None:
-                turn.add_text(stream.finish())
+                turn.add_text(text.finish())
+                turn.boxes = boxes_in_pixels(text.boxes, sizes)
                 return tuple(tokens), reason
             before = len(tokens) - 1
             hidden = self._decoder.step(token, position + before, len(prompt) + before)
 
-    def _reason_to_stop(self, token: int, length: int, count: int, turn: Turn) -> StopReason | None:
-        if token in self._manifest.special_tokens.eos:
+    def _reason_to_stop(self, tokens: list[int], length: int, turn: Turn) -> StopReason | None:
+        if tokens[-1] in self._manifest.special_tokens.eos:
             return "stop"
         if self._cancelled.is_set():
             return "cancelled"
-        if count >= turn.max_tokens:
+        if len(tokens) >= turn.max_tokens:
             return "length"
-        return "context" if length > self._manifest.max_context else None
+        if length > self._manifest.max_context:
+            return "context"
+        return "repetition" if self._stop_repetition and repeats(tokens) else None
 
 
 def _prompt(
@@ -268,27 +315,6 @@ def _prompt(
         is_image=np.concatenate([np.zeros(len(unfed), np.bool_), is_image]),
         images=images,
     )
-
-
-def _limited(image: ImageSettings, min_pixels: int | None, max_pixels: int | None) -> ImageSettings:
-    try:
-        return replace(
-            image,
-            min_pixels=image.min_pixels if min_pixels is None else min_pixels,
-            max_pixels=image.max_pixels if max_pixels is None else max_pixels,
-        )
-    except ValueError as error:
-        raise UsageError(f"These pixel limits cannot be used: {error}.") from None
-
-
-def _chat_template(bundle: Bundle) -> str | None:
-    if not bundle.manifest.chat:
-        return None
-    path = bundle.path(names.CHAT_TEMPLATE_FILE)
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"{path} cannot be read ({error}); copy the bundle again.") from None
 
 
 def _sampler(defaults: SamplingDefaults) -> Sampler:

@@ -1,4 +1,7 @@
-"""JSON to frozen dataclasses and back, refusing unknown keys, missing keys and wrong types."""
+"""JSON to frozen dataclasses and back, refusing unknown keys, missing keys and wrong types.
+
+Only a key whose field is null by default may be missing.
+"""
 
 import dataclasses
 import math
@@ -9,6 +12,14 @@ from typing import Any, TypeVar
 from pocketvl.runtime.errors import ManifestError
 
 T = TypeVar("T")
+
+_MOST_INTEGER = (1 << 63) - 1  # offsets and sizes of files are 64 bits; JSON has integers of any length
+
+
+def shortened(value: object) -> str:
+    """A value of a file as Python writes it, cut where it is too long for a sentence."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def to_json(value: Any) -> Any:
@@ -34,10 +45,10 @@ def from_json(cls: type[T], value: Any, where: str) -> T:
     unknown = sorted(set(value) - set(fields))
     if unknown:
         raise ManifestError(f"{where} has the unknown key {unknown[0]!r}; known are {', '.join(fields)}.")
-    missing = [name for name in fields if name not in value]
+    missing = [name for name, f in fields.items() if name not in value and f.default is not None]
     if missing:
         raise ManifestError(f"{where} lacks the key {missing[0]!r}.")
-    arguments = {name: _convert(hints[name], value[name], f"{where}.{name}") for name in fields}
+    arguments = {name: _convert(hints[name], value.get(name), f"{where}.{name}") for name in fields}
     try:
         return cls(**arguments)
     except ValueError as error:
@@ -62,6 +73,12 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return _finite(value, where)
     if type(value) is not hint:
         raise ManifestError(f"{where} must be {hint.__name__}, not {_kind(value)}.")
+    return _bounded(value, where)
+
+
+def _bounded(value: Any, where: str) -> Any:
+    if isinstance(value, int) and not -_MOST_INTEGER <= value <= _MOST_INTEGER:
+        raise ManifestError(f"{where} must be an integer of at most 64 bits.")
     return value
 
 
@@ -82,7 +99,7 @@ def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
     plain = [option for option in options if option is not type(None)]
     for option in plain:
         if type(value) is option:
-            return value
+            return _bounded(value, where)
     return _convert(plain[0], value, where)
 
 

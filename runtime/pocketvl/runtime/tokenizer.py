@@ -9,10 +9,13 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
 from pocketvl.runtime.errors import BundleError, PromptError
+from pocketvl.runtime.geometry import SpecialTokens
 
 
 class Tokenizer:
@@ -20,6 +23,7 @@ class Tokenizer:
 
     def __init__(self, path: Path) -> None:
         """Raises BundleError if the file is missing, damaged or of another kind."""
+        self._path = path
         self._backend = _read_backend(path)
         added = self._backend.get_added_tokens_decoder()
         for token in added.values():
@@ -51,6 +55,42 @@ class Tokenizer:
     def token_id(self, text: str) -> int | None:
         """The id of an added token such as <|im_end|>, None if there is none."""
         return self._added.get(text)
+
+    def check(self, special: SpecialTokens, rows: int) -> None:
+        """Whether these are the tokens of the model: its own meanings, and an id below `rows` for each.
+
+        Raises BundleError, because a control token that is not one would be read and written as text.
+        """
+        wanted = {
+            "<|image_pad|>": special.image_pad,
+            "<|video_pad|>": special.video_pad,
+            "<|vision_start|>": special.vision_start,
+            "<|vision_end|>": special.vision_end,
+        }
+        if special.im_end is not None:
+            wanted |= {"<|im_end|>": special.im_end, "<|im_start|>": self._added.get("<|im_start|>", -1)}
+        for text, index in wanted.items():
+            if self._added.get(text) != index or index not in self._special:
+                raise BundleError(
+                    f"{self._path} lacks the special token {text}, or gives it another id than the"
+                    " manifest; copy it again from the model that was exported."
+                )
+        for index in special.eos:
+            if index not in self._special:
+                raise BundleError(
+                    f"{self._path} has no special token {index}, which ends an answer; copy it again from the"
+                    " model that was exported."
+                )
+        most = max(self._backend.get_vocab().values(), default=-1)
+        if most >= rows:
+            raise BundleError(
+                f"{self._path} has a token {most}, but the model has {rows} embeddings; copy it again from"
+                " the model that was exported."
+            )
+
+    def missing(self, rows: int) -> NDArray[np.int64]:
+        """Ids below `rows` that have no token: weights may have more rows than the vocabulary."""
+        return np.setdiff1d(np.arange(rows), np.fromiter(self._backend.get_vocab().values(), np.int64))
 
     def encode_text(self, text: str) -> list[int]:
         """Ids of ordinary text; what looks like a special token becomes several ordinary ones.

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from pocketvl.runtime.answer import Statistics
+from pocketvl.runtime.answer_text import Box
 from pocketvl.runtime.sampling import Sampler
 
 
@@ -19,6 +20,7 @@ class Turn:
         self.prefill_seconds = 0.0
         self.prefill_tokens = 0
         self._on_text = on_text
+        self.boxes: tuple[Box, ...] = ()
         self._pieces: list[str] = []
         self._began = time.perf_counter()
         self._first = self._last = self._began

@@ -7,12 +7,12 @@ from PIL import Image
 
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.geometry import ImageSettings
-from pocketvl.runtime.image import content_key, load_image
-from pocketvl.runtime.image_cache import EncodedImage, Grid, ImageCache
+from pocketvl.runtime.image import content_key, open_image
+from pocketvl.runtime.image_cache import EncodedImage, ImageCache
+from pocketvl.runtime.image_size import AS_THE_SESSION, ImageSize, image_size
 from pocketvl.runtime.manifest import Manifest
-from pocketvl.runtime.patches import patchify
+from pocketvl.runtime.patches import Grid, grid_of, patchify
 from pocketvl.runtime.positions import vision_rope
-from pocketvl.runtime.resize import resize_image, resize_to_bucket
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class PreparedImage:
     image: Image.Image
     grid: Grid
     key: str  # equal for equal pixels
+    source_size: tuple[int, int]  # height, width of the image as it was given, upright
+    notes: tuple[str, ...] = ()  # what the user should know about how the image was read
 
 
 class VisionPipeline:
@@ -34,13 +36,14 @@ class VisionPipeline:
         self._engine = engine
         self._cache = ImageCache()
 
-    def prepare(self, source: Any) -> PreparedImage:
-        """`source` is what load_image takes. Raises ImageError."""
-        image = load_image(source)
-        size = resize_to_bucket(image.height, image.width, self._vision, self._settings, self._buckets)
-        resized = resize_image(image, size)
-        patch = self._vision.patch_size
-        return PreparedImage(resized, (1, size[0] // patch, size[1] // patch), content_key(resized))
+    def prepare(self, source: Any, wanted: ImageSize = AS_THE_SESSION) -> PreparedImage:
+        """`source` is what open_image takes. Raises ImageError, PromptError for limits that contradict."""
+        with open_image(source) as opened:
+            given = opened.size
+            size = image_size(*given, wanted, self._vision, self._settings, self._buckets)
+            resized = opened.read(size)
+        grid = grid_of(*size, self._vision)
+        return PreparedImage(resized, grid, content_key(resized), given, tuple(opened.notes))
 
     def tokens(self, prepared: PreparedImage) -> int:
         t, h, w = prepared.grid
@@ -51,7 +54,8 @@ class VisionPipeline:
         cached = self._cache.get(prepared.key)
         if cached is not None:
             return cached, True
-        patches, grid = patchify(prepared.image, self._vision, self._settings)
+        grid = prepared.grid
+        patches, _ = patchify(prepared.image, self._vision, self._settings)
         cos, sin = vision_rope(grid[1], grid[2], self._vision)
         encoded = EncodedImage(self._engine.encode_image(patches, cos, sin), grid)
         self._cache.put(prepared.key, encoded)

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,14 +125,14 @@ def test_a_limit_stops_reading_once_pointers_are_found(tmp_path: Path) -> None:
     path = write_tsv(tmp_path / "long.tsv", header, *rows)
     assert len(open_dataset(str(path), limit=1).questions) == 1
     with pytest.raises(UsageError, match="line 5 has 1 columns"):
-        open_dataset(str(path))
+        open_dataset(str(path), strict=True)
 
 
 TSV_FAULTS: dict[str, tuple[str, list[str], str]] = {
     "no answer column": ("index,question", ["1|a"], "line 1, answer: this column is missing"),
     "column twice": ("index,question,answer,answer", ["1|a|b|c"], "'answer': this column stands twice"),
     "columns": ("index,question,answer", ["1|a|b", "2|a"], "line 3 has 2 columns"),
-    "double id": ("index,question,answer", ["1|a|b", "1|c|d"], "line 3, index: '1' stands twice"),
+    "double id": ("index,question,answer", ["1|a|b", "1|c|d"], "line 3, index: '1' occurs twice"),
     "no index": ("index,question,answer", ["|a|b"], "line 2, index: is empty"),
     "no question": ("index,question,answer", ["1| |b"], "line 2, question: is empty"),
     "no answer": ("index,question,answer", ["1|a|"], "line 2, answer: is empty"),
@@ -139,7 +140,7 @@ TSV_FAULTS: dict[str, tuple[str, list[str], str]] = {
     "to a pointer": ("index,image,question,answer", ["1|2|a|b", "2|3|a|b"], "'2' points to no row"),
     "base64": ("index,image,question,answer", ["1|" + "x!" * 60 + "|a|b"], "line 2, image: is no base64"),
     "list": ("index,image,question,answer", ["1|['" + "x" * 80 + "|a|b"], "line 2, image: is no list"),
-    "file": ("index,image_path,question,answer", ["1|none.png|a|b"], "line 2, image_path: the picture"),
+    "file": ("index,image_path,question,answer", ["1|none.png|a|b"], "none.png does not exist"),
     "gap": ("index,question,answer,A,B,C", ["1|a|A|x||z"], "line 2, B: is empty"),
     "no option": ("index,question,answer,A,B", ["1|a|C|x|y"], "line 2, answer: 'C' is neither"),
     "one option": ("index,question,answer,A", ["1|a|A|x"], "line 2, choices: the metric choice needs"),
@@ -153,7 +154,7 @@ def test_tsv_faults_are_named(fault: str, tmp_path: Path) -> None:
     header, rows, message = TSV_FAULTS[fault]
     path = write_tsv(tmp_path / "bad.tsv", header, *rows)
     with pytest.raises(UsageError) as raised:
-        open_dataset(str(path))
+        open_dataset(str(path), strict=True)
     assert message in str(raised.value)
     assert str(path) in str(raised.value)
 
@@ -171,6 +172,58 @@ def test_a_picture_that_cannot_be_decoded_is_found_when_it_is_loaded(tmp_path: P
     (question,) = open_dataset(str(path)).questions
     with pytest.raises(ImageError, match=r"damaged\.tsv, line 2, the picture of question q7"):
         question.images[0].load()
+    with pytest.raises(ImageError, match="line 2"):
+        open_dataset(str(path), strict=True)
+
+
+def test_an_image_file_that_vanished_is_an_image_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "red.png").write_bytes(png("red"))
+    path = write_jsonl(tmp_path / "a.jsonl", {"image": "red.png", "question": "a", "answer": "b"})
+    (question,) = open_dataset(str(path)).questions
+    (tmp_path / "red.png").unlink()
+    with pytest.raises(ImageError, match=r"line 1.*does not exist"):
+        question.images[0].load()
+
+
+GOOD_ROWS = {
+    "index,question,answer": "good|a|b",
+    "index,image,question,answer": f"good|{b64('red')}|a|b",
+    "index,image_path,question,answer": "good||a|b",
+    "index,question,answer,A,B,C": "good|a|A|x|y|z",
+    "index,question,answer,A,B": "good|a|A|x|y",
+    "index,question,answer,A": "good|a|b|",
+}
+
+
+@pytest.mark.parametrize("fault", [f for f in TSV_FAULTS if TSV_FAULTS[f][0] in GOOD_ROWS and f != "quote"])
+def test_a_bad_row_of_a_table_costs_itself_alone(fault: str, tmp_path: Path) -> None:
+    header, rows, message = TSV_FAULTS[fault]
+    path = write_tsv(tmp_path / "some.tsv", header, *rows, GOOD_ROWS[header])
+    dataset = open_dataset(str(path))
+    assert dataset.questions[-1].id == "good"
+    assert len(dataset.questions) + len(dataset.bad_rows) == len(rows) + 1
+    assert any(message in row.reason and str(path) in row.reason for row in dataset.bad_rows) == bool(rows)
+
+
+def test_bad_rows_count_as_rows_of_the_limit(tmp_path: Path) -> None:
+    path = write_tsv(tmp_path / "some.tsv", "index,question,answer", "1|a|", "2|a|b", "3|a|b")
+    dataset = open_dataset(str(path), limit=2)
+    assert ([q.id for q in dataset.questions], len(dataset.bad_rows)) == (["2"], 1)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    path = write_jsonl(
+        tmp_path / "a.jsonl",
+        {"image": "pipe.png", "question": "a", "answer": "b"},
+        {"image": "a\0b.png", "question": "a", "answer": "b"},
+        {"question": "a", "answer": "b"},
+    )
+    dataset = open_dataset(str(path))
+    assert len(dataset.questions) == 1
+    assert "line 1, image: " in dataset.bad_rows[0].reason
+    assert "not a regular file" in dataset.bad_rows[0].reason
+    assert "line 2, image: " in dataset.bad_rows[1].reason
 
 
 # JSON lines
@@ -209,11 +262,11 @@ JSONL_FAULTS: dict[str, tuple[object, str]] = {
     "both": ({"question": "a", "answer": "b", "answers": ["b"]}, "line 2, answer: stands beside answers"),
     "kind": ({"question": "a", "answer": {"b": 1}}, "line 2, answer: must be a string"),
     "empty": ({"question": "a", "answers": ["b", " "]}, "line 2, answer: is empty"),
-    "missing file": ({"image": "no.png", "question": "a", "answer": "b"}, "line 2, image: the picture"),
+    "missing file": ({"image": "no.png", "question": "a", "answer": "b"}, "no.png does not exist"),
     "data url": ({"image": "data:image/png,abc", "question": "a", "answer": "b"}, "holds no base64"),
     "box": ({"question": "a", "answer": "b", "box": [1, 2, 3]}, "line 2, box: must be four integers"),
     "empty box": ({"question": "a", "answer": "b", "box": [9, 0, 9, 5]}, "line 2, box: encloses nothing"),
-    "same id": ({"id": "1", "question": "a", "answer": "b"}, "the id '1' stands twice"),
+    "same id": ({"id": "1", "question": "a", "answer": "b"}, "line 2, id: '1' occurs twice"),
 }
 
 
@@ -222,16 +275,21 @@ def test_jsonl_faults_are_named(fault: str, tmp_path: Path) -> None:
     value, message = JSONL_FAULTS[fault]
     path = write_jsonl(tmp_path / "bad.jsonl", {"question": "fine?", "answer": "yes"}, value)
     with pytest.raises(UsageError) as raised:
-        open_dataset(str(path))
+        open_dataset(str(path), strict=True)
     assert message in str(raised.value)
     assert str(path) in str(raised.value)
+    dataset = open_dataset(str(path))
+    assert [question.id for question in dataset.questions] == ["1"]
+    assert [row.reason for row in dataset.bad_rows] == [str(raised.value)]
+    assert dataset.bad_rows[0].where == f"{path}, line 2"
 
 
 def test_a_torn_line_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "torn.jsonl"
     path.write_text('{"question": "a", "answer": "b"}\n{"question": "a", "ans')
     with pytest.raises(UsageError, match="line 2 is not valid JSON"):
-        open_dataset(str(path))
+        open_dataset(str(path), strict=True)
+    assert len(open_dataset(str(path)).questions) == 1
 
 
 # datasets.save_to_disk
@@ -321,6 +379,24 @@ def test_the_fingerprint_covers_what_matters(change: str, tmp_path: Path) -> Non
     assert open_dataset(str(path), metric="anls").fingerprint != before
     write_jsonl(path, CHANGES[change](base))
     assert open_dataset(str(path)).fingerprint != before
+
+
+def test_answers_that_are_all_yes_or_no_are_scored_as_such(tmp_path: Path) -> None:
+    header, rows = "index,category,question,answer", ("1|a|Is it?|Yes", "2|b|Is it?|no", "3|b|Is it?|No.")
+    path = write_tsv(tmp_path / "POPE.tsv", header, *rows)
+    questions = open_dataset(str(path)).questions
+    assert [question.metric for question in questions] == ["yesno"] * 3
+    assert [score("yesno", question, "No, there is none.") for question in questions] == [0, 1, 1]
+    write_tsv(path, header, *rows, "4|b|How many?|3")
+    assert {question.metric for question in open_dataset(str(path)).questions} == {"exact"}
+    dataset = open_dataset(str(path), metric="yesno")
+    assert (len(dataset.questions), len(dataset.bad_rows)) == (3, 1)
+    assert "'3' is neither yes nor no" in dataset.bad_rows[0].reason
+
+
+def test_the_options_of_a_table_come_before_yes_and_no(tmp_path: Path) -> None:
+    path = write_tsv(tmp_path / "mc.tsv", "index,question,answer,A,B", "1|Is it?|yes|yes|no")
+    assert open_dataset(str(path)).questions[0].metric == "choice"
 
 
 def test_every_metric_has_a_prompt() -> None:

@@ -5,12 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketvl.evaluate.data.question import Question
-from pocketvl.evaluate.scoring import METRICS, score
+from pocketvl.evaluate.scoring import METRICS, is_parsed, score
 from pocketvl.evaluate.scoring.boxes import box_iou
 from pocketvl.evaluate.scoring.exact import exact_match
 from pocketvl.evaluate.scoring.ocrbench import HANDWRITTEN_MATHS, contains_answer
 from pocketvl.evaluate.scoring.relaxed import relaxed_accuracy
 from pocketvl.evaluate.scoring.vqa import process_answer, vqa_accuracy
+from pocketvl.evaluate.scoring.yesno import yes_or_no, yesno_score
 
 
 @pytest.mark.parametrize(
@@ -114,6 +115,53 @@ def test_boxes(answer: str, expected: float) -> None:
     assert box_iou((0, 0, 100, 100), answer) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ("Yes", True),
+        ("yes.", True),
+        (" **Yes**, there are two.", True),
+        ("Yes, there is no dog.", True),
+        ("No", False),
+        ("No, there is no dog.", False),
+        ("NO!", False),
+        ("There is no dog in the image.", False),
+        ("The answer is yes.", True),
+        ("Answer: no", False),
+        ("Yes and no.", None),
+        ("yes/no", None),
+        ("The answer is yes, not no.", None),
+        ("I do not know", None),  # not is no no
+        ("nothing", None),
+        ("Yesterday", None),
+        ("Notably", None),
+        ("none", None),
+        ("", None),
+        ("?!", None),
+    ],
+)
+def test_yes_and_no(answer: str, says: bool | None) -> None:
+    assert yes_or_no(answer) is says
+    assert yesno_score(["Yes"], answer) == (says is True)
+    assert yesno_score(["no."], answer) == (says is False)
+
+
+@pytest.mark.parametrize(
+    ("metric", "answer", "parsed"),
+    [
+        ("yesno", "no", True),
+        ("yesno", "maybe", False),
+        ("choice", "C", True),
+        ("choice", "red or green", False),
+        ("iou", "(1,2),(3,4)", True),
+        ("iou", "there", False),
+        ("exact", "", True),
+    ],
+)
+def test_answers_without_what_the_metric_looks_for(metric: str, answer: str, parsed: bool) -> None:
+    assert is_parsed(metric, question(metric, "no"), answer) is parsed
+
+
 def question(metric: str, *answers: str) -> Question:
     box = (10, 20, 30, 40) if metric == "iou" else None
     choices = ("red", "green", "blue") if metric == "choice" else ()
@@ -122,7 +170,7 @@ def question(metric: str, *answers: str) -> Question:
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_every_metric_scores_its_right_answer_1(metric: str) -> None:
-    right = {"iou": "(10,20),(30,40)", "choice": "B"}.get(metric, "green")
+    right = {"iou": "(10,20),(30,40)", "choice": "B", "yesno": "no"}.get(metric, "green")
     asked = question(metric, *([right] * 4))
     assert score(metric, asked, right) == 1
     assert score(metric, asked, "something else entirely") == 0

@@ -2,6 +2,7 @@
 
 from PIL import Image
 
+from pocketvl.evaluate.data import BadRow
 from pocketvl.evaluate.fidelity import Fidelity
 from pocketvl.evaluate.statistics import Estimate
 from pocketvl.evaluate.sweep.bit_map import bit_map
@@ -32,6 +33,7 @@ def recipe(name: str, size: int, mean: float, kl: float | None, rate: float | No
         if kl is None
         else Fidelity(kl, kl / 10, kl / 2, 20 * kl, 40 * kl, 0.99, 1.01, 41.5, 48, 600, ()),
         decode_rate=rate,
+        decode_range=None if rate is None else (0.9 * rate, 1.1 * rate),
         bit_map=bit_map(SMALL_GEOMETRY, named_recipe(name)),
         differences=() if reference else (shown,),
     )
@@ -45,4 +47,17 @@ def sweep_result() -> SweepResult:
         recipe("int4", 4_000_000, 0.94, 0.012, 200.0),
     )
     failures = (Failure("int4-small", "export", "lm_head has <384> inputs."),)
-    return SweepResult("small", "fp32", ("generated:50",), 50, 2, "0.1.0", recipes, failures)
+    return SweepResult(
+        model="small",
+        reference="fp32",
+        data=("generated:50",),
+        questions=50,
+        target="executorch",
+        processor="Abacus 9",
+        threads=2,
+        date="2026-01-31",
+        versions=(("pocketvl", "0.1.0"), ("torch", "2.13.0")),
+        recipes=recipes,
+        failures=failures,
+        bad_rows=(BadRow("a.tsv, line 3", "a.tsv, line 3, answer: is empty; give one."),),
+    )

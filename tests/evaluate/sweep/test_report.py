@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pocketvl.evaluate.statistics import Estimate
 from pocketvl.evaluate.sweep.bit_map import Cell, bit_map
 from pocketvl.evaluate.sweep.csv_table import csv_text
+from pocketvl.evaluate.sweep.recommendation import recommendation
 from pocketvl.evaluate.sweep.report import write_report
 from pocketvl.quant.recipe import named_recipe
 from tests.evaluate.sweep.results import ANSWER, sweep_result
@@ -88,17 +90,37 @@ def test_the_tables(page: Page) -> None:
     start = page.words.index("decode tok/s") + 1
     assert page.words[start : start + 13] == [
         *("fp32", "●", "none", "28.0", "32.00", "96.0 ± 2.0"),
-        *("–", "–", "–", "–", "–", "–", "100"),
+        *("–", "–", "–", "–", "–", "–", "100 (90 .. 110)"),
     ]
     int4 = page.words[page.words.index("int4") :][:13]
     assert int4 == [
         *("int4", "●", "rtn", "4.0", "4.50", "94.0 ± 2.0"),
-        *("−10.0 ± 1.0", "98.5", "12.0 ± 1.2", "240.0", "99.0", "41.5", "200"),
+        *("−10.0 ± 1.0", "98.5", "0.012 ± 0.0012", "0.24", "99.0", "41.5", "200 (180 .. 220)"),
     ]
     int8 = page.words[page.words.index("int8") :][:12]
-    assert int8[1] == "rtn"  # beaten by int4, so without the mark
+    assert int8[1] == "rtn"  # larger than int4 and no better, so without the mark
     assert int8[-1] == "–"
     assert any("3 of 50 questions could not be asked" in word for word in page.words)
+
+
+def test_the_page_says_where_when_and_with_what(page: Page) -> None:
+    text = " ".join(page.words)
+    assert "Target executorch; Abacus 9, 2 threads; 2026-01-31;" in text
+    assert "pocketvl 0.1.0, torch 2.13.0." in text
+
+
+def test_the_page_recommends_by_the_rule_and_names_what_was_left_out(page: Page) -> None:
+    assert recommendation(sweep_result()) in page.words
+    assert any("1 of 51 rows left out; the scores are over 50." in word for word in page.words)
+    assert "a.tsv, line 3, answer: is empty; give one." in page.words
+
+
+def test_nothing_is_marked_as_best_within_the_errors(tmp_path: Path) -> None:
+    result = sweep_result()
+    level = [replace(r, difference=r.difference and Estimate(-0.01, 0.02, 50)) for r in result.recipes]
+    write_report(replace(result, recipes=tuple(level)), tmp_path)
+    words = Page((tmp_path / "report.html").read_text(encoding="utf-8")).words
+    assert words.count("●") == 1  # in the legend alone
 
 
 def test_the_csv_holds_plain_numbers(folder: Path) -> None:

@@ -23,6 +23,7 @@ from pocketvl.export.targets import target_for
 from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
 from tests.support.checkpoints import write_checkpoint
 from tests.support.exporters import QUICK
+from tests.support.geometries import ONE_LAYER
 
 SHAPES = ExportSettings(buckets=(16, 64, 144), max_context=320, prefill_chunk=32)
 # 1176 inputs of a patch do not divide by 32.
@@ -33,7 +34,7 @@ IMPOSSIBLE = Recipe("impossible", "rtn", (Rule("*", Bits(4, 32)),))
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepSettings, Path, SweepResult, list[str]]:
     """A finished sweep: its settings, folder, result and steps."""
     folder = tmp_path_factory.mktemp("sweep")
-    write_checkpoint(folder / "model")
+    write_checkpoint(folder / "model", ONE_LAYER)
     recipes = (named_recipe("fp32"), IMPOSSIBLE, named_recipe("int8"))
     settings = SweepSettings(
         str(folder / "model"),
@@ -85,7 +86,8 @@ def test_everything_is_measured(swept: Any) -> None:
     for recipe in (reference, int8):
         assert sum(task.questions for task in recipe.tasks) == questions
         assert recipe.decode_rate is not None
-        assert recipe.decode_rate > 0
+        assert recipe.decode_range is not None
+        assert 0 < recipe.decode_range[0] <= recipe.decode_rate <= recipe.decode_range[1]
     assert reference.is_reference
     assert (reference.difference, reference.fidelity) == (None, None)
     assert int8.difference is not None

@@ -15,6 +15,7 @@ from pocketvl.export.calibration.samples import load_samples
 from pocketvl.export.calibration.store import CalibratedSource, Decisions
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
 from pocketvl.export.component import ExportSettings
+from pocketvl.export.executorch.operators import FusedAttention, HeadByHeadAttention, attention_inputs
 from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.executorch.vision import VisionEncoder
 from pocketvl.export.executorch.xnnpack import load_custom_ops
@@ -23,10 +24,10 @@ from pocketvl.export.layers import Layer, linear_layers
 from pocketvl.export.modules import Linear
 from pocketvl.export.weights import fill, fill_floats
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Bits, Calibration, Recipe, named_recipe
+from pocketvl.quant.recipe import Bits, Calibration, Recipe, Rule, named_recipe
 from pocketvl.runtime.errors import CalibrationError
 from pocketvl.runtime.geometry import ModelGeometry
-from tests.support.checkpoints import random_tensors, write_checkpoint, write_weights
+from tests.support.checkpoints import SMALL_GEOMETRY, random_tensors, write_checkpoint, write_weights
 
 SETTINGS = ExportSettings(buckets=(64,), max_context=320, prefill_chunk=32)
 RECIPE = dataclasses.replace(named_recipe("int4-small", "gptq"), calibration=Calibration(samples=12))
@@ -58,14 +59,47 @@ def calibrated(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory)
     return run(checkpoint, tmp_path_factory.mktemp("decided"))
 
 
-def test_every_layer_is_decided_as_the_recipe_says(
+def test_every_layer_of_fewer_than_8_bits_is_decided_as_the_recipe_says(
     checkpoint: Checkpoint, calibrated: CalibratedSource
 ) -> None:
     for layer in linear_layers(checkpoint.geometry):
         bits, decided = RECIPE.bits(layer.name, layer.in_features), calibrated.quantized(layer.name)
+        if bits.bits == 8:
+            assert decided is None
+            continue
         assert decided is not None
         assert decided.integers.shape == (layer.out_features, layer.in_features)
         assert (decided.bits, decided.group_size) == (bits.bits, bits.group_size or layer.in_features)
+
+
+def test_what_stays_at_8_bits_is_run_but_not_decided(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(named_recipe("int4", "gptq"), calibration=RECIPE.calibration)
+    source = run(checkpoint, tmp_path, recipe)
+    decided = {
+        layer.name: source.quantized(layer.name) is not None for layer in linear_layers(checkpoint.geometry)
+    }
+    assert decided == {name: name.startswith("text_decoder.") for name in decided}
+    name = "visual.blocks.0.norm1.weight"
+    assert torch.equal(source.tensor(name), checkpoint.tensor(name))
+    images, _ = graph_outputs(source, recipe, checkpoint)
+    rounded, _ = graph_outputs(checkpoint, named_recipe("int4"), checkpoint)
+    assert torch.equal(images, rounded)
+
+
+def test_units_after_the_last_that_is_decided_are_not_run(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    rules = (Rule("vision_encoder.blocks.0.*", Bits(4, 32)), Rule("*", Bits(8)))
+    recipe = Recipe("tower", "gptq", rules, RECIPE.calibration)
+    run(checkpoint, tmp_path, recipe)
+    written = {path.stem for path in tmp_path.glob("*.safetensors")}
+    assert written == {"flow", "vision_encoder.patch_embed", "vision_encoder.blocks.0"}
+
+
+def test_running_a_tower_by_itself_attends_as_its_artifact_does() -> None:
+    vision = SMALL_GEOMETRY.vision
+    generator = torch.Generator().manual_seed(3)
+    inputs = [torch.randn(each.shape, generator=generator) for each in attention_inputs(vision, 12, False)]
+    (ours,), (theirs,) = FusedAttention(vision)(*inputs), HeadByHeadAttention(vision)(*inputs)
+    assert torch.allclose(ours, theirs, atol=1e-5)
 
 
 def held_out(checkpoint: Checkpoint) -> SampleInputs:
@@ -108,8 +142,8 @@ def test_scales_fold_into_the_linear_layer_before_without_touching_its_integers(
     decided = QuantizedLinear(integers, np.full((4, 1), 0.75, np.float32), 4, 8)
     decisions = Decisions({"v": decided})
     fold = RowsFold(leaf, torch.tensor([2, 3, 2, 3]))  # two heads that read the same two rows
-    assert fold.possible(decisions)
-    assert not fold.possible(Decisions())
+    assert fold.possible(Packed())
+    assert not fold.possible(Packed({"v": decided}))
     scales = fold.allowed(torch.tensor([4.2, 1.0, 15.0, 0.26]))
     assert scales.tolist() == [8.0, 0.5, 8.0, 0.5]
     fold.divide(scales, decisions)
@@ -117,6 +151,21 @@ def test_scales_fold_into_the_linear_layer_before_without_touching_its_integers(
     assert torch.equal(decisions.tensors["v.bias"] * torch.tensor([1.0, 1, 8, 0.5]), before[1])
     assert np.array_equal(decisions.quantized["v"].integers, integers)
     assert decisions.quantized["v"].scales[:, 0].tolist() == [0.75, 0.75, 0.09375, 1.5]
+
+
+class Packed:
+    """A source, of which only its own integers are asked for."""
+
+    geometry = SMALL_GEOMETRY
+
+    def __init__(self, packed: dict[str, QuantizedLinear] | None = None) -> None:
+        self.packed = packed or {}
+
+    def tensor(self, name: str) -> torch.Tensor:
+        raise AssertionError(name)
+
+    def quantized(self, layer: str) -> QuantizedLinear | None:
+        return self.packed.get(layer)
 
 
 def test_values_and_up_projections_fold_to_the_same_function(
@@ -131,7 +180,7 @@ def test_values_and_up_projections_fold_to_the_same_function(
     monkeypatch.setattr(stage, "folding_scales", forced)
     monkeypatch.setattr(stage, "gptq", lambda weight, factor, bits: fine(weight))
     monkeypatch.setattr(stage, "quantized_activations", lambda x: x)
-    source = run(checkpoint, tmp_path, named_recipe("int8", "gptq"))
+    source = run(checkpoint, tmp_path)
     assert source.quantized("text_decoder.layers.0.v_proj") is not None
     floats = dataclasses.replace(RECIPE, name="float")
     right = graph_outputs(checkpoint, floats, checkpoint)
@@ -193,8 +242,10 @@ def test_an_interrupted_calibration_goes_on_to_the_same_integers(
     assert done > 1
     for layer in linear_layers(checkpoint.geometry):
         ours, theirs = again.quantized(layer.name), calibrated.quantized(layer.name)
+        if theirs is None:
+            assert ours is None
+            continue
         assert ours is not None
-        assert theirs is not None
         assert np.array_equal(ours.integers, theirs.integers)
         assert np.array_equal(ours.scales, theirs.scales)
 
@@ -214,12 +265,15 @@ def test_another_recipe_starts_anew(checkpoint: Checkpoint, tmp_path: Path) -> N
     with pytest.raises(StopError):
         run(checkpoint, tmp_path, stop_at="blocks.2")
     with pytest.raises(StopError):
-        run(checkpoint, tmp_path, named_recipe("int8", "gptq"), stop_at="patch_embed")
+        run(checkpoint, tmp_path, named_recipe("int4", "gptq"), stop_at="patch_embed")
     assert not list(tmp_path.glob("*.safetensors"))
 
 
-def test_layers_that_stay_in_float_get_the_folded_weight(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    recipe = RECIPE.with_layers({"text_decoder.layers.0.k_proj": Bits(32)})
+@pytest.mark.parametrize("bits", [32, 8])
+def test_layers_that_are_not_decided_get_the_folded_weight(
+    checkpoint: Checkpoint, tmp_path: Path, bits: int
+) -> None:
+    recipe = RECIPE.with_layers({"text_decoder.layers.0.k_proj": Bits(bits)})
     source = run(checkpoint, tmp_path, recipe)
     assert source.quantized("text_decoder.layers.0.k_proj") is None
     weight = "model.layers.0.self_attn.k_proj.weight"

@@ -1,6 +1,7 @@
 """Core ML bundles of small checkpoints, and what transformers says to the same inputs."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,38 +13,31 @@ from torch import nn
 from transformers import Qwen2VLForConditionalGeneration
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.coreml.target import COREML
 from pocketvl.export.coreml.text_graph import DecoderChunk
 from pocketvl.export.coreml.vision import HalfVisionEncoder
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.modules import Linear, LMHead, linears
-from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Bits, Recipe, named_recipe
-from pocketvl.runtime.bundle import Bundle, open_bundle
+from pocketvl.quant.recipe import Bits, Recipe
+from pocketvl.runtime import names
+from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.coreml_engine import CoreMLEngine
 from pocketvl.runtime.embedding import EmbeddingMap
 from pocketvl.runtime.geometry import ModelGeometry
 from pocketvl.runtime.positions import text_rope, vision_rope
+from tests.support.bundles import export_for_test
 from tests.support.checkpoints import write_weights
 
 SETTINGS = ExportSettings(buckets=(16, 64), max_context=96, prefill_chunk=32)
+CHUNKED = replace(SETTINGS, decoder_chunks=2)
 Float32 = NDArray[np.float32]
 
 
 def export(
     checkpoint: Path, output: Path, recipe: str = "fp32", settings: ExportSettings = SETTINGS
 ) -> Bundle:
-    export_bundle(
-        str(checkpoint),
-        output,
-        recipe=named_recipe(recipe),
-        settings=settings,
-        command="pytest",
-        target=COREML,
-    )
-    return open_bundle(output, check_hashes=True)
+    return export_for_test(checkpoint, output, recipe, settings, names.COREML)
 
 
 def leaves(geometry: ModelGeometry, recipe: Recipe) -> Iterator[Linear]:

@@ -8,19 +8,20 @@ import pytest
 from PIL import Image
 
 from pocketvl.evaluate.components import Components
-from pocketvl.evaluate.reference import Reference, Turn
-from pocketvl.export.component import ExportSettings
+from pocketvl.evaluate.reference import Reference
+from pocketvl.evaluate.samples import Turn
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.coreml.package import Package
 from pocketvl.runtime.coreml_engine import CoreMLEngine
 from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
 from tests.export.coreml import bundles
+from tests.support.bundles import COREML_SETTINGS
 from tests.support.checkpoints import write_checkpoint
 from tests.support.geometries import GEOMETRIES
 
-# 80 patches are exactly a picture of 28 x 560.
-SETTINGS = ExportSettings((16, 80, 144), max_context=224, prefill_chunk=32)
+# One layer per chunk in the one with a chunk between the first and the last.
+CHUNKS = {"untied, 4/4 heads of 32": 3, "tied, 4/1 heads of 64": 1}
 MAX_PIXELS = 144 * 14 * 14
 SIZES = {16: (56, 56), 80: (112, 140), 144: (168, 168)}
 NARROW = [(28, 560), (560, 28)]
@@ -29,17 +30,23 @@ TIE = 1e-3  # of the largest logit; test_parity.py allows fp16 five times as muc
 
 @dataclass(frozen=True)
 class Case:
-    checkpoint: Path
     bundle: Bundle
     reference: Reference
 
 
 @pytest.fixture(scope="module", params=list(GEOMETRIES))
-def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
+def case(
+    request: pytest.FixtureRequest, small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Case:
+    if request.param not in CHUNKS:
+        bundle = request.getfixturevalue("small_coreml_bundle")
+        assert bundle.manifest.geometry == GEOMETRIES[request.param]
+        return Case(bundle, Reference(small_checkpoint, 3136, MAX_PIXELS))
     folder = tmp_path_factory.mktemp("conversation")
     write_checkpoint(folder / "checkpoint", GEOMETRIES[request.param])
-    bundle = bundles.export(folder / "checkpoint", folder / "bundle", "fp32", SETTINGS)
-    return Case(folder / "checkpoint", bundle, Reference(folder / "checkpoint", 3136, MAX_PIXELS))
+    settings = replace(COREML_SETTINGS, decoder_chunks=CHUNKS[request.param])
+    bundle = bundles.export(folder / "checkpoint", folder / "bundle", "fp32", settings)
+    return Case(bundle, Reference(folder / "checkpoint", 3136, MAX_PIXELS))
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -121,16 +128,17 @@ def test_greedy_answers_are_those_of_transformers(case: Case, name: str) -> None
         answers.append(tuple(token for token in expected if token not in eos))
 
 
-@pytest.mark.parametrize("case", ["tied, 4/1 heads of 64"], indirect=True)
-def test_chunks_are_the_same_as_the_whole(case: Case, tmp_path: Path) -> None:
+def test_chunks_are_the_same_as_the_whole(
+    small_checkpoint: Path, small_coreml_bundle: Bundle, tmp_path: Path
+) -> None:
     """To the bit where every operator is rounded to fp16, as what goes from chunk to chunk is."""
-    layers = case.bundle.manifest.geometry.text.num_layers
-    settings = replace(SETTINGS, buckets=(16,), decoder_chunks=layers)
-    chunked = bundles.export(case.checkpoint, tmp_path / "bundle", "fp32", settings)
-    assert len({entry.file for entry in chunked.manifest.entries("text_decoder")}) == layers
+    settings = replace(COREML_SETTINGS, buckets=(16,))
+    single = bundles.export(small_checkpoint, tmp_path / "bundle", "fp32", settings)
+    for bundle, files in ((single, 1), (small_coreml_bundle, 2)):
+        assert len({entry.file for entry in bundle.manifest.entries("text_decoder")}) == files
     ids = bundles.token_ids(45)
     whole, parts = (
         bundles.logits(bundle, CoreMLEngine(bundle, native=False, round_fp16=True), ids, (32, 9, 1, 3))
-        for bundle in (case.bundle, chunked)
+        for bundle in (single, small_coreml_bundle)
     )
     np.testing.assert_array_equal(parts, whole)

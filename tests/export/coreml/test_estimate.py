@@ -40,9 +40,8 @@ def test_bytes_of(bits: Bits, size: int) -> None:
 )
 def test_the_weights_of_a_bundle_are_what_was_estimated(tmp_path: Path, name: str, recipe: str) -> None:
     geometry = write_checkpoint(tmp_path / "checkpoint", GEOMETRIES[name])
-    settings = ExportSettings((16,), max_context=32, prefill_chunk=1)
-    bundle = bundles.export(tmp_path / "checkpoint", tmp_path / "bundle", recipe, settings)
-    known = estimate(resolve(named_recipe(recipe), geometry), settings)
+    bundle = bundles.export(tmp_path / "checkpoint", tmp_path / "bundle", recipe, bundles.CHUNKED)
+    known = estimate(resolve(named_recipe(recipe), geometry), bundles.CHUNKED)
     written = {group.component: 0 for group in bundle.manifest.layers}
     for group in bundle.manifest.layers:
         written[group.component] += group.bytes

@@ -9,12 +9,13 @@ from torch import nn
 
 from pocketvl.export.coreml.function import Signature, Weights, build_function, prepare
 from pocketvl.export.coreml.package import Description, write_package
-from pocketvl.export.coreml.text import decoder_signature
+from pocketvl.export.coreml.text import decoder_states
 from pocketvl.export.coreml.text_graph import DecoderChunk
-from pocketvl.export.coreml.vision import HalfVisionEncoder, encoder_signature
+from pocketvl.export.coreml.vision import HalfVisionEncoder
 from pocketvl.export.layer_plan import resolve
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.coreml.package import Package
+from pocketvl.runtime.entry_points import package_decoder, package_vision
 from tests.export.coreml import bundles
 from tests.support.geometries import GEOMETRIES
 from tests.support.random_source import RandomSource
@@ -70,7 +71,7 @@ def in_torch(graph: nn.Module, given: dict[str, np.ndarray]) -> np.ndarray:
 def test_vision(tmp_path: Path, recipe: str) -> None:
     graph, signature = (
         HalfVisionEncoder(resolve(named_recipe(recipe), GEOMETRY)),
-        encoder_signature(GEOMETRY.vision, 16),
+        Signature.of(package_vision(GEOMETRY.vision, 16)),
     )
     package = package_of(graph, [signature], tmp_path / "vision.mlpackage")
     given = inputs(signature, 0)
@@ -83,7 +84,11 @@ def test_decoder(tmp_path: Path, recipe: str) -> None:
     """Prefill, then tokens one by one over the same cache."""
     text = GEOMETRY.text
     graph = DecoderChunk(resolve(named_recipe(recipe), GEOMETRY), SLOTS, range(text.num_layers))
-    signatures = {tokens: decoder_signature(text, SLOTS, text.num_layers, tokens) for tokens in (1, 16)}
+    states = decoder_states(text, SLOTS, text.num_layers)
+    signatures = {
+        tokens: Signature.of(package_decoder(text, SLOTS, tokens, "decoder.mlpackage"), states)
+        for tokens in (1, 16)
+    }
     package = package_of(graph, list(signatures.values()), tmp_path / "decoder.mlpackage")
     graph.k_cache.zero_()
     graph.v_cache.zero_()

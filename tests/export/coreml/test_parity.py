@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketvl.export.component import ExportSettings
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.coreml.package import Package
@@ -15,21 +14,24 @@ from tests.export.coreml import bundles
 from tests.support.checkpoints import write_checkpoint
 from tests.support.geometries import GEOMETRIES
 
-CALLS = (32, 5, 1, 1, 20, 32, 5)  # 96 tokens, the whole context: padded, exact and single ones
-GRIDS = ((2, 2), (4, 4), (2, 10), (10, 2), (8, 8))  # one token, a full bucket, wide, tall, a full bucket
+CALLS = (32, 5, 1, 1, 20, 32, 5)  # 96 tokens, the whole context of CHUNKED: padded, exact and single ones
+GRIDS = ((2, 2), (4, 4), (2, 10), (10, 2), (8, 8))  # one token, full buckets of 16 and 64, wide, tall
 
 
 @pytest.fixture(scope="module", params=["fp32", "int4", "untied"])
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Path]:
+def exported(
+    request: pytest.FixtureRequest, small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Bundle, Path]:
     """A bundle, and a checkpoint of the very weights that it should hold."""
+    if request.param == "fp32":
+        return request.getfixturevalue("small_coreml_bundle"), small_checkpoint
     folder = tmp_path_factory.mktemp(request.param)
     checkpoint = folder / "checkpoint"
     untied = request.param == "untied"
     geometry = GEOMETRIES["untied, 4/4 heads of 32" if untied else "tied, 6/2 heads of 16"]
     write_checkpoint(checkpoint, geometry)
     recipe = "int4-small" if untied else request.param
-    settings = ExportSettings((16, 64), max_context=96, prefill_chunk=32, decoder_chunks=2 if untied else 1)
-    bundle = bundles.export(checkpoint, folder / "bundle", recipe, settings)
+    bundle = bundles.export(checkpoint, folder / "bundle", recipe, bundles.CHUNKED)
     bundles.dequantize(checkpoint, geometry, named_recipe(recipe))
     return bundle, checkpoint
 

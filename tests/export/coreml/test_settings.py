@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from pocketvl.cli.main import app
+from pocketvl.cli.app import app
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.coreml.target import COREML
-from pocketvl.export.coreml.text import chunk_spans, token_counts
+from pocketvl.export.coreml.text import chunk_spans
 from pocketvl.export.executorch.target import EXECUTORCH
 from pocketvl.export.layer_plan import resolve
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.bundle import open_bundle
+from pocketvl.runtime.entry_points import token_counts
 from pocketvl.runtime.errors import ExportError, MissingExtraError, UsageError
 from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint
 from tests.support.random_source import FULL_TEXT
@@ -81,7 +82,7 @@ def test_two_targets_go_into_folders_of_their_own(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert sorted(path.name for path in output.iterdir()) == ["coreml", "executorch"]
     for target in ("coreml", "executorch"):
-        assert open_bundle(output / target, check_hashes=True).manifest.target == target
+        assert open_bundle(output / target, verify="always").manifest.target == target
     assert (output / "coreml" / "text_decoder_1.mlpackage").is_dir()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "small"]
 

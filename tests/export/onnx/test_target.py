@@ -30,7 +30,7 @@ def test_the_manifest_lists_what_our_runtime_reads(tmp_path: Path) -> None:
         command="pytest",
         target=ONNX,
     )
-    bundle = open_bundle(tmp_path / "bundle", check_hashes=True)
+    bundle = open_bundle(tmp_path / "bundle", verify="always")
     manifest = bundle.manifest
     assert manifest.target == names.ONNX
     assert {entry.name: entry.file for entry in manifest.entry_points} == {

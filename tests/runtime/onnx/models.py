@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from onnx import AttributeProto, ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper
 
 FLOAT = TensorProto.FLOAT
 
@@ -40,19 +40,3 @@ def save(value: ModelProto, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(value.SerializeToString())
     return path
-
-
-def nested(location: str) -> ModelProto:
-    """A model whose only tensors stand in a node's attribute, in a subgraph, in a function and sparse."""
-    value = model()
-    graph = value.graph
-    graph.node.append(helper.make_node("Constant", [], ["c"], value=outside("constant", location)))
-    branch = helper.make_graph([], "branch", [], [], initializer=[outside("branch", location)])
-    graph.node.append(helper.make_node("If", ["c"], ["d"], then_branch=branch, else_branch=branch))
-    sparse = graph.sparse_initializer.add()
-    sparse.values.CopyFrom(outside("sparse", location))
-    function = value.functions.add(name="f", domain="local")
-    function.node.append(helper.make_node("Constant", [], ["e"], value=outside("function", location)))
-    listed = AttributeProto(name="many", type=AttributeProto.TENSORS, tensors=[outside("listed", location)])
-    graph.node[0].attribute.append(listed)
-    return value

@@ -9,7 +9,6 @@ import pytest
 
 from pocketvl.runtime.errors import BundleError
 from pocketvl.runtime.onnx.variants import SUFFIXES, check_variants
-from tests.runtime.onnx.models import model, outside, save
 
 SESSIONS = ("embed_tokens", "decoder_model_merged", "vision_encoder")
 
@@ -19,7 +18,8 @@ def write(folder: Path, suffix: str, settings: Any) -> Path:
     (folder / "config.json").write_text(json.dumps({"transformers.js_config": settings}), encoding="utf-8")
     for session in SESSIONS:
         file = f"{session}{suffix}.onnx"
-        save(model(outside("a", f"{file}_data", 32)), folder / "onnx" / file)
+        (folder / "onnx" / file).parent.mkdir(exist_ok=True)
+        (folder / "onnx" / file).write_bytes(b"graph")
         (folder / "onnx" / f"{file}_data").write_bytes(bytes(48))
     return folder
 
@@ -77,7 +77,7 @@ def test_a_dtype_of_another_export_is_refused(tmp_path: Path, dtype: str) -> Non
 @pytest.mark.parametrize("external", [None, False, 0, {}])
 def test_data_that_transformers_js_would_not_load_are_refused(tmp_path: Path, external: Any) -> None:
     settings = {"dtype": "q4", "use_external_data_format": external}
-    with pytest.raises(BundleError, match=r"which use_external_data_format in .* leaves out"):
+    with pytest.raises(BundleError, match=r"onnx_data is left out by use_external_data_format"):
         check_variants(write(tmp_path, "_q4", settings))
 
 
@@ -86,13 +86,6 @@ def test_an_impossible_number_of_data_files_is_refused(tmp_path: Path, external:
     settings = {"dtype": "q4", "use_external_data_format": external}
     with pytest.raises(BundleError, match="neither true, false nor a number"):
         check_variants(write(tmp_path, "_q4", settings))
-
-
-def test_a_short_data_file_is_refused(tmp_path: Path) -> None:
-    write(tmp_path, "_q4", {"dtype": "q4", "use_external_data_format": True})
-    (tmp_path / "onnx/decoder_model_merged_q4.onnx_data").write_bytes(bytes(47))
-    with pytest.raises(BundleError, match="has 47 bytes"):
-        check_variants(tmp_path)
 
 
 DAMAGED = {

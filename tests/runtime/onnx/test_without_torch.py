@@ -29,7 +29,7 @@ import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in sys.argv[1].split(","):
-            raise ImportError("No module named " + repr(name))
+            raise ModuleNotFoundError("No module named " + repr(name), name=name)
 
 sys.meta_path.insert(0, Absent())
 from pocketvl.cli.main import main
@@ -69,7 +69,7 @@ def test_a_question_is_answered_without_torch(bundle: Bundle, tmp_path: Path) ->
 def test_inspect_checks_without_torch_and_onnxruntime(bundle: Bundle) -> None:
     done = run("inspect", bundle.folder, "--check", absent=(*ABSENT, "onnxruntime"))
     assert done.returncode == 0, done.stderr
-    assert "hashes checked, all equal" in done.stdout
+    assert "files checked, all equal" in done.stdout
 
 
 def test_without_onnxruntime_the_command_is_named(bundle: Bundle) -> None:

@@ -3,12 +3,16 @@
 import hashlib
 import importlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pocketvl.evaluate.data.question import ImageRef
-from pocketvl.evaluate.data.record import Record, image_location, refusal
-from pocketvl.runtime.errors import MissingExtraError, UsageError
+from pocketvl.evaluate.data.question import BadRow, ImageRef
+from pocketvl.evaluate.data.record import Record, attempt, image_location, refusal
+from pocketvl.runtime.errors import UsageError
+from pocketvl.runtime.extras import import_failure
+from pocketvl.runtime.files import read_bytes, regular_size
+from pocketvl.runtime.image import MOST_BYTES
 
 _IDS = ("id", "index", "question_id", "questionId")
 
@@ -17,10 +21,11 @@ def is_arrow(folder: Path) -> bool:
     return (folder / "dataset_info.json").is_file() or (folder / "dataset_dict.json").is_file()
 
 
-def arrow_records(folder: Path) -> Iterator[Record]:
-    """Columns image (a picture or a list of them), question, answer or answers, and id, task, choices.
+def arrow_records(folder: Path) -> Iterator[Record | BadRow]:
+    """Columns image (an image or a list of them), question, answer or answers, and id, task, choices.
 
-    Raises MissingExtraError without `datasets`, UsageError that names row and column.
+    A BadRow names row and column of what cannot be used. Raises MissingExtraError without `datasets`,
+    UsageError for a folder that cannot be read or lacks a column.
     """
     rows = _open(folder)
     columns = rows.column_names
@@ -32,34 +37,40 @@ def arrow_records(folder: Path) -> Iterator[Record]:
         raise refusal(str(folder), "answer", "this column is missing", f"it has {', '.join(columns)}")
     id_column = next((name for name in _IDS if name in columns), None)
     for number in range(len(rows)):
-        row, where = rows[number], f"{folder}, row {number}"
-        name = str(number if id_column is None else row[id_column])
-        pictures = _list(row["image"])
-        yield Record(
-            where=where,
-            id=name,
-            task=str(row.get("task") or folder.name),
-            images=tuple(
-                ImageRef(
-                    image_location(where, name, i, len(pictures)),
-                    hashlib.sha256(_bytes(picture, where)).hexdigest(),
-                    _Cell(rows, number, i, where),
-                )
-                for i, picture in enumerate(pictures)
-            ),
-            question=_text(row["question"], where),
-            answers=_answers(row[names[0]], names[0], where),
-            choices=tuple(str(choice) for choice in _list(row.get("choices"))),
-        )
+        where = f"{folder}, row {number}"
+        yield attempt(where, partial(_record, folder, where, rows, number, id_column, names[0]))
+
+
+def _record(folder: Path, where: str, rows: Any, number: int, id_column: str | None, answers: str) -> Record:
+    row = rows[number]
+    name = str(number if id_column is None else row[id_column])
+    images = _list(row["image"])
+    return Record(
+        where=where,
+        id=name,
+        task=str(row.get("task") or folder.name),
+        images=tuple(
+            ImageRef(
+                image_location(where, name, i, len(images)),
+                hashlib.sha256(_bytes(image, where)).hexdigest(),
+                _Cell(rows, number, i, where),
+            )
+            for i, image in enumerate(images)
+        ),
+        question=_text(row["question"], where),
+        answers=_answers(row[answers], answers, where),
+        choices=tuple(str(choice) for choice in _list(row.get("choices"))),
+    )
 
 
 def _open(folder: Path) -> Any:
     try:
         datasets: Any = importlib.import_module("datasets")
-    except ImportError as error:
-        raise MissingExtraError(
-            f"Reading {folder} needs `datasets` ({error}); install it with: pip install 'pocketvl[datasets]'."
-        ) from None
+    except (ImportError, OSError, MemoryError) as error:
+        raise import_failure(error, f"Reading {folder} needs `datasets`", "datasets") from None
+    for file in folder.rglob("*"):
+        if not file.is_dir():
+            regular_size(file, UsageError)
     try:
         rows = datasets.load_from_disk(str(folder))
     except Exception as error:  # Arrow and datasets have many exceptions for a damaged file
@@ -91,17 +102,14 @@ def _bytes(picture: Any, where: str) -> bytes:
         if isinstance(data, bytes):
             return data
         try:
-            return Path(str(picture.get("path"))).read_bytes()
-        except OSError as error:
-            raise refusal(
-                where,
-                "image",
-                f"the picture {picture.get('path')} cannot be read ({error.strerror})",
-                "save the dataset with its pictures embedded",
+            return read_bytes(Path(str(picture.get("path"))), UsageError, MOST_BYTES)
+        except UsageError as error:
+            raise UsageError(
+                f"{where}, image: {error} Or save the dataset with its images embedded."
             ) from None
     if isinstance(picture, bytes):
         return picture
-    raise refusal(where, "image", "is no picture", "save the column as datasets.Image()")
+    raise refusal(where, "image", "is no image", "save the column as datasets.Image()")
 
 
 def _text(value: Any, where: str) -> str:

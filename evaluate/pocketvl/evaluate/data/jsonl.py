@@ -3,27 +3,35 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pocketvl.evaluate.data.question import ImageRef
-from pocketvl.evaluate.data.record import Record, decode_base64, image_location, refusal
+from pocketvl.evaluate.data.question import BadRow, ImageRef
+from pocketvl.evaluate.data.record import (
+    Record,
+    attempt,
+    base64_or_none,
+    image_file,
+    image_location,
+    refusal,
+)
 from pocketvl.export.tiny.example import Box
 from pocketvl.runtime.errors import UsageError
+from pocketvl.runtime.files import read_lines
 
 _KEYS = ("image", "images", "question", "answer", "answers", "id", "task", "choices", "box")
 
 
-def jsonl_records(path: Path) -> Iterator[Record]:
-    """Raises UsageError that names line and key for whatever cannot be used."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                yield _record(path, number, line)
+def jsonl_records(path: Path) -> Iterator[Record | BadRow]:
+    """One per line that is not blank; a BadRow names line and key of what cannot be used."""
+    for number, line in enumerate(read_lines(path, UsageError), start=1):
+        if line.strip():
+            where = f"{path}, line {number}"
+            yield attempt(where, partial(_record, path, where, number, line))
 
 
-def _record(path: Path, number: int, line: bytes) -> Record:
-    where = f"{path}, line {number}"
+def _record(path: Path, where: str, number: int, line: bytes) -> Record:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -76,22 +84,12 @@ def _texts(value: dict[str, Any], where: str, one: str, many: str, *, required: 
 def _image(path: Path, source: str, where: str, location: str) -> ImageRef:
     if source.startswith("data:"):
         return _data_url(source, where, location)
-    file = path.parent / source
-    try:
-        identity = hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError as error:
-        raise refusal(
-            where,
-            "image",
-            f"the picture {file} cannot be read ({error.strerror})",
-            f"give its path from the folder of {path.name}, or a data: URL",
-        ) from None
-    return ImageRef(location, identity, file.read_bytes)
+    return image_file(path.parent / source, where, "image", location)
 
 
 def _data_url(url: str, where: str, location: str) -> ImageRef:
     head, _, body = url.partition(",")
-    data = decode_base64(body) if head.lower().endswith(";base64") else None
+    data = base64_or_none(body) if head.lower().endswith(";base64") else None
     if data is None:
         raise refusal(where, "image", "the data: URL holds no base64", "write data:image/png;base64,...")
     return ImageRef(location, hashlib.sha256(data).hexdigest(), lambda: data)

@@ -12,6 +12,7 @@ DEFAULT_PROMPTS = {
     "anls": _SHORT,
     "relaxed": _SHORT,
     "vqa": _SHORT,
+    "yesno": _SHORT,
     "choice": "{question}\n{choices}\nAnswer with the option's letter from the given choices directly.",
     "exact": "{question}",
     "ocrbench": "{question}",

@@ -28,6 +28,8 @@ class ImageRef:
             return load_image(self.read())
         except ImageError as error:
             raise ImageError(f"{self.where}: {error}") from None
+        except OSError as error:  # it was there when the dataset was opened
+            raise ImageError(f"{self.where}: it cannot be read any more ({error.strerror}).") from None
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,19 @@ class Question:
 
 
 @dataclass(frozen=True)
+class BadRow:
+    """A row of a dataset that cannot be used, and counts for nothing."""
+
+    where: str  # file and line or row
+    reason: str  # a sentence that names file, row and column
+
+
+@dataclass(frozen=True)
 class Dataset:
     name: str
     questions: tuple[Question, ...]
     fingerprint: str  # sha256 over all that can change an answer or its score
+    bad_rows: tuple[BadRow, ...] = ()  # left out of the questions
 
 
 def fingerprint(name: str, questions: tuple[Question, ...]) -> str:

@@ -10,15 +10,23 @@ import csv
 import hashlib
 import io
 import string
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pocketvl.evaluate.data.question import ImageRef
-from pocketvl.evaluate.data.record import Record, decode_base64, image_location, refusal
+from pocketvl.evaluate.data.question import BadRow, ImageRef
+from pocketvl.evaluate.data.record import (
+    Record,
+    attempt,
+    base64_or_none,
+    image_file,
+    image_location,
+    refusal,
+)
 from pocketvl.runtime.errors import UsageError
+from pocketvl.runtime.files import MOST_TEXT, read_lines
 
 if TYPE_CHECKING:
     import _csv
@@ -41,57 +49,56 @@ class _Row:
         return self.cells["index"]
 
 
-def tsv_records(path: Path, limit: int | None = None) -> Iterator[Record]:
-    """The first `limit` rows. Raises UsageError that names line and column for whatever cannot be used.
+def tsv_records(path: Path, limit: int | None = None) -> Iterator[Record | BadRow]:
+    """The first `limit` rows; a BadRow names line and column of what cannot be used.
 
-    Rows are read as far as needed: to the limit, and to the last row that one of them points to.
+    Rows are read as far as needed: to the limit, and to the last row that one of them points to. Raises
+    UsageError for a file that is no table.
     """
-    wanted: list[_Row] = []
+    wanted: list[_Row | BadRow] = []
     known: dict[str, _Row] = {}
     pending: set[str] = set()
     for row in _rows(path):
-        if row.index in known:
-            raise refusal(row.where, "index", f"{row.index!r} stands twice", "give every row its own index")
-        known[row.index] = row
-        pending.discard(row.index)
+        if isinstance(row, _Row):
+            known.setdefault(row.index, row)
+            pending.discard(row.index)
         if limit is None or len(wanted) < limit:
             wanted.append(row)
-            if row.pointer is not None and row.pointer not in known:
+            if isinstance(row, _Row) and row.pointer is not None and row.pointer not in known:
                 pending.add(row.pointer)
         elif not pending:
             break
     for row in wanted:
-        yield _record(path, row, known)
+        yield row if isinstance(row, BadRow) else attempt(row.where, partial(_record, path, row, known))
 
 
-def _rows(path: Path) -> Iterator[_Row]:
+def _rows(path: Path) -> Iterator[_Row | BadRow]:
     # A picture is one field; the library's limit of 131,072 characters is below that of most.
-    csv.field_size_limit(sys.maxsize)
-    with path.open("rb") as file:
-        lines = _CountedLines(file, path)
-        reader = csv.reader(lines, delimiter="\t", strict=True)
-        header = _next(reader, path)
-        if header is None:
-            raise UsageError(f"{path} is empty; download it again.")
-        _check_header(header, path)
+    csv.field_size_limit(MOST_TEXT)
+    lines = _CountedLines(path)
+    reader = csv.reader(lines, delimiter="\t", strict=True)
+    header = _next(reader, path)
+    if header is None:
+        raise UsageError(f"{path} is empty; download it again.")
+    _check_header(header, path)
+    start, line = lines.end, reader.line_num + 1
+    while (cells := _next(reader, path)) is not None:
+        if cells:
+            where = f"{path}, line {line}"
+            yield attempt(where, partial(_row, where, (start, lines.end), header, cells))
         start, line = lines.end, reader.line_num + 1
-        while (cells := _next(reader, path)) is not None:
-            if cells:
-                yield _row(path, f"{path}, line {line}", (start, lines.end), header, cells)
-            start, line = lines.end, reader.line_num + 1
 
 
 class _CountedLines:
     """Lines of a file as text, and how many bytes of it were read so far."""
 
-    def __init__(self, file: io.BufferedReader, path: Path) -> None:
-        self._file = file
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._number = 0
         self.end = 0
 
     def __iter__(self) -> Iterator[str]:
-        for line in self._file:
+        for line in read_lines(self._path, UsageError):
             self._number += 1
             self.end += len(line)
             try:
@@ -121,7 +128,7 @@ def _check_header(header: list[str], path: Path) -> None:
         raise refusal(where, repr(double), "this column stands twice", "rename one of them")
 
 
-def _row(path: Path, where: str, span: tuple[int, int], header: list[str], cells: list[str]) -> _Row:
+def _row(where: str, span: tuple[int, int], header: list[str], cells: list[str]) -> _Row:
     if len(cells) != len(header):
         raise UsageError(
             f"{where} has {len(cells)} columns, but the first line names {len(header)}; check its tabs and"
@@ -145,7 +152,7 @@ def _pictures(cell: str, where: str) -> list[bytes]:
         raise refusal(where, "image", "is no list that can be read", "write ['base64', 'base64']")
     pictures = []
     for text in texts:
-        data = decode_base64(text)
+        data = base64_or_none(text)
         if data is None:
             raise refusal(where, "image", "is no base64", "download the table again")
         pictures.append(data)
@@ -154,6 +161,8 @@ def _pictures(cell: str, where: str) -> list[bytes]:
 
 def _record(path: Path, row: _Row, known: dict[str, _Row]) -> Record:
     cells, where = row.cells, row.where
+    if known[row.index] is not row:
+        raise refusal(where, "index", f"{row.index!r} occurs twice", "give every row its own index")
     if not cells["question"].strip():
         raise refusal(where, "question", "is empty", "give a question, or take the row out")
     hint = cells.get("hint", "")
@@ -210,18 +219,8 @@ def _image_files(path: Path, row: _Row) -> tuple[ImageRef, ...]:
         raise refusal(row.where, "image_path", "is no list that can be read", "write ['a.jpg', 'b.jpg']")
     images = []
     for number, name in enumerate(names):
-        file = path.parent / name
-        try:
-            identity = hashlib.sha256(file.read_bytes()).hexdigest()
-        except OSError as error:
-            raise refusal(
-                row.where,
-                "image_path",
-                f"the picture {file} cannot be read ({error.strerror})",
-                f"give its path from the folder of {path.name}",
-            ) from None
         location = image_location(row.where, row.index, number, len(names))
-        images.append(ImageRef(location, identity, file.read_bytes))
+        images.append(image_file(path.parent / name, row.where, "image_path", location))
     return tuple(images)
 
 

@@ -1,4 +1,4 @@
-"""results.csv: a row a recipe, plain numbers, empty where something was not measured."""
+"""results.csv: one row per recipe, plain numbers, empty where something was not measured."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from pocketvl.evaluate.sweep.results import RecipeResult, SweepResult
 
 
 def csv_text(result: SweepResult) -> str:
-    """Sizes in bytes, scores and shares in 0..1, KL in nats, PSNR in dB, rates in tokens a second."""
+    """Bytes; scores and shares in 0..1; KL in nats per token; PSNR in dB; rates in tokens per second."""
     rows = [_row(recipe) for recipe in result.recipes]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     buffer = io.StringIO()
@@ -36,6 +36,8 @@ def _row(recipe: RecipeResult) -> dict[str, Any]:
         "top1": fidelity and fidelity.top1,
         "vision_psnr": fidelity and fidelity.vision_psnr,
         "decode_rate": recipe.decode_rate,
+        "decode_rate_low": recipe.decode_range and recipe.decode_range[0],
+        "decode_rate_high": recipe.decode_range and recipe.decode_range[1],
     }
     for task in recipe.tasks:
         row[f"{task.task}: questions"] = task.questions

@@ -1,13 +1,15 @@
 """From finished tasks to the results that the report shows."""
 
+import statistics
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from datetime import UTC, datetime
 from typing import Any
 
-from pocketvl.evaluate.data import Dataset
+from pocketvl.evaluate.data import BadRow, Dataset
 from pocketvl.evaluate.fidelity import Fidelity
 from pocketvl.evaluate.sweep.answer_task import AnswerTask
 from pocketvl.evaluate.sweep.bit_map import bit_map
+from pocketvl.evaluate.sweep.machine import processor, versions
 from pocketvl.evaluate.sweep.plan import Measurements, SweepSettings
 from pocketvl.evaluate.sweep.results import Difference, Failure, RecipeResult, SweepResult
 from pocketvl.evaluate.sweep.scores import (
@@ -21,6 +23,7 @@ from pocketvl.evaluate.sweep.scores import (
 )
 from pocketvl.evaluate.sweep.store import Store
 from pocketvl.quant.recipe import Recipe
+from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.manifest import Manifest
 from pocketvl.runtime.strict import from_json
@@ -42,27 +45,48 @@ class Gatherer:
         self._bundles = bundles
         self._tasks = tasks
         self._data = tuple(datasets)
-        self._asked = asked(datasets)
-        self._reference = self._answers(settings.reference.name)
+        self._all = asked(datasets)
+        answers = {recipe: self._answers(recipe) for recipe in bundles}
+        # Every recipe meets the same damaged images; a question that one could not read, none is scored on.
+        damaged = {
+            name: given.error
+            for every in answers.values()
+            for name, given in (every or {}).items()
+            if given.unreadable
+        }
+        self._asked = tuple(item for item in self._all if item.id not in damaged)
+        self._given = {
+            recipe: None if every is None or not self._asked else {i.id: every[i.id] for i in self._asked}
+            for recipe, every in answers.items()
+        }
+        self._reference = self._given.get(settings.reference.name)
+        rows = tuple(row for dataset in datasets.values() for row in dataset.bad_rows)
+        self._bad_rows = rows + tuple(BadRow(name, str(error)) for name, error in damaged.items())
 
     def result(self, failures: Sequence[Failure], threads: int) -> SweepResult:
         """Every recipe that has a bundle, the reference first. Raises ImageError."""
         recipes = [recipe for recipe in self._settings.recipes if recipe.name in self._bundles]
+        target = next((b.manifest.target for b in self._bundles.values()), names.EXECUTORCH)
         return SweepResult(
             model=next((b.manifest.provenance.source for b in self._bundles.values()), self._settings.model),
             reference=self._settings.reference.name,
             data=self._data,
             questions=len(self._asked),
+            target=target,
+            processor=processor(),
             threads=threads,
-            version=version("pocketvl"),
+            date=datetime.now(UTC).date().isoformat(),
+            versions=versions(target),
             recipes=tuple(self._recipe(recipe) for recipe in recipes),
             failures=tuple(failures),
+            bad_rows=self._bad_rows,
         )
 
     def _recipe(self, recipe: Recipe) -> RecipeResult:
         manifest = self._bundles[recipe.name].manifest
         is_reference = recipe.name == self._settings.reference.name
-        ours = self._answers(recipe.name)
+        ours = self._given[recipe.name]
+        rates = self._decode_rates(recipe.name)
         reference = None if is_reference else self._reference
         tasks = () if ours is None else task_scores(self._asked, ours, reference)
         share: float | None = None
@@ -81,7 +105,8 @@ class Gatherer:
             unasked=0 if ours is None else sum(given.error is not None for given in ours.values()),
             no_worse=share,
             fidelity=self._fidelity(recipe.name),
-            decode_rate=self._decode_rate(recipe.name),
+            decode_rate=statistics.fmean(rates) if rates else None,
+            decode_range=(min(rates), max(rates)) if rates else None,
             bit_map=bit_map(manifest.geometry, recipe),
             differences=shown,
         )
@@ -94,11 +119,11 @@ class Gatherer:
             if shard is None:
                 return None
             rows += shard
-        if len(rows) != len(self._asked):
+        if len(rows) != len(self._all):
             return None
         return {
-            item.id: Given(row["answer"], row["score"], row["error"])
-            for item, row in zip(self._asked, rows, strict=True)
+            item.id: Given(row["answer"], row["score"], row["error"], row.get("unreadable", False))
+            for item, row in zip(self._all, rows, strict=True)
         }
 
     def _fidelity(self, recipe: str) -> Fidelity | None:
@@ -108,10 +133,10 @@ class Gatherer:
         value = self._store.read(task.kind, task.key)
         return None if value is None else from_json(Fidelity, value, f"the result {task.key}")
 
-    def _decode_rate(self, recipe: str) -> float | None:
-        task = self._tasks.speed.get(recipe)
-        value = None if task is None else self._store.read(task.kind, task.key)
-        return None if value is None else float(value["decode_rate"])
+    def _decode_rates(self, recipe: str) -> list[float]:
+        """Of the rounds that were measured."""
+        values = [self._store.read(task.kind, task.key) for task in self._tasks.speed.get(recipe, ())]
+        return [float(value["decode_rate"]) for value in values if value is not None]
 
 
 def asked(datasets: Mapping[str, Dataset]) -> tuple[Asked, ...]:

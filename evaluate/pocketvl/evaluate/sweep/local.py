@@ -1,7 +1,6 @@
 """Tasks in processes of this machine."""
 
 import os
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -11,6 +10,7 @@ from types import TracebackType
 
 from pocketvl.evaluate.sweep.store import Store
 from pocketvl.evaluate.sweep.task import Outcome, Task, attempt
+from pocketvl.export.child_process import end_with
 from pocketvl.runtime.quiet import quiet_libraries
 
 _DIED = (
@@ -99,11 +99,6 @@ def _begin(threads: int) -> None:
     """In a new process: its share of the cores, quiet, and an end when the parent ends, however that does."""
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read by torch, which is not imported yet
     quiet_libraries()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
-        parent.join()
-        os._exit(1)
+        end_with(parent.join)

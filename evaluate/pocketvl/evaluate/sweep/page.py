@@ -7,9 +7,10 @@ from typing import Any
 import jinja2
 
 from pocketvl.evaluate.fidelity import Fidelity
-from pocketvl.evaluate.statistics import Estimate
+from pocketvl.evaluate.statistics import Estimate, half_width
 from pocketvl.evaluate.sweep.bit_map import Cell, Grid
-from pocketvl.evaluate.sweep.pareto import pareto_front
+from pocketvl.evaluate.sweep.pareto import Interval, separated_front
+from pocketvl.evaluate.sweep.recommendation import recommendation
 from pocketvl.evaluate.sweep.results import Difference, RecipeResult, SweepResult, TaskScore
 from pocketvl.evaluate.sweep.thumbnails import data_url, thumbnail
 
@@ -25,18 +26,18 @@ class Column:
 
 
 COLUMNS = (
-    Column("recipe", "● : no other recipe is both smaller and more accurate"),
+    Column("recipe", "● : smaller or more accurate than every other recipe, by more than the errors"),
     Column("method", "how the integers were chosen"),
     Column("MB", "all files of the bundle, 10^6 bytes"),
     Column("bits / weight", "weights and scales as stored, over the number of weights"),
     Column("accuracy, %", "mean over tasks, ± standard error"),
     Column("difference", "to the reference on the same questions, percentage points ± standard error"),
     Column("no worse, %", "questions scored at least as high as the reference's answer"),
-    Column("KL mean", "KL(reference || recipe) of the next token, nats × 1000, ± standard error"),
-    Column("KL 99 %", "99th percentile over tokens, nats × 1000"),
+    Column("KL mean", "KL(reference || recipe), nats per token, ± standard error"),
+    Column("KL 99 %", "99th percentile over tokens, nats"),
     Column("top-1, %", "tokens with the same likeliest continuation"),
     Column("vision PSNR", "image embeddings against the reference's, dB"),
-    Column("decode tok/s", "median, measured alone on the machine"),
+    Column("decode tok/s", "mean of three rounds, each alone on the machine (slowest .. fastest)"),
 )
 
 
@@ -48,6 +49,7 @@ def page_html(result: SweepResult, plot: bytes) -> str:
     optimal = _optimal(result.recipes)
     return template.render(
         result=result,
+        recommendation=recommendation(result),
         plot=data_url("image/png", plot),
         columns=COLUMNS,
         rows=[_row(recipe, recipe.name in optimal) for recipe in result.recipes],
@@ -60,10 +62,15 @@ def page_html(result: SweepResult, plot: bytes) -> str:
 
 
 def _optimal(recipes: tuple[RecipeResult, ...]) -> set[str]:
-    """Names of those that no other beats in both size and accuracy."""
-    scored = [(recipe.name, recipe.size, recipe.mean.mean) for recipe in recipes if recipe.mean is not None]
-    front = pareto_front([(size, mean) for _, size, mean in scored])
-    return {scored[index][0] for index in front}
+    """Names of those on the front of size and of the difference to the reference, beyond the errors."""
+    names, points = [], []
+    for recipe in recipes:
+        difference = recipe.difference
+        if recipe.is_reference or difference is not None:
+            mean, half = (0.0, 0.0) if difference is None else (difference.mean, half_width(difference))
+            names.append(recipe.name)
+            points.append((Interval(recipe.size, recipe.size), Interval(mean - half, mean + half)))
+    return {names[index] for index in separated_front(points)}
 
 
 def _row(recipe: RecipeResult, optimal: bool) -> dict[str, Any]:
@@ -75,17 +82,25 @@ def _row(recipe: RecipeResult, optimal: bool) -> dict[str, Any]:
         _signed(recipe.difference),
         _number(recipe.no_worse, 100, 1),
         *_fidelity(recipe.fidelity),
-        _number(recipe.decode_rate, 1, 0 if recipe.decode_rate and recipe.decode_rate >= 100 else 1),
+        _rate(recipe),
     ]
     return {"name": recipe.name, "optimal": optimal, "reference": recipe.is_reference, "cells": cells}
+
+
+def _rate(recipe: RecipeResult) -> str:
+    if recipe.decode_rate is None or recipe.decode_range is None:
+        return _NOTHING
+    digits = 0 if recipe.decode_rate >= 100 else 1
+    low, high = (_number(rate, 1, digits) for rate in recipe.decode_range)
+    return f"{_number(recipe.decode_rate, 1, digits)} ({low} .. {high})"
 
 
 def _fidelity(fidelity: Fidelity | None) -> list[str]:
     if fidelity is None:
         return [_NOTHING] * 4
     return [
-        _with_error(fidelity.kl_mean, fidelity.kl_mean_error, 1000),
-        _number(fidelity.kl_p99, 1000, 1),
+        _nats(fidelity.kl_mean, fidelity.kl_mean_error),
+        _nats(fidelity.kl_p99, None),
         _number(fidelity.top1, 100, 1),
         _number(fidelity.vision_psnr, 1, 1),
     ]
@@ -163,6 +178,11 @@ def _signed(value: Estimate | None) -> str:
 def _with_error(value: float, error: float | None, scale: float) -> str:
     text = _number(value, scale, 1)
     return text if error is None else f"{text} ± {scale * error:.1f}"
+
+
+def _nats(value: float, error: float | None) -> str:
+    """Three digits that count, for KL spans many powers of ten."""
+    return f"{value:.3g}" if error is None else f"{value:.3g} ± {error:.2g}"
 
 
 def _number(value: float | None, scale: float, digits: int) -> str:

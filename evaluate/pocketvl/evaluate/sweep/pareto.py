@@ -1,17 +1,30 @@
-"""Which points no other point beats."""
+"""Which points are the best for their cost, as far as their errors let one say so."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 
-def pareto_front(points: Sequence[tuple[float, float]]) -> tuple[int, ...]:
-    """Indices of the points that no other beats, by rising cost: points are (cost, gain), both finite.
+@dataclass(frozen=True)
+class Interval:
+    """Where a measured value lies; low <= high, equal where it is exact."""
 
-    One point beats another if its cost is not higher and its gain not lower, and one of the two is better.
-    Of equal points all are kept.
+    low: float
+    high: float
+
+
+def separated_front(points: Sequence[tuple[Interval, Interval]]) -> tuple[int, ...]:
+    """Indices, by rising cost, of the points (cost, gain) that are on the Pareto front beyond their errors.
+
+    Each of them costs less or gains more than any other point, and the intervals do not overlap there. Where
+    fewer than two points can be told apart so, there is no front and nothing is returned.
     """
-    order = sorted(range(len(points)), key=lambda index: (points[index][0], -points[index][1], index))
-    front: list[int] = []
-    for index in order:
-        if not front or points[index][1] > points[front[-1]][1] or points[index] == points[front[-1]]:
-            front.append(index)
-    return tuple(front)
+    front = [
+        index
+        for index, (cost, gain) in enumerate(points)
+        if all(
+            cost.high < other_cost.low or gain.low > other_gain.high
+            for number, (other_cost, other_gain) in enumerate(points)
+            if number != index
+        )
+    ]
+    return tuple(sorted(front, key=lambda index: points[index][0].low)) if len(front) > 1 else ()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pocketvl.evaluate.data import Dataset
 from pocketvl.evaluate.sweep.answer_task import AnswerTask, answer_key
-from pocketvl.evaluate.sweep.bench_task import BenchTask, bench_key
+from pocketvl.evaluate.sweep.bench_task import ROUNDS, BenchTask, bench_key
 from pocketvl.evaluate.sweep.export_task import ExportTask, export_key, exported
 from pocketvl.evaluate.sweep.fidelity_task import (
     FidelityTask,
@@ -32,7 +32,8 @@ class SweepSettings:
     target: Target
     recipes: tuple[Recipe, ...]
     data: tuple[str, ...]
-    limit: int | None = None  # questions of each dataset
+    limit: int | None = None  # rows of each dataset
+    strict: bool = False  # fail at a row that cannot be used
     export: ExportSettings = field(default_factory=ExportSettings)
     max_tokens: int = 32  # of an answer
     fidelity_questions: int = 48  # of all datasets together; 0: none
@@ -50,7 +51,7 @@ class Measurements:
     answers: Mapping[str, tuple[AnswerTask, ...]]
     reference: tuple[ReferenceTask, ...]
     fidelity: Mapping[str, FidelityTask]
-    speed: Mapping[str, BenchTask]
+    speed: Mapping[str, tuple[BenchTask, ...]]  # one per round
 
 
 def plan_exports(settings: SweepSettings, model_fingerprint: str, store: Store) -> tuple[ExportTask, ...]:
@@ -95,7 +96,10 @@ def plan_measurements(
         for recipe, bundle in bundles.items()
     }
     speed = {
-        recipe: BenchTask(bench_key(bundle, bundles.values(), threads), recipe, bundle.folder)
+        recipe: tuple(
+            BenchTask(bench_key(bundle, bundles.values(), threads, number), recipe, bundle.folder)
+            for number in range(ROUNDS)
+        )
         for recipe, bundle in bundles.items()
         if settings.bench
     }

@@ -5,17 +5,22 @@ file system, and pocketvl must be installed there. Exports write their bundles i
 result travels back as data, and the process that runs the sweep alone writes it, once.
 """
 
+import socket
 import tempfile
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from pocketvl.evaluate.sweep.task import Outcome, Task, attempt
-from pocketvl.runtime.errors import MissingExtraError, PocketVLError
+from pocketvl.runtime.errors import PocketVLError
+from pocketvl.runtime.extras import import_failure
 
 _RETRIES = 2  # of a task whose worker was lost
 _LOCAL = "local"  # Ray's own word for a cluster that is started here
+_MOST_SECONDS = 20.0  # to reach a cluster
+_MOST_START_SECONDS = 180.0  # to start one here
 
 
 class RayRunner:
@@ -33,13 +38,9 @@ class RayRunner:
         self._ray = _import_ray()
         self._threads = threads
         try:
-            self._ray.init(
-                address=address,
-                include_dashboard=False if address == _LOCAL else None,
-                log_to_driver=False,
-                logging_level="ERROR",
-                ignore_reinit_error=True,
-            )
+            _check_listening(address)
+            seconds = _MOST_START_SECONDS if address == _LOCAL else _MOST_SECONDS
+            _within(seconds, lambda: _connect(self._ray, address))
         except Exception as error:
             raise PocketVLError(
                 f"The Ray cluster {address!r} cannot be reached ({error}); check --ray, or leave it out to"
@@ -83,11 +84,46 @@ def _perform(task: Task, threads: int) -> Outcome:
         return attempt(task, threads, Path(scratch) / "partial")
 
 
+def _check_listening(address: str) -> None:
+    """Raises OSError at once where Ray would try for minutes; an address of another form is left to Ray."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_MOST_SECONDS).close()
+
+
+def _connect(ray: Any, address: str) -> None:
+    ray.init(
+        address=address,
+        include_dashboard=False if address == _LOCAL else None,
+        log_to_driver=False,
+        logging_level="ERROR",
+        ignore_reinit_error=True,
+    )
+
+
+def _within(seconds: float, action: Callable[[], object]) -> None:
+    """Call `action`, whose exceptions are raised here. Raises TimeoutError; the call then goes on in a thread
+    that does not keep the process from ending: Ray has no limit of its own."""
+    raised: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            action()
+        except BaseException as error:  # Ray raises SystemExit, too
+            raised.append(error)
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError(f"no answer within {seconds:.0f} s")
+    if raised:
+        raise PocketVLError(f"{type(raised[0]).__name__}: {raised[0]}")
+
+
 def _import_ray() -> Any:
     try:
         import ray
-    except ImportError as error:
-        raise MissingExtraError(
-            f"--ray needs Ray ({error}); install it with: pip install 'pocketvl[ray]'."
-        ) from None
+    except (ImportError, OSError, MemoryError) as error:
+        raise import_failure(error, "--ray needs Ray", "ray") from None
     return ray

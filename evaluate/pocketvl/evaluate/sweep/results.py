@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from pocketvl.evaluate.data import BadRow
 from pocketvl.evaluate.fidelity import Fidelity
 from pocketvl.evaluate.statistics import Estimate
 from pocketvl.evaluate.sweep.bit_map import BitMap
@@ -48,7 +49,8 @@ class RecipeResult:
     unasked: int  # questions that could not be asked, such as for a picture that is damaged; they score 0
     no_worse: float | None  # share of questions answered no worse than by the reference ("QoI")
     fidelity: Fidelity | None
-    decode_rate: float | None  # tokens a second, median
+    decode_rate: float | None  # tokens a second, mean of several rounds
+    decode_range: tuple[float, float] | None  # the slowest and the fastest of them
     bit_map: BitMap
     differences: tuple[Difference, ...]
 
@@ -67,8 +69,12 @@ class SweepResult:
     model: str
     reference: str
     data: tuple[str, ...]
-    questions: int
+    questions: int  # that the scores are means over
+    target: str  # what all bundles were exported for
+    processor: str
     threads: int  # of the speed measurement
-    version: str  # of pocketvl
+    date: str  # of the report, ISO 8601
+    versions: tuple[tuple[str, str], ...]  # (package, version)
     recipes: tuple[RecipeResult, ...]
     failures: tuple[Failure, ...]
+    bad_rows: tuple[BadRow, ...] = ()  # that no score counts

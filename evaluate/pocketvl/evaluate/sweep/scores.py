@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pocketvl.evaluate.data import Question
-from pocketvl.evaluate.statistics import Estimate, estimate, paired_difference
+from pocketvl.evaluate.statistics import Estimate, estimate, paired_difference, share_no_worse
 from pocketvl.evaluate.sweep.results import Difference, TaskScore
 
 MOST_DIFFERENCES = 12
-_EQUAL = 1e-9  # scores that close are the same
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,7 @@ class Given:
     answer: str
     score: float
     error: str | None = None
+    unreadable: bool = False  # an image could not be decoded
 
 
 Answers = Mapping[str, Given]  # by Asked.id
@@ -38,10 +38,10 @@ def task_scores(asked: Sequence[Asked], ours: Answers, reference: Answers | None
     """Tasks in the order in which they first occur; differences where a reference is given."""
     scores = []
     for task, ids in _by_task(asked).items():
-        mine = {name: ours[name].score for name in ids}
+        mine = _scores(ours, ids)
         difference = None
         if reference is not None:
-            difference = paired_difference(mine, {name: reference[name].score for name in ids})
+            difference = paired_difference(mine, _scores(reference, ids))
         scores.append(TaskScore(task, len(ids), estimate(list(mine.values())), difference))
     return tuple(scores)
 
@@ -63,7 +63,11 @@ def mean_of(estimates: Iterable[Estimate | None]) -> Estimate | None:
 
 def no_worse(ours: Answers, reference: Answers) -> float:
     """Share of questions answered at least as well as by the reference."""
-    return sum(ours[name].score >= reference[name].score - _EQUAL for name in reference) / len(reference)
+    return share_no_worse(_scores(ours, ours), _scores(reference, reference))
+
+
+def _scores(answers: Answers, names: Iterable[str]) -> dict[str, float]:
+    return {name: answers[name].score for name in names}
 
 
 def differences(asked: Sequence[Asked], ours: Answers, reference: Answers) -> tuple[Difference, ...]:

@@ -89,8 +89,12 @@ def _lock(descriptor: int, folder: Path) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """The whole file or none. Raises PocketVLError if it cannot be written."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    """The whole file or none. Raises PocketVLError if it cannot be written.
+
+    One process at a time writes to a sweep's folder; what it leaves when it is killed has a name that the
+    next one writes to again.
+    """
+    beside = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside.write_bytes(data)

@@ -27,10 +27,9 @@ from pocketvl.evaluate.sweep.store import Store
 from pocketvl.evaluate.sweep.task import Outcome, Task
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
 from pocketvl.export.layer_plan import resolve
+from pocketvl.export.progress import Progress
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.errors import MissingExtraError, RecipeError, UsageError
-
-Progress = Callable[[str, float], None]
 
 # Shares of the whole that the steps take.
 _EXPORT_END, _ANSWER_END, _FIDELITY_END, _BENCH_END = 0.4, 0.75, 0.9, 0.98
@@ -63,10 +62,12 @@ def run_sweep(
     a Failure of the result; the others go on. Raises UsageError, CheckpointError or RecipeError for what is
     wrong from the start, PocketVLError if the folder cannot be written or another sweep works in it.
     """
-    _check_matplotlib()
+    _check_plots()
     progress("reading the checkpoint", 0.0)
     checkpoint = open_checkpoint(settings.model)
-    datasets = {spec: open_dataset(spec, limit=settings.limit) for spec in settings.data}
+    datasets = {
+        spec: open_dataset(spec, limit=settings.limit, strict=settings.strict) for spec in settings.data
+    }
     store = Store(folder)
     with store.locked():
         work = _Work(settings, store, checkpoint, datasets, progress)
@@ -124,8 +125,12 @@ class _Work:
         self._run(runner, fidelity, (_ANSWER_END, _FIDELITY_END), most)
 
     def bench(self) -> None:
-        """After everything else, one at a time, on this machine: speed beside other work says nothing."""
-        tasks = missing(list(self._tasks.speed.values()), self._store)
+        """After everything else, in rounds and one at a time, on this machine.
+
+        Speed beside other work says nothing.
+        """
+        rounds = zip(*self._tasks.speed.values(), strict=True)
+        tasks = missing([task for tasks in rounds for task in tasks], self._store)
         if tasks:
             with LocalRunner(self._store, 1, self._threads) as runner:
                 self._run(runner, tasks, (_FIDELITY_END, _BENCH_END))
@@ -149,7 +154,7 @@ class _Work:
             self._progress(step, begin + (end - begin) * done / len(tasks))
 
     def _exports_at_once(self) -> int:
-        """As many as fit into the memory that is free now."""
+        """As many as fit into the memory that is free now, by what the target says that one takes."""
         needed = 1
         for recipe in self._settings.recipes:
             with suppress(RecipeError, UsageError):  # its export will say so
@@ -172,9 +177,10 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _check_matplotlib() -> None:
-    """Before hours of work, not behind them."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise MissingExtraError(
-            "A sweep draws plots with matplotlib; install it with: pip install 'pocketvl[evaluate]'."
-        )
+def _check_plots() -> None:
+    """Before hours of work, not after them."""
+    for package in ("matplotlib", "adjustText"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(
+                f"A sweep draws plots with {package}; install it with: pip install 'pocketvl[evaluate]'."
+            )

@@ -1,6 +1,7 @@
 """The whole calibration: samples -> vision tower -> decoder -> a source with every integer decided."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -11,8 +12,10 @@ from pocketvl.export.calibration.store import Decisions, Store
 from pocketvl.export.calibration.text import TextWalk
 from pocketvl.export.calibration.vision import VisionWalk
 from pocketvl.export.checkpoint import Checkpoint
-from pocketvl.export.component import ExportSettings, Progress, TensorSource
+from pocketvl.export.component import ExportSettings, TensorSource
+from pocketvl.export.cost import reading_cost, unit_cost
 from pocketvl.export.layer_plan import LayerPlan
+from pocketvl.export.progress import Progress, parts
 from pocketvl.runtime.errors import CalibrationError
 from pocketvl.runtime.geometry import ImageSettings
 
@@ -34,10 +37,11 @@ def calibrate(
     folder: Path,
     progress: Progress,
 ) -> str:
-    """Decide every layer of `plan` over its calibration data, into `folder`; goes on where it stopped.
+    """Decide every layer of fewer than 8 bits over calibration data, into `folder`; goes on where it stopped.
 
-    source: the checkpoint's weights, perhaps with adapters. One block's weights and one stage's activations
-    are in memory at a time. CalibratedSource reads the folder. Returns the fingerprint of the data. Raises
+    Other layers are only run, in float, as far as the inputs of those come from them. source: the
+    checkpoint's weights, perhaps with adapters. One block's weights and one stage's activations are in memory
+    at a time. CalibratedSource reads the folder. Returns the fingerprint of the data. Raises
     CalibrationError, CheckpointError.
     """
     progress("reading calibration data", 0.0)
@@ -63,7 +67,8 @@ def _check_amount(inputs: list[SampleInputs], width: int) -> None:
     """Fewer tokens than features say nothing about most directions in which a weight can err."""
     if not any(sample.pictures for sample in inputs):
         raise CalibrationError(
-            "The calibration data has no picture, so the vision tower cannot be calibrated."
+            "The calibration data has no picture, so it says nothing about how the model answers about one;"
+            " give samples with pictures."
         )
     tokens = sum(len(sample.text.token_ids) for sample in inputs)
     if tokens < width:
@@ -71,6 +76,12 @@ def _check_amount(inputs: list[SampleInputs], width: int) -> None:
             f"The calibration data has {tokens} tokens, but a layer has {width} inputs and needs at least as"
             " many; give more samples or larger pictures."
         )
+
+
+def _last_calibrated(units: Sequence[str], plan: LayerPlan) -> int:
+    """The last unit with a layer that calibration decides over; -1 if there is none."""
+    holds = [any(f"{name}.".startswith(f"{unit}.") for name in plan.calibrated) for unit in units]
+    return max((index for index, own in enumerate(holds) if own), default=-1)
 
 
 class _Run:
@@ -88,13 +99,17 @@ class _Run:
         self._vision = VisionWalk(plan, pictures)
         self._text = TextWalk(plan, [sample.text for sample in inputs])
         self._vision_units = tuple(self._vision.units())
-        self._units = (*self._vision_units, *self._text.units())
-        self._progress = progress
+        units = (*self._vision_units, *self._text.units())
+        self._units = units[: _last_calibrated(units, plan) + 1]
+        patches = sum(len(picture.patches) for picture in pictures)
+        tokens = sum(len(sample.text.token_ids) for sample in inputs)
+        seconds = [unit_cost(unit, patches, tokens, plan) for unit in self._units]
+        self._progress = parts(progress, [reading_cost(len(inputs)), *seconds])[1:]
 
     def run(self) -> None:
         begin = self._resume()
         for index, unit in enumerate(self._units[begin:], begin):
-            self._progress(f"calibrating {unit}", index / len(self._units))
+            self._progress[index](f"calibrating {unit}", 0.0)
             decider = Decider(self._source, self._calibration, Decisions())
             (self._vision if unit in self._vision_units else self._text).step(unit, decider)
             if unit == self._vision_units[-1]:

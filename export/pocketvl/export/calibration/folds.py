@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from pocketvl.export.calibration.store import Decisions
+from pocketvl.export.component import TensorSource
 from pocketvl.export.modules import LayerNorm, Linear, RMSNorm
 
 
@@ -14,7 +15,7 @@ class NormFold:
 
     norm: RMSNorm | LayerNorm
 
-    def possible(self, decisions: Decisions) -> bool:
+    def possible(self, source: TensorSource) -> bool:
         return True
 
     def allowed(self, scales: torch.Tensor) -> torch.Tensor:
@@ -30,17 +31,17 @@ class NormFold:
 
 @dataclass(frozen=True)
 class RowsFold:
-    """Input i is linear in row rows[i] of a layer that is decided already; several inputs may share a row.
+    """Input i is linear in row rows[i] of a layer before; several inputs may share a row.
 
-    Scales are powers of two, so that dividing the row's stored scales is exact and its integers stay.
+    Scales are powers of two, so that dividing a decided row's stored scales is exact and its integers stay.
     """
 
     leaf: Linear
     rows: torch.Tensor  # int64 (features,)
 
-    def possible(self, decisions: Decisions) -> bool:
+    def possible(self, source: TensorSource) -> bool:
         """Not where a packed checkpoint brought the layer's integers."""
-        return self.leaf.bits.is_float or self.leaf.layer in decisions.quantized
+        return self.leaf.bits.is_float or source.quantized(self.leaf.layer) is None
 
     def allowed(self, scales: torch.Tensor) -> torch.Tensor:
         """The nearest scales (features,) that can be folded: powers of two, equal where a row is shared."""

@@ -11,11 +11,11 @@ from typing import Any
 from PIL import Image
 
 from pocketvl.export.tiny import TASKS, make_example
-from pocketvl.quant.recipe import Calibration
+from pocketvl.quant.recipe import GENERATED, Calibration
 from pocketvl.runtime.errors import CalibrationError, ImageError
-from pocketvl.runtime.image import load_image
+from pocketvl.runtime.files import read_bytes, read_text
+from pocketvl.runtime.image import MOST_BYTES, load_image
 
-GENERATED = "generated"
 DEFAULT_PROMPT = "Describe this picture in detail."
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _KEYS = {"image", "images", "prompt", "question", "answer"}
@@ -34,17 +34,17 @@ class Sample:
         return tuple(load_image(picture) for picture in self.pictures)
 
     def update(self, digest: "hashlib._Hash") -> None:
-        """Add all that decides what the model sees."""
+        """Add all that decides what the model sees. Raises CalibrationError."""
         digest.update(json.dumps([len(self.pictures), self.prompt, self.answer]).encode())
         for picture in self.pictures:
             if isinstance(picture, Path):
-                digest.update(hashlib.sha256(picture.read_bytes()).digest())
+                digest.update(hashlib.sha256(read_bytes(picture, CalibrationError, MOST_BYTES)).digest())
             else:
                 digest.update(f"{picture.mode} {picture.size}".encode() + picture.tobytes())
 
 
 def load_samples(calibration: Calibration) -> tuple[Sample, ...]:
-    """As many samples as `calibration` asks for: "generated", a .jsonl file, or a folder of pictures.
+    """As many samples as `calibration` asks for: "generated" or None, a .jsonl file, or a folder of pictures.
 
     "generated" are training pictures of the tiny model's tasks; "generated:448" the same with their longer
     side enlarged to 448 pixels, for models that see more. A .jsonl line: {"image": path | "images": [paths],
@@ -52,7 +52,7 @@ def load_samples(calibration: Calibration) -> tuple[Sample, ...]:
     folder a picture's prompt stands in a .txt file of its name, or is a request to describe it. Everything
     is checked before anything is computed: raises CalibrationError, which names file and line.
     """
-    data = calibration.data
+    data = calibration.data or GENERATED
     if data.partition(":")[0] == GENERATED:
         return tuple(_generated(calibration))
     path = Path(data).expanduser()
@@ -77,15 +77,12 @@ def samples_fingerprint(samples: tuple[Sample, ...]) -> str:
     """sha256 over pictures, prompts and answers. Raises CalibrationError for a picture that is gone."""
     digest = hashlib.sha256()
     for sample in samples:
-        try:
-            sample.update(digest)
-        except OSError as error:
-            raise CalibrationError(f"A calibration picture cannot be read: {error}.") from None
+        sample.update(digest)
     return digest.hexdigest()
 
 
 def _generated(calibration: Calibration) -> Iterator[Sample]:
-    _, _, words = calibration.data.partition(":")
+    _, _, words = (calibration.data or GENERATED).partition(":")
     if words and not (words.isdecimal() and 28 <= int(words) <= 4096):
         raise CalibrationError(
             f"Calibration data {calibration.data!r}: the side must lie in 28..4096 pixels."
@@ -143,7 +140,4 @@ def _checked(path: Path, where: str) -> Path:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CalibrationError(f"{path} cannot be read: {error}.") from None
+    return read_text(path, CalibrationError).strip()

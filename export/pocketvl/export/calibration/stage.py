@@ -35,23 +35,23 @@ class Decider:
         fold: Fold | None = None,
         damping: float | None = None,
     ) -> torch.Tensor:
-        """Give the leaves, all of which read x (tokens, features) float32, their rounded weights.
+        """Give the leaves of fewer than 8 bits, all of which read x (tokens, features) float32, their rounded
+        weights; the others go on in float.
 
         fold: what x comes from, if scales can be folded into it. Returns x as the artifact's layers will
-        see it. Raises CalibrationError, CheckpointError.
+        see it; as it is where nothing was decided. Raises CalibrationError, CheckpointError.
         """
-        given = [self.source.quantized(leaf.layer) for leaf in leaves]
-        quantized = [leaf for leaf in leaves if not leaf.bits.is_float]
-        if not quantized:
+        if not any(leaf.bits.is_calibrated for leaf in leaves):
             return x
-        foldable = fold is not None and self.calibration.folding and fold.possible(self.decisions)
+        given = [self.source.quantized(leaf.layer) for leaf in leaves]
+        foldable = fold is not None and self.calibration.folding and fold.possible(self.source)
         if fold is not None and foldable and not any(given):
             x = self._fold(leaves, x, token_weights, fold)
         seen = quantized_activations(x)
         moments: torch.Tensor | None = None
         factors: dict[int, Factor] = {}
         for leaf, decided in zip(leaves, given, strict=True):
-            if leaf.bits.is_float:
+            if not leaf.bits.is_calibrated:
                 continue
             integers = decided
             if integers is None:
@@ -76,7 +76,7 @@ class Decider:
         fold.divide(scales, self.decisions)
         for leaf in leaves:
             leaf.weight.data = leaf.weight.data * scales
-            if leaf.bits.is_float:
+            if not leaf.bits.is_calibrated:
                 self.decisions.tensors[f"{leaf.source}.weight"] = leaf.weight.data
         return x / scales
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from pocketvl.export.component import PackedSource
@@ -31,14 +31,22 @@ class Store:
     """A folder with a file for every finished unit and one for the activations that the next one reads."""
 
     def __init__(self, folder: Path, key: str) -> None:
-        """`key` identifies model, recipe and data: what another key left behind is removed."""
+        """`key` identifies model, recipe and data: what another key left behind is removed.
+
+        Raises CalibrationError if the folder cannot be written.
+        """
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / _KEY
-        if not path.exists() or json.loads(path.read_text()) != key:
-            for old in folder.glob("*.safetensors"):
-                old.unlink()
-            path.write_text(json.dumps(key))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for cut in (*folder.glob("*.new"), *folder.glob(".tmp*")):  # writing was cut off there
+                cut.unlink()
+            path = folder / _KEY
+            if not path.exists() or path.read_bytes() != json.dumps(key).encode():
+                for old in folder.glob("*.safetensors"):
+                    old.unlink()
+                path.write_text(json.dumps(key), encoding="utf-8")
+        except OSError as error:
+            raise _unwritable(folder, error) from None
 
     def has(self, unit: str) -> bool:
         return self._path(unit).exists()
@@ -47,14 +55,13 @@ class Store:
         """Keep a unit's decisions and the activations behind it: these first, so that a unit that is there
         can be gone on from."""
         tensors = {name: value.contiguous() for name, value in decisions.tensors.items()}
-        bits = {}
+        bits = {"unit": unit}  # safetensors cannot read a file with nothing in it
         for layer, quantized in decisions.quantized.items():
             tensors[layer + _INTEGERS] = torch.from_numpy(quantized.integers)
             tensors[layer + _SCALES] = torch.from_numpy(quantized.scales)
             bits[layer] = f"{quantized.bits} {quantized.group_size}"
-        _write(
-            {name: value.contiguous() for name, value in flow.items()}, self.folder / _FLOW, {"unit": unit}
-        )
+        hidden = {name: value.contiguous() for name, value in flow.items()}
+        _write(hidden, self.folder / _FLOW, {"unit": unit})
         _write(tensors, self._path(unit), bits)
 
     def flow(self, unit: str) -> dict[str, torch.Tensor] | None:
@@ -81,12 +88,15 @@ class CalibratedSource:
     def __init__(self, source: PackedSource, folder: Path) -> None:
         self._source, self._folder = source, folder
         self.packing, self.fixed_bits = source.packing, source.fixed_bits
-        self.requantized: Set[str] = frozenset()  # calibration has decided over these, too
         self._files: dict[str, Path] = {}
         for path in sorted(folder.glob("*.safetensors")):
             if path.name != _FLOW:
                 with safe_open(path, "pt") as file:
                     self._files |= dict.fromkeys(file.keys(), path)
+        # Calibration has decided over the others, too.
+        self.requantized: Set[str] = frozenset(
+            layer for layer in source.requantized if layer + _INTEGERS not in self._files
+        )
 
     @property
     def geometry(self) -> ModelGeometry:
@@ -118,5 +128,16 @@ class CalibratedSource:
 
 def _write(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
     beside = path.with_suffix(".new")
-    save_file(tensors, beside, metadata)
-    beside.replace(path)
+    try:
+        save_file(tensors, beside, metadata)
+        beside.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise _unwritable(path.parent, error) from None
+
+
+def _unwritable(folder: Path, error: Exception) -> CalibrationError:
+    reason = getattr(error, "strerror", None) or error
+    return CalibrationError(
+        f"{folder}, where calibration keeps its decisions, cannot be written ({reason}); free some space"
+        " there or choose another --output."
+    )

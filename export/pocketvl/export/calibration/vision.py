@@ -7,6 +7,7 @@ import torch
 from pocketvl.export.calibration.folds import NormFold, RowsFold
 from pocketvl.export.calibration.inputs import PictureInputs
 from pocketvl.export.calibration.stage import Decider
+from pocketvl.export.executorch.operators import FusedAttention
 from pocketvl.export.executorch.vision import Merger, VisionBlock, VisionEncoder
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.weights import fill_floats
@@ -20,7 +21,7 @@ class VisionWalk:
 
     def __init__(self, plan: LayerPlan, pictures: Sequence[PictureInputs]) -> None:
         # On the meta device: a block takes memory from when it is filled until it is let go of.
-        self._encoder = VisionEncoder(plan)
+        self._encoder = VisionEncoder(plan, FusedAttention(plan.geometry.vision))
         self._lengths = [len(picture.patches) for picture in pictures]
         self._positions = [self._encoder.positions(p.rope_cos, p.rope_sin) for p in pictures]
         self._patches = torch.cat([picture.patches for picture in pictures])

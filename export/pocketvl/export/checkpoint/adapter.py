@@ -23,6 +23,14 @@ ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _PICKLE = "adapter_model.bin"
 # base_model.model.<module>.lora_A.weight, or with the adapter's name before "weight".
 _KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<half>[AB])(\.\w+)?\.weight")
+# Options under which lora_A and lora_B mean something else, or are not all.
+_OTHER_KINDS = {
+    "alora_invocation_tokens": "an adapter that starts to act at certain tokens (aLoRA)",
+    "layer_replication": "layers that are used several times",
+    "use_qalora": "QALoRA",
+    "use_bdlora": "BD-LoRA",
+    "trainable_token_indices": "trained embeddings of tokens",
+}
 # Initialisations that change the base model's weights, so that the adapter fits no other.
 _OTHER_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 
@@ -36,10 +44,17 @@ class Update:
     scale: float
 
     def add_to(self, weight: torch.Tensor, name: str) -> torch.Tensor:
-        """weight (out, in) float32, changed in place. Raises CheckpointError for NaN or infinite values."""
+        """weight (out, in) float32, changed in place. Raises CheckpointError for values that are not finite,
+        in the sum as well."""
         a = read_tensor(self.a, f"{name} lora_A").float()
         b = read_tensor(self.b, f"{name} lora_B").float()
-        return weight.addmm_(b, a, alpha=self.scale)
+        weight.addmm_(b, a, alpha=self.scale)
+        if not torch.isfinite(torch.stack(torch.aminmax(weight))).all():
+            raise CheckpointError(
+                f"{self.a.file}: with its scale of {self.scale:g} the update of {name} has values beyond"
+                f" float32; correct lora_alpha in {ADAPTER_CONFIG}."
+            )
+        return weight
 
 
 def read_adapter(folder: Path, shapes: Shapes) -> dict[str, Update]:
@@ -61,6 +76,21 @@ def read_adapter(folder: Path, shapes: Shapes) -> dict[str, Update]:
     return updates
 
 
+def base_note(folder: Path, base: str) -> tuple[str, ...]:
+    """One sentence, or none, where the adapter names another base model than the one of this name.
+
+    Owners and capitals do not count: a copy in a folder has none. Raises CheckpointError.
+    """
+    trained_on = read_object(folder / ADAPTER_CONFIG).text("base_model_name_or_path", "")
+    last = [name.rstrip("/").rpartition("/")[2].casefold() for name in (trained_on, base)]
+    if not trained_on or last[0] == last[1]:
+        return ()
+    return (
+        f"The adapter {folder.resolve().name} names {trained_on} as its base model and is merged into"
+        f" {base}. Its shapes fit; what it learnt does only if the two are the same model.",
+    )
+
+
 def _read_config(folder: Path) -> JsonObject:
     if not (folder / ADAPTER_CONFIG).is_file():
         raise CheckpointError(f"{folder} holds no {ADAPTER_CONFIG}, so it is not a LoRA adapter of PEFT.")
@@ -75,6 +105,9 @@ def _read_config(folder: Path) -> JsonObject:
         raise _unsupported(config, "bias", "trained biases")
     if config.values.get("modules_to_save"):
         raise _unsupported(config, "modules_to_save", "modules trained whole")
+    for key, what in _OTHER_KINDS.items():
+        if config.values.get(key):
+            raise _unsupported(config, key, what)
     start = config.values.get("init_lora_weights")
     if isinstance(start, str) and start.lower().startswith(_OTHER_BASE):
         raise _unsupported(config, "init_lora_weights", f"an adapter that changed its base model ({start})")
@@ -134,7 +167,12 @@ def _update(
             f" {ADAPTER_CONFIG} gives it the rank {rank:g}."
         )
     stabilised = config.flag("use_rslora", False)
-    return Update(a, b, alpha / (math.sqrt(rank) if stabilised else rank))
+    scale = alpha / (math.sqrt(rank) if stabilised else rank)
+    if abs(scale) > torch.finfo(torch.float32).max:
+        raise CheckpointError(
+            f"{config.where} scales {module} by {scale:g}, beyond float32; correct lora_alpha."
+        )
+    return Update(a, b, scale)
 
 
 def _of_module(config: JsonObject, key: str, module: str, default: float) -> float:

@@ -7,6 +7,7 @@ from pocketvl.export.checkpoint.json_object import JsonObject, read_object
 from pocketvl.export.checkpoint.quantization import read_quantization
 from pocketvl.runtime.errors import CheckpointError
 from pocketvl.runtime.geometry import ModelGeometry, TextGeometry, VisionGeometry
+from pocketvl.runtime.limits import check_geometry_limits
 
 CONFIG_FILE = "config.json"
 
@@ -18,11 +19,21 @@ _RELATIVES = {
     "qwen3_vl_moe": "Qwen3-VL-MoE",
     "qwen2": "Qwen2, which reads text only",
 }
+_ARCHITECTURE = "Qwen2VLForConditionalGeneration"
+_VISION_THETA = 10_000  # of the vision tower's rotary embedding, which the runtime computes
+# What a flat config and its text_config may both say, as some versions of transformers wrote them.
+_TEXT_KEYS = (
+    *("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads"),
+    *("vocab_size", "max_position_embeddings", "rms_norm_eps", "rope_theta", "hidden_act"),
+)
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What config.json says. Token ids are the family's own where the file leaves them out."""
+    """What config.json says. Token ids are the family's own where the file leaves them out.
+
+    unused_ids: beginning and padding tokens, which no bundle uses but which tell of another tokenizer.
+    """
 
     geometry: ModelGeometry
     image_pad: int
@@ -30,25 +41,27 @@ class ModelConfig:
     vision_start: int
     vision_end: int
     eos: tuple[int, ...] | None
+    unused_ids: tuple[int, ...]
 
 
 def read_config(folder: Path, *, has_lm_head: bool) -> ModelConfig:
     """Read and check config.json.
 
-    has_lm_head: whether the weights hold `lm_head.weight`, which decides if the file does not say
-    that the embeddings are tied. Raises CheckpointError for another kind of model, one in a
-    quantization that is not supported, and for values that no Qwen2-VL can have.
+    has_lm_head: whether the weights hold an lm_head, which decides if the file does not say that the
+    embeddings are tied. Raises CheckpointError for another kind of model, one in a quantization that is not
+    supported, and for values that no Qwen2-VL can have.
     """
     config = check_model_type(folder)
     text = config.child("text_config") if config.has("text_config") else config
     vision = config.child("vision_config")
     _refuse_variants(text, vision)
-    tied = text if text.has("tie_word_embeddings") and not config.has("tie_word_embeddings") else config
+    _refuse_contradictions(config, text)
     try:
         geometry = ModelGeometry(
             vision=_vision(vision),
-            text=_text(text, tied.flag("tie_word_embeddings", not has_lm_head)),
+            text=_text(text, _says_tied(config, text, default=not has_lm_head)),
         )
+        check_geometry_limits(geometry)
     except ValueError as error:
         raise CheckpointError(f"{config.where} is not valid: {error}.") from None
     return ModelConfig(
@@ -58,7 +71,24 @@ def read_config(folder: Path, *, has_lm_head: bool) -> ModelConfig:
         vision_start=config.integer("vision_start_token_id", 151652),
         vision_end=config.integer("vision_end_token_id", 151653),
         eos=text.integers("eos_token_id") if text.has("eos_token_id") else None,
+        unused_ids=unused_ids(text),
     )
+
+
+def unused_ids(settings: JsonObject) -> tuple[int, ...]:
+    """Of the tokens that begin and pad a text; -1 is none. Raises CheckpointError."""
+    given = [settings.integer(key) for key in ("bos_token_id", "pad_token_id") if settings.has(key)]
+    return tuple(token for token in given if token != -1)
+
+
+def _says_tied(config: JsonObject, text: JsonObject, *, default: bool) -> bool:
+    """Either place may say so, as in transformers."""
+    said = [
+        owner.flag("tie_word_embeddings", False)
+        for owner in (config, text)
+        if owner.has("tie_word_embeddings")
+    ]
+    return any(said) if said else default
 
 
 def check_model_type(folder: Path) -> JsonObject:
@@ -79,6 +109,12 @@ def check_model_type(folder: Path) -> JsonObject:
         raise CheckpointError(
             f"{config.where} has model_type {model_type!r}; pocketvl exports {_MODEL_TYPE!r} only."
         )
+    architectures = config.values.get("architectures") or [_ARCHITECTURE]
+    if architectures != [_ARCHITECTURE]:
+        raise CheckpointError(
+            f"{config.where}: 'architectures' is {architectures!r}; pocketvl exports {_ARCHITECTURE} only,"
+            " which answers in text. Correct the entry if the model is one."
+        )
     read_quantization(config)
     return config
 
@@ -90,8 +126,28 @@ def _refuse_variants(text: JsonObject, vision: JsonObject) -> None:
             raise CheckpointError(
                 f"{owner.where}: {key!r} is {owner.text(key)!r}; pocketvl exports {wanted!r} only."
             )
-    if text.flag("use_sliding_window", False):
+    kinds = text.values.get("layer_types") or ["full_attention"]
+    if text.flag("use_sliding_window", False) or set(map(str, kinds)) != {"full_attention"}:
         raise CheckpointError(f"{text.where}: sliding-window attention is not supported.")
+    theta = vision.child("rope_parameters").number("rope_theta", _VISION_THETA)
+    if theta != _VISION_THETA:
+        raise CheckpointError(
+            f"{vision.where}: 'rope_theta' is {theta:g}; pocketvl exports {_VISION_THETA} only."
+        )
+
+
+def _refuse_contradictions(config: JsonObject, text: JsonObject) -> None:
+    for key in _TEXT_KEYS:
+        if (
+            text is not config
+            and text.has(key)
+            and config.has(key)
+            and text.values[key] != config.values[key]
+        ):
+            raise CheckpointError(
+                f"{config.where}: {key!r} is {config.values[key]!r} at the top, but {text.values[key]!r} in"
+                " text_config; remove the wrong one."
+            )
 
 
 def _vision(vision: JsonObject) -> VisionGeometry:
@@ -120,6 +176,10 @@ def _text(text: JsonObject, tied: bool) -> TextGeometry:
     heads = text.integer("num_attention_heads", 64)
     if heads < 1 or hidden_size % heads:
         raise ValueError(f"hidden_size {hidden_size} does not divide into {heads} heads")
+    head_dim = hidden_size // heads
+    if text.integer("head_dim", head_dim) != head_dim:
+        raise ValueError(f"head_dim {text.integer('head_dim')} is not hidden_size / heads, {head_dim}")
+    kv_heads = heads if text.values.get("num_key_value_heads", 8) is None else 8
     rope = text.child("rope_parameters" if text.has("rope_parameters") else "rope_scaling")
     theta = text.number("rope_theta", 1e6)
     epsilon = text.number("rms_norm_eps", 1e-5)
@@ -130,8 +190,8 @@ def _text(text: JsonObject, tied: bool) -> TextGeometry:
         hidden_size=hidden_size,
         intermediate_size=text.integer("intermediate_size", 29568),
         num_heads=heads,
-        num_kv_heads=text.integer("num_key_value_heads", 8),
-        head_dim=text.integer("head_dim", hidden_size // heads),
+        num_kv_heads=text.integer("num_key_value_heads", kv_heads),
+        head_dim=head_dim,
         vocab_size=text.integer("vocab_size", 152064),
         rope_theta=rope.number("rope_theta", theta),
         rms_norm_eps=epsilon,

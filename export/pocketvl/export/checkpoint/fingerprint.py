@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pocketvl.runtime.errors import CheckpointError
+from pocketvl.runtime.files import regular_size
 
 _CHUNK = 1 << 20
 
@@ -21,7 +22,7 @@ def hash_files(paths: Iterable[Path]) -> str:
 
 
 def _update(digest: "hashlib._Hash", path: Path) -> None:
-    digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+    digest.update(f"{path.name}\0{regular_size(path, CheckpointError)}\0".encode())
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)

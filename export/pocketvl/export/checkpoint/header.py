@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from pocketvl.runtime.errors import CheckpointError
+from pocketvl.runtime.files import regular_size
 
 # The format's own limit; a larger number means that the file is something else.
 _MAX_HEADER = 100_000_000
+# JSON knows numbers of thousands of digits, and lists of millions of them: their product would take hours.
+_MAX_NUMBER = 1 << 63
+_MAX_DIMENSIONS = 16
 _ITEM_BYTES = {
     **{"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2},
     **{"I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1, "C64": 8},
@@ -34,8 +38,8 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
     Raises CheckpointError if the file is not safetensors, is shorter or longer than its header says,
     or has tensors that overlap, leave gaps or disagree with their shapes.
     """
+    size = regular_size(path, CheckpointError)
     try:
-        size = path.stat().st_size
         with path.open("rb") as file:
             length = _header_length(path, file.read(8), size)
             text = file.read(length)
@@ -86,7 +90,9 @@ def _stored(path: Path, name: str, entry: Any, start: int) -> StoredTensor:
     except (TypeError, KeyError, ValueError):
         raise _not_safetensors(path) from None
     numbers = [begin, end, *shape] if isinstance(shape, list) else [None]
-    if type(dtype) is not str or any(type(number) is not int or number < 0 for number in numbers):
+    if len(numbers) > 2 + _MAX_DIMENSIONS or type(dtype) is not str:
+        raise _not_safetensors(path)
+    if any(type(number) is not int or not 0 <= number < _MAX_NUMBER for number in numbers):
         raise _not_safetensors(path)
     if dtype in _ITEM_BYTES and end - begin != prod(shape) * _ITEM_BYTES[dtype]:
         raise CheckpointError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketvl.runtime.errors import CheckpointError
+from pocketvl.runtime.files import read_text
 
 # Beyond any size or id; JSON knows numbers of thousands of digits.
 _LARGEST = 1 << 40
@@ -92,10 +93,8 @@ class JsonObject:
 def read_object(path: Path) -> JsonObject:
     """The JSON object that the file holds. Raises CheckpointError."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except (ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, absurd numbers
+        value = json.loads(read_text(path, CheckpointError))
+    except (ValueError, RecursionError) as error:  # bad JSON, absurd numbers
         raise CheckpointError(f"{path} is not valid JSON ({error}); copy or download it again.") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} must hold a JSON object; copy or download it again.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from pocketvl.export.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_adapter
+from pocketvl.export.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, base_note, read_adapter
 from pocketvl.export.checkpoint.checkpoint import Checkpoint
 from pocketvl.export.checkpoint.fingerprint import hash_files
 from pocketvl.export.checkpoint.tensors import expected_tensors
@@ -36,6 +36,10 @@ class MergedLora:
         self._adapted = {layer.name for layer in layers if f"{layer.source}.weight" in self._updates}
         self.geometry: ModelGeometry = base.geometry
         self.name = " + ".join([base.name, *(folder.resolve().name for folder in self._folders)])
+        self.notes: tuple[str, ...] = (
+            *base.notes,
+            *(note for folder in self._folders for note in base_note(folder, base.name)),
+        )
         self.packing = base.packing
         self.fixed_bits = {
             layer: bits for layer, bits in base.fixed_bits.items() if layer not in self._adapted

@@ -34,7 +34,7 @@ class PackedLinear:
 
     source: str
     in_features: int
-    places: Mapping[str, StoredTensor]  # qweight, qzeros, scales and, for GPTQ, g_idx
+    places: Mapping[str, StoredTensor]  # qweight, qzeros, scales and, for most of GPTQ, g_idx
     quantization: Quantization
 
     @cached_property
@@ -67,7 +67,8 @@ class PackedLinear:
         zeros, scales = self._words("qzeros"), self._scales()
         if not self._is_gptq:
             return awq_grid(zeros, scales, group_size, self.in_features)
-        check_order(self._words("g_idx"), group_size, self.source)
+        if "g_idx" in self.places:
+            check_order(self._words("g_idx"), group_size, self.source)
         return gptq_grid(zeros, scales, form.bits, group_size, form.zero_offset, self.in_features)
 
     @property
@@ -93,6 +94,12 @@ def locate_packed(
     Raises CheckpointError for a tensor that is missing or misshapen, and where none is packed.
     """
     if quantization is None:
+        packed = next((name for name in headers if name.endswith(".qweight")), None)
+        if packed is not None:
+            raise CheckpointError(
+                f"{where} packs its layers ({packed}), but its config.json has no quantization_config that"
+                " says how; copy it from the file that the quantizer wrote beside it (quantize_config.json)."
+            )
         return {}
     layers = {}
     for layer in linear_layers(geometry):
@@ -123,6 +130,8 @@ def _locate(
         raise CheckpointError(
             f"{where}: {source} cannot be packed as its config.json says: {error}. Are both of one model?"
         ) from None
+    if not (quantization.has_order or any(name in headers for name in stored_names(f"{source}.g_idx"))):
+        wanted.pop("g_idx", None)
     places = {
         kind: locate_tensor(
             headers, f"{source}.{kind}", shape, where, types=FLOATS if kind == "scales" else WORDS

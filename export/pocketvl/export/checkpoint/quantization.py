@@ -1,4 +1,14 @@
-"""The quantization_config of config.json: how a quantized checkpoint packs its linear layers."""
+"""The quantization_config of config.json: how a quantized checkpoint packs its linear layers.
+
+AutoRound writes the layouts of others and names them in packing_format ("backend" in older versions); from
+the packing of auto_round/export/export_to_autoround/export.py:
+
+    auto_round:auto_gptq, auto_round:gptq...   GPTQ, zero points minus one
+    auto_round:gptqmodel                       GPTQ, zero points as they are
+    auto_round:auto_awq, auto_round:awq...     AWQ's gemm
+
+All of them leave out g_idx: the inputs are in their order.
+"""
 
 from dataclasses import dataclass
 
@@ -10,7 +20,12 @@ from pocketvl.runtime.errors import CheckpointError
 GPTQ = "gptq"
 AWQ = "awq"
 
+AUTO_ROUND = "auto-round"
+
 _ZERO_OFFSETS = {"gptq": 1, "gptq_v2": 0}
+# By the part of packing_format between its colons; behind it comes the kernel that was meant to run it.
+_AUTO_ROUND_GPTQ = {"auto_gptq": "gptq", "gptq": "gptq", "gptqmodel": "gptq_v2"}
+_AUTO_ROUND_AWQ = ("auto_awq", "awq")
 
 
 @dataclass(frozen=True)
@@ -21,9 +36,11 @@ class Quantization:
     bits: int
     group_size: int | None  # inputs of a group; None: all of a row
     zero_offset: int  # what is added to stored zero points
+    has_order: bool = True  # whether GPTQ's g_idx must be stored
 
     def group(self, in_features: int) -> int:
-        return self.group_size or in_features
+        """A group that is wider than a row is the row."""
+        return min(self.group_size or in_features, in_features)
 
 
 def read_quantization(config: JsonObject) -> Quantization | None:
@@ -42,6 +59,8 @@ def _read(config: JsonObject) -> Quantization:
         return _gptq(config)
     if method == AWQ:
         return _awq(config)
+    if method in (AUTO_ROUND, f"intel/{AUTO_ROUND}"):
+        return _auto_round(config)
     raise _unknown(config, method)
 
 
@@ -77,6 +96,42 @@ def _awq(config: JsonObject) -> Quantization:
     return Quantization(AWQ, _bits(config, (AWQ_BITS,)), _group_size(config), 0)
 
 
+def _auto_round(config: JsonObject) -> Quantization:
+    packing = config.text("packing_format", config.text("backend", "auto_round"))
+    family, _, layout = packing.partition(":")
+    layout = layout.partition(":")[0]
+    if family != "auto_round" or layout not in (*_AUTO_ROUND_GPTQ, *_AUTO_ROUND_AWQ):
+        raise CheckpointError(
+            f"{config.where}: AutoRound weights in the packing_format {packing!r} cannot be read; save the"
+            " model in the format 'auto_round:auto_gptq'."
+        )
+    kind, activations = config.text("data_type", "int"), config.integer("act_bits", 16)
+    if kind != "int" or activations < 16:
+        raise CheckpointError(
+            f"{config.where}: AutoRound weights of data_type {kind!r} for activations of {activations} bits"
+            " cannot be read, only 'int' for 16."
+        )
+    own = config.child("extra_config")
+    for layer in own.values:
+        _check_alike(config, own.child(layer), layer)
+    if layout in _AUTO_ROUND_AWQ:
+        return Quantization(AWQ, _bits(config, (AWQ_BITS,)), _group_size(config), 0)
+    offset = _ZERO_OFFSETS[_AUTO_ROUND_GPTQ[layout]]
+    return Quantization(GPTQ, _bits(config, GPTQ_BITS), _group_size(config), offset, has_order=False)
+
+
+def _check_alike(config: JsonObject, own: JsonObject, layer: str) -> None:
+    """Some layers may be left in float, but none packed in another way."""
+    if own.integer("bits", 0) >= 16:
+        return
+    for key in ("bits", "group_size", "data_type"):
+        if own.has(key) and own.values[key] != config.values.get(key, "int"):
+            raise CheckpointError(
+                f"{config.where}: 'extra_config' gives {layer!r} a {key} of its own, {own.values[key]!r},"
+                " which pocketvl does not read. Quantize all layers alike, or leave some at 16 bits."
+            )
+
+
 def _bits(config: JsonObject, known: tuple[int, ...]) -> int:
     key = "w_bit" if config.has("w_bit") else "bits"
     bits = config.integer(key)
@@ -101,5 +156,5 @@ def _unknown(config: JsonObject, method: str) -> CheckpointError:
         method = "bitsandbytes"
     return CheckpointError(
         f"{config.where}: checkpoints quantized with {method or 'an unnamed method'!r} are not supported,"
-        f" only {GPTQ!r} and {AWQ!r}. Export the original 16-bit checkpoint."
+        f" only {GPTQ!r}, {AWQ!r} and {AUTO_ROUND!r}. Export the original 16-bit checkpoint."
     )

@@ -10,6 +10,7 @@ from pocketvl.export.layers import linear_layers
 from pocketvl.quant.packed.damage import Damage, measure_damage
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
+from pocketvl.quant.recipe import method_of
 from pocketvl.runtime.geometry import ModelGeometry
 
 
@@ -39,6 +40,7 @@ class Requantizer:
             return quantized
         weight = self._inner.tensor(self._weights[layer])
         if quantized is None:
-            quantized = quantize_linear(weight, self._plan.bits[layer], self._plan.method, layer)
+            bits = self._plan.bits[layer]
+            quantized = quantize_linear(weight, bits, method_of(self._plan.method, bits), layer)
         self.damage.append(measure_damage(layer, weight, quantized))
         return quantized

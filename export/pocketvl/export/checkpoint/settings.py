@@ -1,110 +1,61 @@
-"""The small files beside config.json: picture limits, sampling, template and special tokens."""
+"""The small files beside config.json: chat template, tokenizer and special tokens."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pocketvl.export.checkpoint.config import ModelConfig
+from pocketvl.export.checkpoint.config import ModelConfig, unused_ids
+from pocketvl.export.checkpoint.generation import GENERATION_CONFIG
+from pocketvl.export.checkpoint.image_files import PREPROCESSOR_CONFIG, PROCESSOR_CONFIG
 from pocketvl.export.checkpoint.json_object import JsonObject, read_object, read_optional
 from pocketvl.runtime.errors import CheckpointError
-from pocketvl.runtime.geometry import (
-    ImageSettings,
-    SamplingDefaults,
-    SpecialTokens,
-    VisionGeometry,
-)
+from pocketvl.runtime.files import read_text
+from pocketvl.runtime.geometry import SpecialTokens
 
 TOKENIZER_FILE = "tokenizer.json"
+_TEMPLATE_FILE = "chat_template.jinja"
 SETTINGS_FILES = (
-    "generation_config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
+    GENERATION_CONFIG,
+    PREPROCESSOR_CONFIG,
+    PROCESSOR_CONFIG,
     TOKENIZER_FILE,
     "tokenizer_config.json",
     "chat_template.json",
-    "chat_template.jinja",
+    _TEMPLATE_FILE,
 )
 
-_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_STD = (0.26862954, 0.26130258, 0.27577711)
-_MIN_PIXELS = 56 * 56
-_MAX_PIXELS = 28 * 28 * 16384
+_IM_START = "<|im_start|>"
 _IM_END = "<|im_end|>"
 _ENDOFTEXT = "<|endoftext|>"
 
 
-def read_image_settings(folder: Path, vision: VisionGeometry) -> ImageSettings:
-    """preprocessor_config.json, or the same inside a newer processor_config.json; the family's values
-    where a key is missing. Raises CheckpointError for a preparation that the runtime does not do."""
-    settings = read_optional(folder / "preprocessor_config.json")
-    if not settings.values:
-        settings = read_optional(folder / "processor_config.json").child("image_processor")
-    _check_preparation(settings, vision)
-    size = settings.child("size")
-    # min_pixels and max_pixels win over size, as in transformers.
-    low = size.integer("shortest_edge", size.integer("min_pixels", _MIN_PIXELS))
-    high = size.integer("longest_edge", size.integer("max_pixels", _MAX_PIXELS))
-    try:
-        return ImageSettings(
-            min_pixels=settings.integer("min_pixels", low),
-            max_pixels=settings.integer("max_pixels", high),
-            mean=settings.triple("image_mean", _MEAN),
-            std=settings.triple("image_std", _STD),
-        )
-    except ValueError as error:
-        raise CheckpointError(f"{settings.where} is not valid: {error}.") from None
-
-
-def _check_preparation(settings: JsonObject, vision: VisionGeometry) -> None:
-    wanted: dict[str, Any] = {
-        "patch_size": vision.patch_size,
-        "temporal_patch_size": vision.temporal_patch_size,
-        "merge_size": vision.spatial_merge_size,
-        "resample": 3,  # bicubic
-        "do_resize": True,
-        "do_rescale": True,
-        "do_normalize": True,
-    }
-    for key, value in wanted.items():
-        if settings.has(key) and settings.values[key] != value:
-            raise CheckpointError(
-                f"{settings.where}: {key!r} is {settings.values[key]!r}, but this model's pictures are"
-                f" prepared with {value!r}."
-            )
-    if abs(settings.number("rescale_factor", 1 / 255) * 255 - 1) > 1e-6:
-        raise CheckpointError(f"{settings.where}: 'rescale_factor' must be 1/255.")
-
-
-def read_sampling(folder: Path) -> SamplingDefaults:
-    """generation_config.json; greedy unless it says do_sample. Raises CheckpointError."""
-    settings = read_optional(folder / "generation_config.json")
-    penalty = settings.number("repetition_penalty", 1.0)
-    if not settings.flag("do_sample", False):
-        return SamplingDefaults(repetition_penalty=_positive(settings, "repetition_penalty", penalty))
-    top_p = settings.number("top_p", 1.0)
-    if not 0 < top_p <= 1:
-        raise CheckpointError(f"{settings.where}: 'top_p' must lie in (0, 1], not {top_p}.")
-    return SamplingDefaults(
-        temperature=_positive(settings, "temperature", settings.number("temperature", 1.0)),
-        top_k=max(0, settings.integer("top_k", 50)),
-        top_p=top_p,
-        repetition_penalty=_positive(settings, "repetition_penalty", penalty),
-    )
-
-
 def read_chat_template(folder: Path) -> str | None:
     """The text of the template, or None for a model without one. Raises CheckpointError."""
-    plain = folder / "chat_template.jinja"
+    plain = folder / _TEMPLATE_FILE
     if plain.exists():
-        try:
-            return plain.read_text(encoding="utf-8") or None
-        except (OSError, UnicodeDecodeError) as error:
-            raise CheckpointError(f"{plain} cannot be read: {error}.") from None
+        return read_text(plain, CheckpointError) or None
     for file in ("chat_template.json", "tokenizer_config.json"):
         settings = read_optional(folder / file)
         if settings.has("chat_template"):
             return _named_template(settings)
     return None
+
+
+def template_notes(folder: Path, tokens: Mapping[str, int], template: str | None) -> tuple[str, ...]:
+    """Whether a chat model seems to lack its template, or has several that differ."""
+    if template is None:
+        if _IM_START not in tokens:
+            return ()
+        return (
+            "There is no chat template, so the model is exported as a base model: prompts are completed, not"
+            f" answered. If it was trained to chat, put its template into the checkpoint's folder as"
+            f" {_TEMPLATE_FILE} and export again.",
+        )
+    for file in ("chat_template.json", "tokenizer_config.json"):
+        settings = read_optional(folder / file)
+        if settings.has("chat_template") and _named_template(settings) != template:
+            return (f"{file} has another chat template than the one that is used.",)
+    return ()
 
 
 def _named_template(settings: JsonObject) -> str | None:
@@ -120,9 +71,13 @@ def _named_template(settings: JsonObject) -> str | None:
 
 @dataclass(frozen=True)
 class AddedTokens:
-    """The tokens that tokenizer.json adds to its vocabulary: content -> id."""
+    """The tokens that tokenizer.json adds to its vocabulary: content -> id.
+
+    known: the ids of all tokens, those of the vocabulary included.
+    """
 
     ids: dict[str, int]
+    known: frozenset[int]
     where: str
 
 
@@ -142,7 +97,15 @@ def read_added_tokens(folder: Path) -> AddedTokens:
     for item in added:
         token = JsonObject(item if isinstance(item, dict) else {}, f"{path}, added_tokens")
         ids[token.text("content")] = token.integer("id")
-    return AddedTokens(ids, str(path))
+    return AddedTokens(ids, frozenset(ids.values()) | _vocabulary(tokenizer.child("model")), str(path))
+
+
+def _vocabulary(model: JsonObject) -> frozenset[int]:
+    """The ids of token -> id, as Qwen's tokenizers have them."""
+    vocabulary = model.values.get("vocab")
+    if not isinstance(vocabulary, dict) or any(type(token) is not int for token in vocabulary.values()):
+        raise CheckpointError(f"{model.where}: 'vocab' must give each token a whole number.")
+    return frozenset(vocabulary.values())
 
 
 def special_tokens(
@@ -173,17 +136,35 @@ def special_tokens(
                 f" {added.ids.get(content)}; the two files must come from the same model."
             )
     vocabulary = config.geometry.text.vocab_size
-    for token in (*named.values(), *tokens.eos, *added.ids.values()):
+    settings = read_optional(folder / GENERATION_CONFIG)
+    unused = {*unused_ids(settings), *config.unused_ids}
+    for token in (*named.values(), *tokens.eos, *unused, max(added.known), min(added.known)):
         if not 0 <= token < vocabulary:
             raise CheckpointError(
                 f"{folder} uses the token id {token}, which lies outside the vocabulary of {vocabulary};"
-                f" {TOKENIZER_FILE}, generation_config.json and config.json must come from the same model."
+                f" {TOKENIZER_FILE}, {GENERATION_CONFIG} and config.json must come from the same model."
+            )
+    for token in tokens.eos:
+        if token not in added.known:
+            raise CheckpointError(
+                f"{folder} ends answers at the token id {token}, which no token of {TOKENIZER_FILE} has;"
+                f" {GENERATION_CONFIG}, config.json and the tokenizer must come from the same model."
             )
     return tokens
 
 
+def turn_notes(tokens: SpecialTokens) -> tuple[str, ...]:
+    """Whether answers would run past the end of a turn."""
+    if tokens.im_end is None or tokens.im_end in tokens.eos:
+        return ()
+    return (
+        f"The chat template closes a turn with {_IM_END}, at which answers do not end: it is not among the"
+        f" eos_token_id {list(tokens.eos)}. Add {tokens.im_end} to {GENERATION_CONFIG} if they run on.",
+    )
+
+
 def _eos(folder: Path, config: ModelConfig, added: AddedTokens) -> tuple[int, ...]:
-    settings = read_optional(folder / "generation_config.json")
+    settings = read_optional(folder / GENERATION_CONFIG)
     if settings.has("eos_token_id"):
         return settings.integers("eos_token_id")
     if config.eos is not None:
@@ -194,9 +175,3 @@ def _eos(folder: Path, config: ModelConfig, added: AddedTokens) -> tuple[int, ..
             f"{settings.where} names no eos_token_id, nor does config.json, so no answer would ever end."
         )
     return found
-
-
-def _positive(settings: JsonObject, key: str, value: float) -> float:
-    if value <= 0:
-        raise CheckpointError(f"{settings.where}: {key!r} must be positive, not {value}.")
-    return value

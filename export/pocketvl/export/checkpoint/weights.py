@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from io import FileIO
+from math import prod
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ INDEX_FILE = "model.safetensors.index.json"
 
 FLOATS = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 WORDS = {"I32": torch.int32}  # of packed integers
+_COMPARED = 1 << 21  # values compared at a time
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 
 
@@ -34,10 +36,17 @@ def shard_names(folder: Path) -> tuple[str, ...] | None:
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
-    """model.safetensors, or the shards that the index names. Raises CheckpointError."""
-    if (folder / SINGLE_FILE).exists():
-        return (folder / SINGLE_FILE,)
+    """model.safetensors, or the shards that the index names. Raises CheckpointError, also where both are
+    there."""
     shards = shard_names(folder)
+    if (folder / SINGLE_FILE).exists():
+        others = [name for name in shards or () if name != SINGLE_FILE and (folder / name).exists()]
+        if others:
+            raise CheckpointError(
+                f"{folder} holds weights twice, as {SINGLE_FILE} and as {others[0]} with the others of"
+                f" {INDEX_FILE}; move away the ones that are not meant."
+            )
+        return (folder / SINGLE_FILE,)
     if shards is None:
         raise CheckpointError(_no_weights(folder))
     missing = [name for name in shards if not (folder / name).is_file()]
@@ -47,6 +56,19 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
             f" {', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}. Copy or download them."
         )
     return tuple(folder / name for name in shards)
+
+
+def check_index(folder: Path, files: tuple[Path, ...], headers: Mapping[str, StoredTensor]) -> None:
+    """Raise CheckpointError for a tensor that the index of these shards names and none of them holds."""
+    if [path.name for path in files] == [SINGLE_FILE]:
+        return
+    named = read_object(folder / INDEX_FILE).child("weight_map").values
+    missing = sorted(named.keys() - headers.keys())
+    if missing:
+        raise CheckpointError(
+            f"{folder}: {INDEX_FILE} names the tensor {missing[0]}, which no shard holds; the files are of"
+            " different checkpoints. Copy or download them again."
+        )
 
 
 def _no_weights(folder: Path) -> str:
@@ -81,6 +103,11 @@ class Weights:
             if name not in packed
         }
 
+    @property
+    def places(self) -> frozenset[StoredTensor]:
+        """Every tensor that can be read here."""
+        return frozenset(self._places.values())
+
     def read(self, name: str) -> torch.Tensor:
         """A private copy in the stored dtype; `lm_head.weight` of a tied model is the embedding.
 
@@ -112,6 +139,36 @@ def read_tensor(place: StoredTensor, name: str) -> torch.Tensor:
             " or its training diverged."
         )
     return tensor
+
+
+def same_values(first: StoredTensor, second: StoredTensor) -> bool:
+    """Whether two tensors of one shape hold the same numbers.
+
+    Reads a few megabytes at a time and stops at the first difference. Raises CheckpointError for a file that
+    cannot be read.
+    """
+    item = [place.size // max(1, prod(place.shape)) for place in (first, second)]
+    try:
+        with first.file.open("rb", buffering=0) as one, second.file.open("rb", buffering=0) as other:
+            one.seek(first.offset)
+            other.seek(second.offset)
+            for start in range(0, prod(first.shape), _COMPARED):
+                count = min(_COMPARED, prod(first.shape) - start)
+                parts = [bytearray(count * size) for size in item]
+                if not (_fill(one, memoryview(parts[0])) and _fill(other, memoryview(parts[1]))):
+                    raise CheckpointError(f"{first.file} ended early: it changed while it was read.")
+                if first.dtype == second.dtype:
+                    if parts[0] != parts[1]:
+                        return False
+                elif not torch.equal(_floats(parts[0], first.dtype), _floats(parts[1], second.dtype)):
+                    return False
+    except OSError as error:
+        raise CheckpointError(f"{first.file} cannot be read: {error.strerror or error}.") from None
+    return True
+
+
+def _floats(data: bytearray, dtype: str) -> torch.Tensor:
+    return torch.frombuffer(data, dtype=FLOATS[dtype]).float()
 
 
 def read_headers(files: tuple[Path, ...]) -> dict[str, StoredTensor]:

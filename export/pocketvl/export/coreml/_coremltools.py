@@ -5,7 +5,8 @@ import logging
 from contextlib import redirect_stderr
 from typing import Any
 
-from pocketvl.runtime.errors import ExportError, MissingExtraError
+from pocketvl.runtime.errors import ExportError
+from pocketvl.runtime.extras import import_failure
 
 
 def import_coremltools() -> Any:
@@ -13,11 +14,8 @@ def import_coremltools() -> Any:
     logging.getLogger("coremltools").setLevel(logging.ERROR)
     try:
         import coremltools
-    except ImportError as error:
-        raise MissingExtraError(
-            f"Exporting to Core ML needs more packages ({error}); install them with:"
-            " pip install 'pocketvl[export,coreml]'."
-        ) from None
+    except (ImportError, OSError, MemoryError) as error:
+        raise import_failure(error, "Exporting to Core ML needs coremltools", "export,coreml") from None
     return coremltools
 
 

@@ -22,7 +22,7 @@ from pocketvl.export.weights import Filled, decided, fill_small, float_weight
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime.errors import ExportError
-from pocketvl.runtime.manifest import TensorSpec
+from pocketvl.runtime.manifest import EntryPoint, TensorSpec
 from pocketvl.runtime.memory import return_memory
 
 # Placeholders of one shape are all alike, and must not become one.
@@ -113,6 +113,11 @@ class Signature:
     inputs: tuple[TensorSpec, ...]
     output: TensorSpec
     states: tuple[TensorSpec, ...] = ()
+
+    @classmethod
+    def of(cls, entry: EntryPoint, states: tuple[TensorSpec, ...] = ()) -> "Signature":
+        (output,) = entry.outputs
+        return cls(entry.method, entry.inputs, output, states)
 
 
 def build_function(graph: nn.Module, signature: Signature, weights: Weights) -> Any:

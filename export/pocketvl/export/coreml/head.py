@@ -6,18 +6,20 @@ import torch
 from torch import nn
 
 from pocketvl.export.census import Location, layer_groups
-from pocketvl.export.component import ExportSettings, Progress, TensorSource
+from pocketvl.export.component import TensorSource
 from pocketvl.export.coreml.census import census, expected
 from pocketvl.export.coreml.function import Signature, StoredWeight, build_function, prepare, stored, zeros
 from pocketvl.export.coreml.package import WEIGHT_FILE, describe, write_package
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.layers import Layer
 from pocketvl.export.modules import Linear, LMHead
+from pocketvl.export.progress import Progress
 from pocketvl.export.target import Component, ExportInputs
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime import names
+from pocketvl.runtime.entry_points import package_head
 from pocketvl.runtime.geometry import TextGeometry
-from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, TensorSpec
+from pocketvl.runtime.manifest import EmbeddingTable
 
 _SUMMARY = "Token ids to embeddings, hidden states to logits"
 _STORAGE = {32: "float16", 16: "float16", 8: "int8", 4: "signed_int4"}
@@ -50,7 +52,8 @@ def export_head(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
     (output,) = weights.values()
     table = output if text.tie_word_embeddings else _own_table(inputs.source, plan)
     progress("Converting the head", 0.5)
-    signatures = _signatures(text, inputs.settings)
+    entries = package_head(text, inputs.settings.prefill_chunk)
+    signatures = [Signature.of(entry) for entry in entries]
     functions = {
         names.LM_HEAD: build_function(head, signatures[0], weights),
         names.TOKEN_EMBEDDING: build_function(TokenEmbedding(text), signatures[1], {"table": table}),
@@ -63,7 +66,6 @@ def export_head(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
     if table is not output:
         groups += layer_groups(names.TOKEN_EMBEDDING, wanted[names.TOKEN_EMBEDDING], found)
     progress("Wrote the head", 1.0)
-    entries = tuple(_entry_point(signature) for signature in signatures)
     return Component(entries, groups), _embedding_table(path, table, found[table.layer].location)
 
 
@@ -72,33 +74,6 @@ def _own_table(source: TensorSource, plan: LayerPlan) -> StoredWeight:
     text = plan.geometry.text
     layer = Layer(names.TOKEN_EMBEDDING, "model.embed_tokens", text.vocab_size, text.hidden_size, bias=False)
     return stored(Linear(layer, plan.table_bits), source, "rtn")
-
-
-def _signatures(text: TextGeometry, settings: ExportSettings) -> tuple[Signature, Signature]:
-    width, tokens = text.hidden_size, settings.prefill_chunk
-    return (
-        Signature(
-            names.LM_HEAD,
-            (TensorSpec(names.HIDDEN, "float16", (1, 1, width)),),
-            TensorSpec(names.LOGITS, "float16", (1, 1, text.vocab_size)),
-        ),
-        Signature(
-            names.TOKEN_EMBEDDING,
-            (TensorSpec(names.TOKEN_IDS, "int32", (1, tokens)),),
-            TensorSpec(names.EMBEDDINGS, "float16", (1, tokens, width)),
-        ),
-    )
-
-
-def _entry_point(signature: Signature) -> EntryPoint:
-    return EntryPoint(
-        name=signature.name,
-        file=names.HEAD_PACKAGE,
-        method=signature.name,
-        patches=None,
-        inputs=signature.inputs,
-        outputs=(signature.output,),
-    )
 
 
 def _embedding_table(path: Path, table: StoredWeight, location: Location) -> EmbeddingTable:

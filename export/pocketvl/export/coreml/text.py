@@ -3,22 +3,23 @@
 from pathlib import Path
 
 from pocketvl.export.census import layer_groups
-from pocketvl.export.component import ExportSettings, Progress
+from pocketvl.export.component import ExportSettings
 from pocketvl.export.coreml.census import census, expected
 from pocketvl.export.coreml.function import Signature, build_function, prepare
 from pocketvl.export.coreml.head import export_head
 from pocketvl.export.coreml.package import describe, write_package
 from pocketvl.export.coreml.text_graph import DecoderChunk
-from pocketvl.export.modules import linears
-from pocketvl.export.steps import Steps
+from pocketvl.export.cost import component_cost
+from pocketvl.export.progress import Progress, Steps, part, parts
 from pocketvl.export.target import Component, ExportInputs
+from pocketvl.export.weights import leaf_sizes
 from pocketvl.runtime import names
+from pocketvl.runtime.entry_points import package_decoder, token_counts
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import TextGeometry
 from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, LayerGroup, TensorSpec
 
 _HEAD_WRITTEN = 0.1  # share of the time
-_FILLED, _CONVERTED = 0.3, 0.9  # of a chunk's time
 _STATE_MULTIPLE = 32  # Core ML's states need it
 
 
@@ -29,13 +30,13 @@ def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
     CheckpointError, RecipeError, CensusError, ExportError, MissingExtraError.
     """
     spans = chunk_spans(inputs.plan.geometry.text, inputs.settings)
-    head, table = export_head(inputs, _part(progress, 0.0, _HEAD_WRITTEN))
+    head, table = export_head(inputs, part(progress, 0.0, _HEAD_WRITTEN))
     entries: list[EntryPoint] = []
     layers: list[LayerGroup] = []
     for index, span in enumerate(spans):
         start, end = (_HEAD_WRITTEN + (1 - _HEAD_WRITTEN) * (index + i) / len(spans) for i in (0, 1))
         file = names.text_decoder_package(index, len(spans))
-        chunk = _export_chunk(inputs, span, inputs.folder / file, _part(progress, start, end))
+        chunk = _export_chunk(inputs, span, inputs.folder / file, part(progress, start, end))
         entries += chunk.entry_points
         layers += chunk.layers
     return Component((*entries, *head.entry_points), (*_summed(layers), *head.layers)), table
@@ -56,43 +57,28 @@ def chunk_spans(text: TextGeometry, settings: ExportSettings) -> tuple[range, ..
     return tuple(range(start, end) for start, end in zip([0, *ends], ends, strict=False))
 
 
-def token_counts(prefill_chunk: int) -> tuple[int, ...]:
-    """Tokens of each function's call: 1 to decode, and a quarter and all of prefill_chunk to prefill."""
-    return tuple(sorted({1, max(1, prefill_chunk // 4), prefill_chunk}))
-
-
-def decoder_signature(text: TextGeometry, max_context: int, layers: int, tokens: int) -> Signature:
-    """For exactly so many tokens, over a chunk of so many layers."""
-    width, rope = text.hidden_size, (tokens, text.head_dim)
-    cache = (layers, text.num_kv_heads, max_context, text.head_dim)
-    return Signature(
-        names.decoder_function(tokens),
-        (
-            TensorSpec(names.EMBEDDINGS, "float16", (1, tokens, width)),
-            TensorSpec(names.ROPE_COS, "float16", rope),
-            TensorSpec(names.ROPE_SIN, "float16", rope),
-            TensorSpec(names.CACHE_POSITION, "int32", (1,)),
-            TensorSpec(names.ATTENTION_MASK, "float16", (1, 1, tokens, max_context)),
-        ),
-        TensorSpec(names.HIDDEN, "float16", (1, tokens, width)),
-        (TensorSpec(names.K_CACHE, "float16", cache), TensorSpec(names.V_CACHE, "float16", cache)),
-    )
+def decoder_states(text: TextGeometry, max_context: int, layers: int) -> tuple[TensorSpec, TensorSpec]:
+    """The key-value cache of a chunk of so many layers."""
+    shape = (layers, text.num_kv_heads, max_context, text.head_dim)
+    return TensorSpec(names.K_CACHE, "float16", shape), TensorSpec(names.V_CACHE, "float16", shape)
 
 
 def _export_chunk(inputs: ExportInputs, span: range, path: Path, progress: Progress) -> Component:
     plan, settings, text = inputs.plan, inputs.settings, inputs.plan.geometry.text
     chunk = DecoderChunk(plan, settings.max_context, span)
-    steps = Steps(progress, "Quantizing the decoder", 0.0, _FILLED, sum(1 for _ in linears(chunk)))
+    cost = component_cost(names.COREML, names.TEXT_DECODER, plan.geometry, settings)
+    quantizing, _, converting, writing = parts(progress, cost.seconds)
+    steps = Steps(quantizing, "Quantizing the decoder", leaf_sizes(chunk))
     weights = prepare(chunk, inputs.source, plan.method, steps.next)
     wanted = expected(weights.values())
     counts = token_counts(settings.prefill_chunk)
-    signatures = [decoder_signature(text, settings.max_context, len(span), tokens) for tokens in counts]
-    steps = Steps(progress, "Converting the decoder", _FILLED, _CONVERTED, len(signatures))
+    entries = tuple(package_decoder(text, settings.max_context, tokens, path.name) for tokens in counts)
+    states = decoder_states(text, settings.max_context, len(span))
     functions = {}
-    for signature in signatures:
-        functions[signature.name] = build_function(chunk, signature, weights)
-        steps.next()
-    progress("Writing the decoder", _CONVERTED)
+    for index, (entry, tokens) in enumerate(zip(entries, counts, strict=True)):
+        converting(f"Converting the decoder for {tokens} tokens", index / len(entries))
+        functions[entry.method] = build_function(chunk, Signature.of(entry, states), weights)
+    writing("Writing the decoder", 0.0)
     facts: dict[str, int | str] = {
         "first_layer": span.start,
         "layers": len(span),
@@ -102,21 +88,7 @@ def _export_chunk(inputs: ExportInputs, span: range, path: Path, progress: Progr
     write_package(path, functions, describe("Decoder layers over a cache", plan, facts))
     found = census(path, dict.fromkeys(functions, wanted))
     progress("Wrote the decoder", 1.0)
-    return Component(
-        tuple(_entry_point(path.name, signature) for signature in signatures),
-        layer_groups(names.TEXT_DECODER, wanted, found),
-    )
-
-
-def _entry_point(file: str, signature: Signature) -> EntryPoint:
-    return EntryPoint(
-        name=names.TEXT_DECODER,
-        file=file,
-        method=signature.name,
-        patches=None,
-        inputs=signature.inputs,
-        outputs=(signature.output,),
-    )
+    return Component(entries, layer_groups(names.TEXT_DECODER, wanted, found))
 
 
 def _summed(groups: list[LayerGroup]) -> tuple[LayerGroup, ...]:
@@ -129,7 +101,3 @@ def _summed(groups: list[LayerGroup]) -> tuple[LayerGroup, ...]:
         )
         for kind, same in zip(kinds, alike, strict=True)
     )
-
-
-def _part(progress: Progress, start: float, end: float) -> Progress:
-    return lambda step, share: progress(step, start + share * (end - start))

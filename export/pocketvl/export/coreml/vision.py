@@ -7,22 +7,21 @@ from torch import nn
 
 from pocketvl.export import modules
 from pocketvl.export.census import layer_groups
-from pocketvl.export.component import Progress
 from pocketvl.export.coreml.census import census, expected
 from pocketvl.export.coreml.fp16 import attend, rotate, signed
 from pocketvl.export.coreml.function import Signature, build_function, prepare
 from pocketvl.export.coreml.package import describe, write_package
+from pocketvl.export.cost import component_cost
 from pocketvl.export.layer_plan import LayerPlan
-from pocketvl.export.modules import MergerParts, VisionBlockParts, linears
-from pocketvl.export.steps import Steps
+from pocketvl.export.modules import MergerParts, VisionBlockParts
+from pocketvl.export.progress import Progress, Steps, parts
 from pocketvl.export.target import Component, ExportInputs
+from pocketvl.export.weights import leaf_sizes
 from pocketvl.runtime import names
+from pocketvl.runtime.entry_points import package_vision
 from pocketvl.runtime.geometry import VisionGeometry
-from pocketvl.runtime.manifest import EntryPoint, TensorSpec
 
 _MASKED = 3e4  # taken from a padded key's scores; fp16 ends at 65504
-_FILLED = 0.3  # share of the time spent when the weights are quantized
-_CONVERTED = 0.9
 
 
 class HalfVisionEncoder(nn.Module):
@@ -99,50 +98,20 @@ def export_vision(inputs: ExportInputs, progress: Progress) -> Component:
     """
     plan, settings, vision = inputs.plan, inputs.settings, inputs.plan.geometry.vision
     encoder = HalfVisionEncoder(plan)
-    steps = Steps(progress, "Quantizing the vision encoder", 0.0, _FILLED, sum(1 for _ in linears(encoder)))
+    cost = component_cost(names.COREML, names.VISION_ENCODER, plan.geometry, settings)
+    quantizing, _, converting, writing = parts(progress, cost.seconds)
+    steps = Steps(quantizing, "Quantizing the vision encoder", leaf_sizes(encoder))
     weights = prepare(encoder, inputs.source, plan.method, steps.next)
     wanted = expected(weights.values())
-    steps = Steps(progress, "Converting the vision encoder", _FILLED, _CONVERTED, len(settings.buckets))
+    entries = tuple(package_vision(vision, bucket) for bucket in settings.buckets)
     functions = {}
-    for bucket in settings.buckets:
-        signature = encoder_signature(vision, bucket)
-        functions[signature.name] = build_function(encoder, signature, weights)
-        steps.next()
-    progress("Writing the vision encoder", _CONVERTED)
+    for index, entry in enumerate(entries):
+        converting(f"Converting the vision encoder for {entry.patches} patches", index / len(entries))
+        functions[entry.method] = build_function(encoder, Signature.of(entry), weights)
+    writing("Writing the vision encoder", 0.0)
     path = inputs.folder / names.VISION_ENCODER_PACKAGE
     facts: dict[str, int | str] = {"buckets": ",".join(map(str, settings.buckets))}
     write_package(path, functions, describe("Pictures to embeddings", plan, facts))
     found = census(path, dict.fromkeys(functions, wanted))
     progress("Wrote the vision encoder", 1.0)
-    return Component(
-        tuple(_entry_point(vision, bucket) for bucket in settings.buckets),
-        layer_groups(names.VISION_ENCODER, wanted, found),
-    )
-
-
-def encoder_signature(vision: VisionGeometry, patches: int) -> Signature:
-    """For exactly so many patches, padding included."""
-    rope = (patches, vision.head_dim)
-    tokens = patches // vision.merge_area
-    return Signature(
-        names.encode_function(patches),
-        (
-            TensorSpec(names.PATCHES, "float16", (patches, vision.patch_dim)),
-            TensorSpec(names.ROPE_COS, "float16", rope),
-            TensorSpec(names.ROPE_SIN, "float16", rope),
-            TensorSpec(names.KEY_MASK, "float16", (patches,)),
-        ),
-        TensorSpec(names.IMAGE_EMBEDDINGS, "float16", (tokens, vision.output_size)),
-    )
-
-
-def _entry_point(vision: VisionGeometry, patches: int) -> EntryPoint:
-    signature = encoder_signature(vision, patches)
-    return EntryPoint(
-        name=names.VISION_ENCODER,
-        file=names.VISION_ENCODER_PACKAGE,
-        method=signature.name,
-        patches=patches,
-        inputs=signature.inputs,
-        outputs=(signature.output,),
-    )
+    return Component(entries, layer_groups(names.VISION_ENCODER, wanted, found))

@@ -75,6 +75,28 @@ class HeadByHeadAttention(nn.Module):
         return x * cos + nn.functional.linear(x, self.rotation) * sin
 
 
+class FusedAttention(nn.Module):
+    """HeadByHeadAttention for running a block as it is: all heads at once, which takes a fraction of the time
+    for many small images."""
+
+    def __init__(self, geometry: VisionGeometry) -> None:
+        super().__init__()
+        self.heads = geometry.num_heads
+        self.rotation = nn.Buffer(half_rotation(geometry.head_dim), persistent=False)
+
+    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor]:
+        heads = self.heads
+        queries, keys, values = (
+            torch.cat(tensors[first * heads : (first + 1) * heads]) for first in range(3)
+        )
+        q_cos, q_sin, k_cos, k_sin = tensors[3 * heads :]
+        queries = queries * q_cos + nn.functional.linear(queries, self.rotation) * q_sin
+        keys = keys * k_cos + nn.functional.linear(keys, self.rotation) * k_sin
+        # The queries carry the scale.
+        attended = nn.functional.scaled_dot_product_attention(queries, keys, values, scale=1.0)
+        return (attended.transpose(0, 1).reshape(1, attended.shape[1], -1),)
+
+
 class AttentionOutline(nn.Module):
     """The shapes of HeadByHeadAttention without its work.
 

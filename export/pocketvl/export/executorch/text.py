@@ -10,24 +10,23 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from pocketvl.export.census import Expected, Kernel, key_of, layer_groups
-from pocketvl.export.component import ExportSettings, Progress
+from pocketvl.export.component import ExportSettings
+from pocketvl.export.cost import component_cost
 from pocketvl.export.embedding_table import write_table
 from pocketvl.export.executorch.census import census, expected
 from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.executorch.xnnpack import load_custom_ops, lower
 from pocketvl.export.modules import Linear, LMHead
-from pocketvl.export.steps import Steps
+from pocketvl.export.progress import Progress, Steps, parts
 from pocketvl.export.target import Component, ExportInputs
-from pocketvl.export.weights import fill
+from pocketvl.export.weights import fill, leaf_sizes
 from pocketvl.runtime import names
 from pocketvl.runtime.embedding import EmbeddingMap
+from pocketvl.runtime.entry_points import pte_decoder, pte_head
 from pocketvl.runtime.errors import ExportError
 from pocketvl.runtime.geometry import TextGeometry
-from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, TensorSpec
+from pocketvl.runtime.manifest import EmbeddingTable
 
-_FILLED = 0.2  # share of the time spent when the weights are quantized
-_TRACED = 0.25
-_LOWERED = 0.95
 _TRACE_LENGTH = 2  # 1 would be taken for a constant
 _STORAGE = {32: "float32", 8: "int8", 4: "int4"}
 _SCALES = {32: None, 8: "float32", 4: "bfloat16"}
@@ -44,21 +43,21 @@ def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
     text = plan.geometry.text
     path = inputs.folder / names.TEXT_DECODER_PTE
     decoder, head = TextDecoder(plan, settings.max_context), LMHead(plan)
-    count = sum(1 for graph in (decoder, head) for _ in graph.parameters())
-    steps = Steps(progress, "Quantizing the decoder", 0.0, _FILLED, count)
+    cost = component_cost(names.EXECUTORCH, names.TEXT_DECODER, plan.geometry, settings)
+    quantizing, tracing, lowering, checking = parts(progress, cost.seconds)
+    steps = Steps(quantizing, "Quantizing the decoder", leaf_sizes(decoder) | leaf_sizes(head))
     fill(decoder, source, plan.method, steps.next)
     fill(head, source, plan.method, steps.next)
     wanted = {names.TEXT_DECODER: expected(decoder), names.LM_HEAD: expected(head)}
     probe = Probe.of(head.head)
-    progress("Tracing the decoder", _FILLED)
+    tracing("Tracing the decoder", 0.0)
     programs = {
         names.TEXT_DECODER: trace_decoder(decoder, text, settings.prefill_chunk),
         names.LM_HEAD: trace_head(head, text),
     }
     del decoder, head  # the programs hold the weights now, and lowering lets go of them piece by piece
-    progress("Lowering the decoder to XNNPACK", _TRACED)
-    lower(programs, _metadata(text, settings, inputs.special_tokens.eos), path)
-    progress("Checking the decoder", _LOWERED)
+    lower(programs, _metadata(text, settings, inputs.special_tokens.eos), path, lowering)
+    checking("Checking the decoder", 0.0)
     found = census(path, wanted)
     groups = [group for name, layers in wanted.items() for group in layer_groups(name, layers, found)]
     if text.tie_word_embeddings:
@@ -68,7 +67,7 @@ def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
         table, group = write_table(source, plan, inputs.folder)
         groups.append(group)
     progress("Wrote the decoder", 1.0)
-    return Component(_entry_points(text), tuple(groups)), table
+    return Component((pte_decoder(text), pte_head(text)), tuple(groups)), table
 
 
 def trace_decoder(decoder: nn.Module, text: TextGeometry, prefill_chunk: int) -> ExportedProgram:
@@ -108,32 +107,6 @@ def _metadata(text: TextGeometry, settings: ExportSettings, eos: tuple[int, ...]
         names.GET_EOS_IDS: list(eos),
         names.USE_KV_CACHE: True,
     }
-
-
-def _entry_points(text: TextGeometry) -> tuple[EntryPoint, EntryPoint]:
-    width, rope = text.hidden_size, ("tokens", text.head_dim)
-    decoder = EntryPoint(
-        name=names.TEXT_DECODER,
-        file=names.TEXT_DECODER_PTE,
-        method=names.TEXT_DECODER,
-        patches=None,
-        inputs=(
-            TensorSpec(names.EMBEDDINGS, "float32", (1, "tokens", width)),
-            TensorSpec(names.ROPE_COS, "float32", rope),
-            TensorSpec(names.ROPE_SIN, "float32", rope),
-            TensorSpec(names.CACHE_POSITION, "int64", (1,)),
-        ),
-        outputs=(TensorSpec(names.HIDDEN, "float32", (1, "tokens", width)),),
-    )
-    head = EntryPoint(
-        name=names.LM_HEAD,
-        file=names.TEXT_DECODER_PTE,
-        method=names.LM_HEAD,
-        patches=None,
-        inputs=(TensorSpec(names.HIDDEN, "float32", (1, "rows", width)),),
-        outputs=(TensorSpec(names.LOGITS, "float32", (1, "rows", text.vocab_size)),),
-    )
-    return decoder, head
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch.export import Dim, ExportedProgram
 
 from pocketvl.export import modules
 from pocketvl.export.census import layer_groups
-from pocketvl.export.component import Progress
+from pocketvl.export.cost import component_cost
 from pocketvl.export.executorch.census import census, expected
 from pocketvl.export.executorch.operators import (
     AttentionOutline,
@@ -23,18 +23,15 @@ from pocketvl.export.executorch.operators import (
 from pocketvl.export.executorch.xnnpack import lower, prelower
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.modules import MergerParts, VisionBlockParts
-from pocketvl.export.steps import Steps
+from pocketvl.export.progress import Progress, Steps, parts
 from pocketvl.export.target import Component, ExportInputs
-from pocketvl.export.weights import fill
+from pocketvl.export.weights import fill, leaf_sizes
 from pocketvl.runtime import names
+from pocketvl.runtime.entry_points import pte_vision
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import VisionGeometry
-from pocketvl.runtime.manifest import EntryPoint, TensorSpec
 
 _HIDDEN = 1e9  # taken from a padded key's scores: their exponentials are exactly 0 in float32
-_FILLED = 0.3  # share of the time spent when the weights are quantized
-_TRACED = 0.4
-_LOWERED = 0.95
 
 
 class VisionEncoder(nn.Module):
@@ -147,22 +144,23 @@ def export_vision(inputs: ExportInputs, progress: Progress) -> Component:
     path = inputs.folder / names.VISION_ENCODER_PTE
     sizes: tuple[int | None, ...] = settings.buckets if settings.vision_shapes == "buckets" else (None,)
     encoder = VisionEncoder(plan)
-    count = sum(1 for _ in encoder.parameters())
-    steps = Steps(progress, "Quantizing the vision encoder", 0.0, _FILLED, count)
+    cost = component_cost(names.EXECUTORCH, names.VISION_ENCODER, plan.geometry, settings)
+    quantizing, tracing, lowering, checking = parts(progress, cost.seconds)
+    steps = Steps(quantizing, "Quantizing the vision encoder", leaf_sizes(encoder))
     fill(encoder, inputs.source, plan.method, steps.next)
     wanted = expected(encoder)
+    entries = tuple(pte_vision(vision, size) for size in sizes)
     programs = {}
-    for index, size in enumerate(sizes):
-        progress("Tracing the vision encoder", _FILLED + (_TRACED - _FILLED) * index / len(sizes))
-        programs[_method(size)] = trace_encoder(encoder, vision, settings.buckets[-1], size)
+    for index, entry in enumerate(entries):
+        tracing("Tracing the vision encoder", index / len(entries))
+        programs[entry.method] = trace_encoder(encoder, vision, settings.buckets[-1], entry.patches)
     del encoder  # the programs hold the weights now, and lowering lets go of them piece by piece
-    progress("Lowering the vision encoder to XNNPACK", _TRACED)
-    lower(programs, {}, path)
-    progress("Checking the vision encoder", _LOWERED)
-    found = census(path, dict.fromkeys(map(_method, sizes), wanted))
+    lower(programs, {}, path, lowering)
+    checking("Checking the vision encoder", 0.0)
+    found = census(path, {entry.method: wanted for entry in entries})
     groups = layer_groups(names.VISION_ENCODER, wanted, found)
     progress("Wrote the vision encoder", 1.0)
-    return Component(tuple(_entry_point(vision, size) for size in sizes), groups)
+    return Component(entries, groups)
 
 
 def trace_encoder(
@@ -211,27 +209,3 @@ def _attention_shapes(vision: VisionGeometry, length: Any, masked: bool) -> tupl
 
 def _along(axis: int, length: Any) -> dict[int, Any] | None:
     return None if length is None else {axis: length}
-
-
-def _method(size: int | None) -> str:
-    return names.VISION_ENCODER if size is None else names.vision_bucket_method(size)
-
-
-def _entry_point(vision: VisionGeometry, size: int | None) -> EntryPoint:
-    rows: int | str = "patches" if size is None else size
-    tokens: int | str = "tokens" if size is None else size // vision.merge_area
-    rope = (rows, vision.head_dim)
-    mask = () if size is None else (TensorSpec(names.KEY_MASK, "float32", (size,)),)
-    return EntryPoint(
-        name=names.VISION_ENCODER,
-        file=names.VISION_ENCODER_PTE,
-        method=_method(size),
-        patches=size,
-        inputs=(
-            TensorSpec(names.PATCHES, "float32", (rows, vision.patch_dim)),
-            TensorSpec(names.ROPE_COS, "float32", rope),
-            TensorSpec(names.ROPE_SIN, "float32", rope),
-            *mask,
-        ),
-        outputs=(TensorSpec(names.IMAGE_EMBEDDINGS, "float32", (tokens, vision.output_size)),),
-    )

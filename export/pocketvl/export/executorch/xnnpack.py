@@ -12,22 +12,36 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from pocketvl.export.progress import Progress, parts, silent
+
+# Shares of a program's time, when ExecuTorch's conversion and the backend have their turn.
+_DECOMPOSED, _CONVERTED = 0.25, 0.85
+_WRITING = 0.15  # of the whole
+
 
 def load_custom_ops() -> None:
     """Register llama.update_cache and llama.custom_sdpa with torch; needed before tracing a decoder."""
     import executorch.extension.llm.custom_ops.custom_ops  # noqa: F401  registers on import
 
 
-def lower(programs: dict[str, ExportedProgram], constant_methods: Mapping[str, Any], path: Path) -> None:
+def lower(
+    programs: dict[str, ExportedProgram],
+    constant_methods: Mapping[str, Any],
+    path: Path,
+    progress: Progress = silent,
+) -> None:
     """Write a .pte file with a method per program and one per constant.
 
     Takes the programs out of the dictionary: weights are let go of as soon as their method is lowered.
     """
     from executorch.exir import EdgeCompileConfig, EdgeProgramManager, ExecutorchBackendConfig
 
+    sizes = [len(program.graph.nodes) for program in programs.values()]
+    lowering, writing = parts(progress, [1 - _WRITING, _WRITING])
     lowered = {}
-    for name in list(programs):
-        lowered[name] = _lower_one(programs.pop(name))
+    for name, own in zip(list(programs), parts(lowering, sizes), strict=True):
+        lowered[name] = _lower_one(programs.pop(name), own, f"Lowering {name} to XNNPACK")
+    writing(f"Writing {path.name}", 0.0)
     manager = EdgeProgramManager(lowered, dict(constant_methods), EdgeCompileConfig(_check_ir_validity=False))
     del lowered
     executable = manager.to_executorch(ExecutorchBackendConfig())
@@ -35,17 +49,20 @@ def lower(programs: dict[str, ExportedProgram], constant_methods: Mapping[str, A
         executable.write_to_file(file)
 
 
-def _lower_one(program: ExportedProgram) -> ExportedProgram:
+def _lower_one(program: ExportedProgram, progress: Progress, step: str) -> ExportedProgram:
     from executorch.exir import EdgeCompileConfig, to_edge
     from executorch.exir.backend.backend_api import to_backend
 
     from pocketvl.export.executorch.level_partitioner import LevelPartitioner
 
+    progress(step, 0.0)
     program = program.run_decompositions({})
     _share_quantized_inputs(program)
+    progress(step, _DECOMPOSED)
     config = EdgeCompileConfig(preserve_ops=[torch.ops.aten.linear.default], _check_ir_validity=False)
     edge = to_edge(program, compile_config=config).exported_program()
     del program
+    progress(step, _CONVERTED)
     # One partition after the other; given several programs at once, ExecuTorch copies all weights first.
     result: ExportedProgram = to_backend(edge, LevelPartitioner())
     return result

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pocketvl.runtime.errors import MissingExtraError
+from pocketvl.runtime.extras import import_failure
 
 
 def import_onnx() -> Any:
@@ -14,11 +14,8 @@ def import_onnx() -> Any:
         import onnx
         import onnx_ir  # noqa: F401
         import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(
-            f"Exporting to ONNX needs more packages ({error}); install them with:"
-            " pip install 'pocketvl[export]'."
-        ) from None
+    except (ImportError, OSError, MemoryError) as error:
+        raise import_failure(error, "Exporting to ONNX needs a package", "export") from None
     return onnx
 
 

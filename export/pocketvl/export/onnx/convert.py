@@ -16,9 +16,9 @@ from pocketvl.export.onnx.data_file import Entry
 from pocketvl.export.onnx.operators import Leaf
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import ExportError
-from pocketvl.runtime.geometry import ModelGeometry, TextGeometry
-from pocketvl.runtime.manifest import EntryPoint, TensorSpec
-from pocketvl.runtime.onnx.ports import Ports, past_caches, ports_of, present_caches
+from pocketvl.runtime.geometry import TextGeometry
+from pocketvl.runtime.manifest import TensorSpec
+from pocketvl.runtime.onnx.ports import Ports, past_caches, present_caches
 
 OPSET = 21
 _EXAMPLE = 8  # tokens, patches ..: 0 and 1 would be taken for constants
@@ -171,12 +171,6 @@ def _tidy(ir: Any, model: Any, specs: Sequence[TensorSpec]) -> None:
             value.metadata_props.clear()
             if not value.is_graph_output():
                 value.shape = value.type = None  # onnxruntime infers them
-
-
-def entry_point(name: str, file: str, geometry: ModelGeometry) -> EntryPoint:
-    """Of any number of patches or tokens."""
-    ports = ports_of(name, geometry)
-    return EntryPoint(name, file, "main", None, ports.inputs, ports.outputs)
 
 
 def merged_ports(text: TextGeometry) -> Ports:

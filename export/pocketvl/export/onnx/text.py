@@ -5,24 +5,27 @@ from pathlib import Path
 from torch import nn
 
 from pocketvl.export.census import Location, layer_groups
-from pocketvl.export.component import Progress
+from pocketvl.export.cost import component_cost
 from pocketvl.export.embedding_table import write_table
 from pocketvl.export.modules import LMHead, linears
 from pocketvl.export.onnx.census import census
-from pocketvl.export.onnx.convert import entry_point, merged_ports, write_graph
+from pocketvl.export.onnx.convert import merged_ports, write_graph
 from pocketvl.export.onnx.data_file import DataFile
 from pocketvl.export.onnx.embed_tokens import own_table, write_embed_tokens
 from pocketvl.export.onnx.folder import data_name, graph_name, in_bundle
 from pocketvl.export.onnx.operators import MatMulNBits, Weights
 from pocketvl.export.onnx.text_graph import Decoder, HostDecoder, MergedDecoder
 from pocketvl.export.onnx.weights import external_layers, externalize
-from pocketvl.export.steps import Steps
+from pocketvl.export.progress import Progress, Steps, parts
 from pocketvl.export.target import Component, ExportInputs
+from pocketvl.export.weights import leaf_sizes
 from pocketvl.runtime import names
+from pocketvl.runtime.entry_points import host_graph
 from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint
 from pocketvl.runtime.onnx.ports import Ports
 
-_PLACED, _CONVERTED = 0.6, 0.9  # of the time
+# Of the time of converting: the head is a single layer.
+_GRAPHS = {"decoder": 0.45, "head": 0.05, "merged decoder": 0.5}
 _STORAGE = {32: "float32", 16: "float16", 8: "offset_int8", 4: "int4"}
 
 
@@ -38,20 +41,23 @@ def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
     decoder, head = Decoder(plan), LMHead(plan)
     merged = graph_name(names.DECODER_MODEL, linears(decoder))
     data = in_bundle(data_name(merged))
-    _externalize(decoder, head, inputs, folder / data, progress)
-    progress("Converting the decoder", _PLACED)
+    cost = component_cost(names.ONNX, names.TEXT_DECODER, plan.geometry, inputs.settings)
+    quantizing, _, converting, checking = parts(progress, cost.seconds)
+    _externalize(decoder, head, inputs, folder / data, quantizing)
     entries = (
-        entry_point(names.TEXT_DECODER, names.HOST_TEXT_DECODER, plan.geometry),
-        entry_point(names.LM_HEAD, names.HOST_LM_HEAD, plan.geometry),
+        host_graph(names.TEXT_DECODER, names.HOST_TEXT_DECODER, plan.geometry),
+        host_graph(names.LM_HEAD, names.HOST_LM_HEAD, plan.geometry),
     )
     graphs: dict[str, tuple[nn.Module, EntryPoint | Ports]] = {
         names.HOST_TEXT_DECODER: (HostDecoder(decoder), entries[0]),
         names.HOST_LM_HEAD: (head, entries[1]),
         in_bundle(merged): (MergedDecoder(decoder, head, text), merged_ports(text)),
     }
-    for file, (graph, ports) in graphs.items():
+    own = parts(converting, list(_GRAPHS.values()))
+    for (file, (graph, ports)), name, report in zip(graphs.items(), _GRAPHS, own, strict=True):
+        report(f"Converting the {name}", 0.0)
         write_graph(graph, ports.inputs, ports.outputs, folder / file)
-    progress("Checking the decoder", _CONVERTED)
+    checking("Checking the decoder", 0.0)
     found = census({folder / file: graph for file, (graph, _) in graphs.items()})
     (rows,) = external_layers(head)
     groups = (
@@ -72,8 +78,7 @@ def _externalize(
     decoder: Decoder, head: LMHead, inputs: ExportInputs, path: Path, progress: Progress
 ) -> None:
     """Write the data file of decoder and head."""
-    count = sum(1 for graph in (decoder, head) for _ in graph.parameters())
-    steps = Steps(progress, "Quantizing the decoder", 0.0, _PLACED, count)
+    steps = Steps(progress, "Quantizing the decoder", leaf_sizes(decoder) | leaf_sizes(head))
     with DataFile(path) as data:
         for graph in (decoder, head):
             externalize(graph, inputs.source, inputs.plan.method, data, steps.next)

@@ -16,25 +16,25 @@ from torch import nn
 
 from pocketvl.export import modules
 from pocketvl.export.census import layer_groups
-from pocketvl.export.component import Progress
+from pocketvl.export.cost import component_cost
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.modules import MergerParts, VisionBlockParts, linears
 from pocketvl.export.onnx._onnx import import_onnx
 from pocketvl.export.onnx.census import census
-from pocketvl.export.onnx.convert import OPSET, entry_point, write_graph
+from pocketvl.export.onnx.convert import OPSET, write_graph
 from pocketvl.export.onnx.data_file import DataFile
 from pocketvl.export.onnx.folder import data_name, graph_name
 from pocketvl.export.onnx.operators import emit, split
 from pocketvl.export.onnx.weights import external_layers, externalize
-from pocketvl.export.steps import Steps
+from pocketvl.export.progress import Progress, Steps, parts
 from pocketvl.export.target import Component, ExportInputs
+from pocketvl.export.weights import leaf_sizes
 from pocketvl.runtime import names
+from pocketvl.runtime.entry_points import host_graph
 from pocketvl.runtime.geometry import VisionGeometry
 from pocketvl.runtime.positions import vision_frequencies
 
 Angles = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # cosines and sines (N, head_dim / 2), the first row
-_PLACED = 0.7  # share of the time spent when the weights are written
-_CONVERTED = 0.9
 # Tower stands for all nodes of the host's graph. Rows of pixel_values come in the merger's order:
 # (rows / merge, columns / merge, merge, merge).
 _PICTURES = """
@@ -182,16 +182,18 @@ def export_vision(inputs: ExportInputs, progress: Progress) -> Component:
     host = inputs.folder / names.HOST_VISION_ENCODER
     images = host.parent / graph_name(names.VISION_ENCODER, linears(encoder))
     host.parent.mkdir(exist_ok=True)
-    count = sum(1 for _ in encoder.parameters())
-    steps = Steps(progress, "Quantizing the vision encoder", 0.0, _PLACED, count)
+    cost = component_cost(names.ONNX, names.VISION_ENCODER, plan.geometry, inputs.settings)
+    quantizing, _, converting, checking = parts(progress, cost.seconds)
+    steps = Steps(quantizing, "Quantizing the vision encoder", leaf_sizes(encoder))
     with DataFile(host.parent / data_name(images.name)) as data:
         externalize(encoder, inputs.source, plan.method, data, steps.next)
-    progress("Converting the vision encoder", _PLACED)
-    entry = entry_point(names.VISION_ENCODER, names.HOST_VISION_ENCODER, plan.geometry)
+    converting("Converting the vision encoder", 0.0)
+    entry = host_graph(names.VISION_ENCODER, names.HOST_VISION_ENCODER, plan.geometry)
     smallest = {"patches": 2 * vision.merge_area}  # one token would be taken for a constant
     write_graph(encoder, entry.inputs, entry.outputs, host, smallest)
+    converting("Converting the vision encoder for transformers.js", 0.9)
     write_images(host, vision, images)
-    progress("Checking the vision encoder", _CONVERTED)
+    checking("Checking the vision encoder", 0.0)
     found = census({host: encoder, images: encoder})
     progress("Wrote the vision encoder", 1.0)
     return Component((entry,), layer_groups(names.VISION_ENCODER, external_layers(encoder), found))

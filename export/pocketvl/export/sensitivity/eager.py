@@ -10,12 +10,13 @@ from torch import nn
 from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
 from pocketvl.export.calibration.samples import Sample
 from pocketvl.export.calibration.text import attend_each
-from pocketvl.export.component import Progress, TensorSource
+from pocketvl.export.component import TensorSource
 from pocketvl.export.executorch.text_graph import DecoderLayer, TextDecoder
 from pocketvl.export.executorch.vision import VisionBlock, VisionEncoder
 from pocketvl.export.executorch.xnnpack import load_custom_ops
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.modules import Linear, LMHead, linears
+from pocketvl.export.progress import Progress
 from pocketvl.export.sensitivity.probe import Rounded
 from pocketvl.export.weights import fill_floats
 from pocketvl.quant.recipe import named_recipe

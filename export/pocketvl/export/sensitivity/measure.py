@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
 from pocketvl.export.calibration.samples import Sample, load_samples
 from pocketvl.export.checkpoint import Checkpoint
-from pocketvl.export.component import ExportSettings, PackedSource, Progress
+from pocketvl.export.component import ExportSettings, PackedSource
 from pocketvl.export.layers import linear_layers
+from pocketvl.export.progress import Progress, part
 from pocketvl.export.sensitivity.eager import EagerModel, layer_divergences, make_questions
 from pocketvl.export.sensitivity.probe import Trials, layer_choices, try_choices
 from pocketvl.quant.recipe import Bits, Recipe
@@ -90,7 +91,7 @@ def measure_sensitivity(
     inputs = [maker.make(sample, number) for number, sample in enumerate(samples, 1)]
     choices = layer_choices(source.geometry, source.fixed_bits)
     trials = try_choices(
-        source, recipe, choices, inputs, measured, _part(progress, 0.0, _WALK_END if measured else 1.0)
+        source, recipe, choices, inputs, measured, part(progress, 0.0, _WALK_END if measured else 1.0)
     )
     if measured:
         asked = [number for number, made in enumerate(inputs) if made.pictures][:_ASKED]
@@ -101,7 +102,7 @@ def measure_sensitivity(
             [samples[number] for number in asked],
             [inputs[number] for number in asked],
             trials,
-            _part(progress, _WALK_END, 1.0),
+            part(progress, _WALK_END, 1.0),
         )
     else:
         divergences = {}
@@ -133,7 +134,3 @@ def _damage(
             factor = kl_factor(layer.name, geometry)
         damage[layer.name] = {bits: factor * own for bits, own in noise.items()}
     return damage
-
-
-def _part(progress: Progress, start: float, end: float) -> Progress:
-    return lambda step, share: progress(step, start + share * (end - start))

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pocketvl.export.checkpoint import merge_lora, open_checkpoint
-from pocketvl.export.component import ExportSettings, Progress
+from pocketvl.export.component import ExportSettings
 from pocketvl.export.estimate import BytesOf
 from pocketvl.export.isolated import run_isolated
 from pocketvl.export.layers import Layer, linear_layers, lm_head
-from pocketvl.export.resolve_settings import fit_image, fit_settings
+from pocketvl.export.progress import Progress
+from pocketvl.export.resolve_settings import fit_calibration, fit_image, fit_settings
 from pocketvl.export.sensitivity.measure import Sensitivity, can_measure, measure_sensitivity
 from pocketvl.quant.allocate import Option, least_damage, least_size
 from pocketvl.quant.recipe import Bits, Calibration, Recipe, Rule
@@ -137,6 +138,7 @@ def plan_recipe(
     method: str,
     calibration: Calibration,
     settings: ExportSettings,
+    revision: str | None = None,
     lora: Sequence[Path] = (),
     min_pixels: int | None = None,
     max_pixels: int | None = None,
@@ -145,12 +147,14 @@ def plan_recipe(
 ) -> Plan:
     """Measure `model` and choose its bits; the other arguments are those of export_bundle.
 
-    bytes_of: how the targets count bytes; a budget holds for each of them. Raises UsageError, RecipeError
-    for a goal out of reach, CheckpointError, CalibrationError.
+    Without data in `calibration` the bits are measured on generated images, and the recipe rounds unless the
+    model is `tiny`. bytes_of: how the targets count bytes; a budget holds for each of them. Raises
+    UsageError, RecipeError for a goal out of reach, CheckpointError, CalibrationError.
     """
     progress("reading the checkpoint", 0.0)
     recipe = Recipe(goal.name, method, (Rule("*", Bits(8)),), calibration)
-    checkpoint = open_checkpoint(model)
+    recipe, _ = fit_calibration(recipe, model)
+    checkpoint = open_checkpoint(model, revision)
     source = merge_lora(checkpoint, lora)
     image = fit_image(checkpoint.image, source.geometry.vision, min_pixels, max_pixels)
     settings = fit_settings(settings, image, source.geometry)

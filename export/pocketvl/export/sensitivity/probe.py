@@ -11,10 +11,11 @@ from pocketvl.export.calibration.stage import Decider
 from pocketvl.export.calibration.store import Decisions
 from pocketvl.export.calibration.text import TextWalk
 from pocketvl.export.calibration.vision import VisionWalk
-from pocketvl.export.component import Progress, TensorSource
+from pocketvl.export.component import TensorSource
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.layers import linear_layers
 from pocketvl.export.modules import Linear
+from pocketvl.export.progress import Progress
 from pocketvl.quant.activations import quantized_activations
 from pocketvl.quant.folding import folding_scales
 from pocketvl.quant.gptq import best_scales, gptq

@@ -8,8 +8,8 @@ A layer of N outputs and K inputs, b bits, groups of g inputs (ceil(K / g) of th
     g_idx    int32 (K,)                     the group of each input
 
 weight = (code - zero) * scale. The first version of the format ("gptq") stores zero - 1, modulo 2^b;
-"gptq_v2" stores zero itself. From the packing loop of AutoGPTQ's qlinear_cuda.py and the format notes of
-GPTQModel's README.
+"gptq_v2" stores zero itself. AutoRound leaves g_idx out. From the packing loop of AutoGPTQ's
+qlinear_cuda.py and the format notes of GPTQModel's README.
 """
 
 import sys

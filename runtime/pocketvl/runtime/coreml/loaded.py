@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from pocketvl.runtime.coreml.package import Package
 from pocketvl.runtime.coreml.state import State
-from pocketvl.runtime.errors import EngineError, MissingExtraError
+from pocketvl.runtime.errors import EngineError
+from pocketvl.runtime.extras import import_failure
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -22,7 +23,7 @@ class EvaluatedPackage:
     """By this project's evaluator, on any machine."""
 
     def __init__(self, path: Path, round_fp16: bool, weight_cache_bytes: int) -> None:
-        """See Package.open. Raises BundleError, MissingExtraError."""
+        """See Package.open. Raises BundleError."""
         self._package = Package.open(path, round_fp16, weight_cache_bytes)
         self._state: State | None = None
 
@@ -40,10 +41,8 @@ class NativePackage:
         """Raises MissingExtraError without coremltools."""
         try:
             import coremltools
-        except ImportError as error:
-            raise MissingExtraError(
-                f"This bundle needs coremltools ({error}); install it with: pip install 'pocketvl[coreml]'."
-            ) from None
+        except (ImportError, OSError, MemoryError) as error:
+            raise import_failure(error, "This bundle needs coremltools", "coreml") from None
         self._coremltools = coremltools
         self._path = path
         self._models: dict[str, tuple[Any, bool]] = {}

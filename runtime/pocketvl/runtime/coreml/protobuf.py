@@ -7,7 +7,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pocketvl.runtime.errors import BundleError, MissingExtraError
+from pocketvl.runtime.errors import BundleError
+from pocketvl.runtime.extras import import_failure
 
 _MESSAGES = "pocketvl_coremltools_proto"
 
@@ -35,17 +36,15 @@ def _messages() -> ModuleType:
         if _MESSAGES not in sys.modules:
             _load_package()
         return importlib.import_module(f"{_MESSAGES}.Model_pb2")
-    except ImportError as error:
+    except (ImportError, OSError, MemoryError) as error:
         sys.modules.pop(_MESSAGES, None)
-        raise MissingExtraError(
-            f"Core ML bundles need coremltools ({error}); install it with: pip install 'pocketvl[coreml]'."
-        ) from None
+        raise import_failure(error, "Core ML bundles need coremltools", "coreml") from None
 
 
 def _load_package() -> None:
     found = importlib.util.find_spec("coremltools")
     if found is None or not found.submodule_search_locations:
-        raise ImportError("No module named 'coremltools'")
+        raise ModuleNotFoundError("No module named 'coremltools'", name="coremltools")
     folder = Path(next(iter(found.submodule_search_locations))) / "proto"
     spec = importlib.util.spec_from_file_location(
         _MESSAGES, folder / "__init__.py", submodule_search_locations=[str(folder)]

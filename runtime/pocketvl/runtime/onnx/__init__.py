@@ -1,1 +1,1 @@
-"""Checks of .onnx files without the onnx package, and sessions of onnxruntime: parts of onnx_engine.py."""
+"""Sessions of onnxruntime, and what their graphs must take and give: parts of onnx_engine.py."""

@@ -11,20 +11,17 @@ from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.engine import Float32
 from pocketvl.runtime.errors import EngineError
 from pocketvl.runtime.manifest import EntryPoint
-from pocketvl.runtime.onnx.check import check_graph
 from pocketvl.runtime.onnx.ports import check_ports, ports_of
 from pocketvl.runtime.onnx.session import open_session, reason
-from pocketvl.runtime.onnx.versions import check_versions
 
 
 class Graph:
     """The .onnx file of an entry point, loaded."""
 
     def __init__(self, runtime: ModuleType, bundle: Bundle, entry: EntryPoint, threads: int | None) -> None:
-        """Raises BundleError or EngineError for a file that this onnxruntime should not or cannot run."""
+        """Raises EngineError for a file that onnxruntime cannot load, BundleError for other tensors."""
         self._runtime = runtime
         self._path = bundle.path(entry.file)
-        check_versions(runtime, self._path, check_graph(bundle, entry.file))
         self._session = open_session(runtime, self._path, threads)
         check_ports(str(self._path), ports_of(entry.name, bundle.manifest.geometry), self._session)
         self._binding = self._session.io_binding()

@@ -6,10 +6,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pocketvl.runtime.errors import EngineError, MissingExtraError
+from pocketvl.runtime.errors import EngineError
+from pocketvl.runtime.extras import import_failure
 from pocketvl.runtime.native_log import captured_stderr
 
 _PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : ")
+# What it says of a model of a version that it does not know.
+_NEWER = re.compile(
+    r"Unsupported model IR version: (\d+)|Opset (\d+) is under development.*support for domain (\S+) is",
+    re.DOTALL,
+)
 _FATAL = 4  # log severity: errors come as exceptions, too
 _SPIN_MICROSECONDS = "10"
 
@@ -19,21 +25,29 @@ def import_runtime() -> ModuleType:
     try:
         with captured_stderr():  # it looks for graphics cards and says what it does not find
             return importlib.import_module("onnxruntime")
-    except ImportError as error:
-        raise MissingExtraError(
-            f"This bundle needs onnxruntime ({error}); install it with: pip install 'pocketvl[onnx]'."
-        ) from None
+    except (ImportError, OSError, MemoryError) as error:
+        raise import_failure(error, "This bundle needs onnxruntime", "onnx") from None
 
 
 def open_session(runtime: ModuleType, path: Path, threads: int | None) -> Any:
-    """An InferenceSession over a checked model. threads None: one a physical core. Raises EngineError."""
+    """An InferenceSession over a model file. threads None: one a physical core. Raises EngineError.
+
+    onnxruntime itself refuses data files that are missing, too short or outside of the model's folder.
+    """
     try:
         with captured_stderr():
             return runtime.InferenceSession(str(path), _options(runtime, threads), ["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no common class
+        if newer := _NEWER.search(str(error)):
+            ir_version, opset, domain = newer.groups()
+            written = f"IR version {ir_version}" if ir_version else f"opset {opset} of {domain}"
+            raise EngineError(
+                f"{path} is written in {written}, which onnxruntime {runtime.__version__} does not know;"
+                " install a newer one with: pip install -U onnxruntime, or export the bundle again."
+            ) from None
         raise EngineError(
-            f"onnxruntime {runtime.__version__} cannot load {path}: {reason(error)}. Run `pocketvl inspect"
-            " --check` on the bundle, or export it again."
+            f"onnxruntime {runtime.__version__} cannot load {path}: {reason(error)}. Copy the whole bundle"
+            " again or export it again."
         ) from None
 
 

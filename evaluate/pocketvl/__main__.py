@@ -1,0 +1,5 @@
+"""`python -m pocketvl` is `pocketvl`."""
+
+from pocketvl.cli.main import main
+
+main()

@@ -1,0 +1,111 @@
+"""A script for `pocketvl ask`: JSON with turns or a whole conversation, see docs/scripts.md."""
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+from pocketvl.runtime.errors import PromptError, UsageError
+from pocketvl.runtime.messages import is_conversation
+from pocketvl.runtime.session import Content
+
+MAX_SCRIPT_BYTES = 64 << 20  # images as data: URLs take their size and a third
+_PATH_CHARACTERS = 4096
+
+
+def read_script(path: Path) -> list[Content]:
+    """What to ask, one after the other. Raises UsageError for a file that is no script, else PromptError."""
+    value = _parse(_read(path), path)
+    if isinstance(value, dict):
+        if set(value) != {"messages"}:
+            raise UsageError(
+                f"{path} must be a list of turns or messages, or an object with 'messages' alone."
+            )
+        value = value["messages"]
+        if not is_conversation(value):
+            raise UsageError(f"'messages' of {path} must be a list of objects with a role and content.")
+    if not isinstance(value, list) or not value:
+        raise UsageError(f"{path} must hold a list with at least one user turn.")
+    if is_conversation(value):
+        return [[_beside_in_message(message, path.parent) for message in value]]
+    for index, turn in enumerate(value):
+        if not isinstance(turn, (str, list)):
+            raise PromptError(
+                f"Turn {index} of {path} must be a text or a list of parts, not {type(turn).__name__}."
+            )
+        if is_conversation(turn):
+            raise PromptError(f"Turn {index} of {path} is a list of messages; a script holds one such list.")
+    return [turn if isinstance(turn, str) else _beside_in_parts(turn, path.parent) for turn in value]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe might never end
+            raise UsageError(f"{path} is no regular file; write the script to one.")
+        if found.st_size <= MAX_SCRIPT_BYTES:
+            with path.open("rb") as file:
+                data = file.read(MAX_SCRIPT_BYTES + 1)
+            if len(data) <= MAX_SCRIPT_BYTES:
+                return data
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{path} cannot be read: {reason}.") from None
+    raise UsageError(
+        f"{path} has more than {MAX_SCRIPT_BYTES >> 20} MiB; name images by their paths instead of writing"
+        " them into the script."
+    )
+
+
+def _parse(data: bytes, path: Path) -> Any:
+    try:
+        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object)
+    except RecursionError:
+        raise UsageError(f"{path} is not valid JSON: it is nested too deeply.") from None
+    except ValueError as error:  # also of the decoding, and for an integer of thousands of digits
+        raise UsageError(f"{path} is not valid JSON: {error}.") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A key given twice would otherwise be ignored once."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"an object has the key {twice!r} twice")
+    return found
+
+
+def _beside_in_message(message: Any, folder: Path) -> Any:
+    if not isinstance(message, dict) or not isinstance(message.get("content"), list):
+        return message
+    return {**message, "content": _beside_in_parts(message["content"], folder)}
+
+
+def _beside_in_parts(parts: list[Any], folder: Path) -> list[Any]:
+    return [_beside_in_part(part, folder) for part in parts]
+
+
+def _beside_in_part(part: Any, folder: Path) -> Any:
+    if not isinstance(part, dict):
+        return part
+    changed = dict(part)
+    for key in ("image", "url", "image_url"):
+        value = part.get(key)
+        if isinstance(value, str):
+            changed[key] = _beside(value, folder)
+        elif isinstance(value, dict) and isinstance(value.get("url"), str):
+            changed[key] = {**value, "url": _beside(value["url"], folder)}
+    return changed
+
+
+def _beside(name: str, folder: Path) -> str | Path:
+    """A path is looked up from here first, as a shell user means it, then beside the script."""
+    if ":" in name[:8] or len(name) > _PATH_CHARACTERS:
+        return name
+    try:
+        if not Path(name).exists() and (folder / name).exists():
+            return folder / name
+    except (OSError, ValueError):  # no path at all
+        pass
+    return name

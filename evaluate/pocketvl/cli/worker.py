@@ -1,0 +1,20 @@
+"""`python -m pocketvl.cli.worker`: a long command, as supervise.py starts it."""
+
+import signal
+import sys
+
+from pocketvl.export.child_process import end_with, stdin_closes
+
+
+def _main() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the parent's is inherited
+    # Another process group than the terminal's may still write to it, whatever `stty tostop` says.
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    end_with(stdin_closes)
+    from pocketvl.cli.main import main
+
+    main(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    _main()

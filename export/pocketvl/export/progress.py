@@ -1,0 +1,54 @@
+"""How far a long task is: shares of its time, passed up from its parts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+# Called with a short sentence for the step that begins and the share of the task's time that is spent, 0..1.
+Progress = Callable[[str, float], None]
+
+
+def silent(_step: str, _share: float) -> None:
+    """For callers that show nothing."""
+
+
+def part(progress: Progress, start: float, end: float) -> Progress:
+    """Progress of one part, which takes the time from share `start` to share `end` of the whole."""
+    return lambda step, share: progress(step, (1 - share) * start + share * end)
+
+
+def parts(progress: Progress, seconds: Sequence[float]) -> list[Progress]:
+    """Progress of each of the parts that follow one another and take about so long."""
+    total = sum(seconds)
+    ends = [reached / total if total else 1.0 for reached in accumulate(seconds)]
+    return [part(progress, start, end) for start, end in zip([0.0, *ends], ends, strict=False)]
+
+
+@dataclass
+class Steps:
+    """A part's steps by their names, whose times are as `weights`; next() with one when it is done.
+
+    Names that have no weight take no time.
+    """
+
+    progress: Progress
+    label: str
+    weights: Mapping[str, float]
+    done: float = 0.0
+
+    def next(self, name: str) -> None:
+        self.done += self.weights.get(name, 0.0)
+        total = sum(self.weights.values())
+        self.progress(self.label, min(1.0, self.done / total) if total else 1.0)
+
+
+def time_left(now: float, reported: float, share: float) -> float | None:
+    """Seconds that a task has left, which began at 0, reported `share` at `reported` and nothing since.
+
+    What is done went at elapsed / share, and so will the rest. None before anything is known. While no report
+    comes the estimate counts down to a quarter, so that a long step does not look finished.
+    """
+    if share <= 0 or reported <= 0:
+        return None
+    rest = reported * (1 - share) / share
+    return max(rest - (now - reported), rest / 4)
