@@ -44,8 +44,8 @@ class HalfVisionEncoder(nn.Module):
         self, patches: torch.Tensor, rope_cos: torch.Tensor, rope_sin: torch.Tensor, key_mask: torch.Tensor
     ) -> torch.Tensor:
         mask = ((key_mask - 1) * _MASKED).view(1, 1, 1, -1)
-        cos, sin = rope_cos, signed(rope_sin)
-        positions = [cos * self.scale, sin * self.scale, cos, sin, mask]
+        rope_sin = signed(rope_sin)
+        positions = [rope_cos * self.scale, rope_sin * self.scale, rope_cos, rope_sin, mask]
         hidden = self.patch_embed(patches)
         for block in self.blocks:
             hidden = block(hidden, positions)
