@@ -22,8 +22,8 @@ from executorch.exir._serialize._flatbuffer_program import _flatbuffer_to_progra
 from make_checkpoint import GEOMETRY
 from torch import nn
 
+from pocketvl.export.executorch.operators import half_rotation
 from pocketvl.export.executorch.xnnpack import load_custom_ops, lower
-from pocketvl.export.modules import half_rotation
 from pocketvl.runtime.executorch_engine import set_threads
 from pocketvl.runtime.positions import text_rope
 

@@ -22,7 +22,7 @@ from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.executorch.xnnpack import load_custom_ops
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.layers import linear_layers
-from pocketvl.export.lm_head import LMHead
+from pocketvl.export.modules import LMHead
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.export.target import ExportInputs
 from pocketvl.export.targets import target_for

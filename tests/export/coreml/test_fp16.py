@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from pocketvl.export.coreml.fp16 import ScaledRMSNorm, rotate, signed
 from pocketvl.export.coreml.function import stored_quantized
-from pocketvl.export.modules import RMSNorm, half_rotation
+from pocketvl.export.executorch.operators import half_rotation
+from pocketvl.export.modules import RMSNorm
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime.errors import ExportError
