@@ -39,7 +39,7 @@ def demo(
     """
     with needs_extra("export", _NEEDS):
         from pocketvl.evaluate.contact_sheet import contact_sheet
-        from pocketvl.export.destination import output_folder
+        from pocketvl.export.bundle.destination import output_folder
         from pocketvl.export.tiny import TASKS, make_example
     output = output_folder(output)
     bundle = _export(output, recipe)

@@ -8,18 +8,18 @@ from pathlib import Path
 from shutil import copyfile, rmtree
 from typing import Any, Protocol, TypeVar
 
-from pocketvl.export.bundle_writer import PartialBundle, partial_bundle
+from pocketvl.export.bundle.destination import check_destination, output_folder
+from pocketvl.export.bundle.model_card import write_card
+from pocketvl.export.bundle.writer import PartialBundle, partial_bundle
 from pocketvl.export.calibration.calibrate import calibrate
 from pocketvl.export.calibration.store import CalibratedSource
 from pocketvl.export.checkpoint import Checkpoint, MergedLora, merge_lora, open_checkpoint
 from pocketvl.export.checkpoint.requantizer import Requantizer
 from pocketvl.export.component import ExportSettings, PackedSource
 from pocketvl.export.cost import ExportCost, export_cost
-from pocketvl.export.destination import check_destination, output_folder
 from pocketvl.export.estimate import Estimate, check_space
 from pocketvl.export.isolated import run_isolated
 from pocketvl.export.layer_plan import LayerPlan, resolve
-from pocketvl.export.model_card import write_card
 from pocketvl.export.progress import Progress, parts, silent
 from pocketvl.export.resolve_settings import fit_calibration, fit_image, fit_settings
 from pocketvl.export.target import ExportInputs, Target

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pocketvl.export.leftovers import SCRATCH, lock, scratch_folder
+from pocketvl.export.bundle.leftovers import SCRATCH, lock, scratch_folder
 from pocketvl.runtime.bundle import open_bundle
 from tests.support.manifests import write_small_bundle
 
@@ -17,7 +17,7 @@ from tests.support.manifests import write_small_bundle
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from pocketvl.export.bundle_writer import partial_bundle
+from pocketvl.export.bundle.writer import partial_bundle
 destination = Path(sys.argv[1])
 with partial_bundle(destination, overwrite=True) as partial:
     (partial.folder / "half.bin").write_bytes(bytes(100))

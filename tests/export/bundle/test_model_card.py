@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from pocketvl.export.bundle.model_card import card_text, check_card, update_parity, write_card
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.model_card import card_text, check_card, update_parity, write_card
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pocketvl.export.destination import check_destination, output_folder
-from pocketvl.export.leftovers import lock, note_begun, settle, settle_dead
+from pocketvl.export.bundle.destination import check_destination, output_folder
+from pocketvl.export.bundle.leftovers import lock, note_begun, settle, settle_dead
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import ExportError, SpaceError
 from pocketvl.runtime.manifest import FileRecord, Manifest, write_manifest

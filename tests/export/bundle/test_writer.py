@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from pocketvl.export.bundle_writer import PartialBundle, partial_bundle
+from pocketvl.export.bundle.writer import PartialBundle, partial_bundle
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import open_bundle
 from pocketvl.runtime.errors import CheckpointError, ExportError, SpaceError
@@ -278,7 +278,7 @@ SLOW_WRITER = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
-from pocketvl.export.bundle_writer import partial_bundle
+from pocketvl.export.bundle.writer import partial_bundle
 with partial_bundle(Path(sys.argv[1]), overwrite=True) as partial:
     (partial.folder / "part.bin").write_bytes(bytes(100))
     print("started", flush=True)
