@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from pocketvl.export.checkpoint import open_checkpoint
-from pocketvl.export.checkpoint.requantizer import Requantizer
+from pocketvl.export.checkpoint.packed import Requantizer
 from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.layers import linear_layers

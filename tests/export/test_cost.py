@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.cost import calibration_cost, component_cost, export_cost, unit_cost
+from pocketvl.export.estimate import calibration_cost, component_cost, export_cost, unit_cost
 from pocketvl.export.layer_plan import resolve
 from pocketvl.quant.recipe import Calibration, named_recipe
 from pocketvl.runtime import names

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pocketvl.export.checkpoint import MergedLora, merge_lora, open_checkpoint
-from pocketvl.export.checkpoint.requantizer import Requantizer
+from pocketvl.export.checkpoint.packed import Requantizer
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.layer_plan import resolve

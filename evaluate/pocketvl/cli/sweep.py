@@ -74,8 +74,12 @@ def sweep(
         from pocketvl.evaluate.sweep.recipes import read_recipes
         from pocketvl.evaluate.sweep.sweep import run_sweep
         from pocketvl.export.bundle.destination import check_outside_bundles, output_folder
-        from pocketvl.export.component import DEFAULT_BUCKETS, DEFAULT_PREFILL_CHUNK, ExportSettings
-        from pocketvl.export.resolve_settings import fit_calibration
+        from pocketvl.export.component import (
+            DEFAULT_BUCKETS,
+            DEFAULT_PREFILL_CHUNK,
+            ExportSettings,
+            fit_calibration,
+        )
         from pocketvl.export.targets import target_for
     output = output_folder(output)
     check_outside_bundles(output)

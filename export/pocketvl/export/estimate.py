@@ -1,4 +1,9 @@
-"""Disk and memory that an export takes, and whether this machine has them."""
+"""Disk, memory and time that an export takes, known before it starts, and whether this machine has them.
+
+Seconds are those of two cores of a laptop, fitted to exports of the tiny and the full-size model. Other
+machines are faster or slower, but by about the same factor for all steps, so their shares of the whole hold
+there, too.
+"""
 
 import shutil
 from collections.abc import Callable
@@ -7,17 +12,26 @@ from pathlib import Path
 
 import psutil
 
+from pocketvl.export.component import ExportSettings
 from pocketvl.export.layer_plan import LayerPlan
-from pocketvl.export.layers import Layer
-from pocketvl.quant.recipe import Bits
+from pocketvl.export.layers import Layer, linear_layers
+from pocketvl.quant.recipe import GENERATED, Bits
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import SpaceError
+from pocketvl.runtime.geometry import ImageSettings, ModelGeometry
 
 # Graph, tokenizer, template, manifest: what a bundle holds besides weights.
 DISK_EXTRA = 32 * 10**6
-
-
 BytesOf = Callable[[Layer, Bits], int]  # weight and scales of a layer in one target's artifact
+_COREML_FUNCTIONS = 3
+_SAMPLE = 0.012  # seconds: reading one and turning it into inputs
+_START = 1.6  # importing what calibration runs on
+_RUN, _DECIDE = 1.5e-11, 3.5e-11  # seconds for a weight and a token: running a layer, and deciding over it
+_FACTORIZE = 1.5e-11  # for a cube of a layer's inputs: inverting their second moments
+_UNIT = 0.2  # a block or layer that is decided, however small
+_GENERATED = (64, 40)  # patches and tokens of a generated sample
+_PROMPT = 30  # tokens of a sample beside its picture
+_HASHED = 5e8  # bytes a second, read and hashed
 
 
 @dataclass(frozen=True)
@@ -72,3 +86,157 @@ def nearest_existing(path: Path) -> Path:
 
 def _gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 10**8 else f"{size / 1e6:.1f} MB"
+
+
+@dataclass(frozen=True)
+class _Rate:
+    """Seconds of one step: once, for each block or decoder layer, and for 10^9 weights."""
+
+    once: float = 0.0
+    layer: float = 0.0
+    weights: float = 0.0
+
+    def of(self, layers: int, weights: int) -> float:
+        return self.once + self.layer * layers + self.weights * weights / 1e9
+
+
+@dataclass(frozen=True)
+class _Rates:
+    quantize: _Rate
+    trace: _Rate
+    lower: _Rate
+    check: _Rate
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds that a component takes: weights quantized and placed, graphs traced, lowered or converted, and
+    the result checked."""
+
+    quantize: float
+    trace: float
+    lower: float
+    check: float
+
+    @property
+    def seconds(self) -> tuple[float, float, float, float]:
+        return self.quantize, self.trace, self.lower, self.check
+
+
+@dataclass(frozen=True)
+class ExportCost:
+    """Seconds of a whole export; calibration 0 where there is none."""
+
+    calibration: float
+    vision: float
+    text: float
+    finish: float
+
+    @property
+    def total(self) -> float:
+        return self.calibration + self.vision + self.text + self.finish
+
+
+# Core ML's graphs are converted for each bucket, and the decoder's for each of three numbers of tokens.
+_RATES = {
+    (names.EXECUTORCH, names.VISION_ENCODER): _Rates(
+        _Rate(weights=20), _Rate(3.3, 0.12), _Rate(4, 1), _Rate(0.1, weights=3)
+    ),
+    (names.EXECUTORCH, names.TEXT_DECODER): _Rates(
+        _Rate(weights=15), _Rate(1, 0.16), _Rate(3, 2.1), _Rate(0.1, weights=3)
+    ),
+    (names.ONNX, names.VISION_ENCODER): _Rates(_Rate(weights=60), _Rate(), _Rate(0.8, 0.5), _Rate(0.1)),
+    (names.ONNX, names.TEXT_DECODER): _Rates(_Rate(weights=60), _Rate(), _Rate(1, 0.9), _Rate(0.5, 0.1)),
+    (names.COREML, names.VISION_ENCODER): _Rates(
+        _Rate(0.5, weights=60), _Rate(), _Rate(0.2, 0.18, 60), _Rate(0.4, weights=60)
+    ),
+    (names.COREML, names.TEXT_DECODER): _Rates(
+        _Rate(2.5, weights=60), _Rate(), _Rate(0.4, 0.3, 30), _Rate(0.7, weights=60)
+    ),
+}
+
+
+def component_cost(target: str, component: str, geometry: ModelGeometry, settings: ExportSettings) -> Cost:
+    """component: names.VISION_ENCODER, or names.TEXT_DECODER with its head."""
+    vision = component == names.VISION_ENCODER
+    layers = geometry.vision.depth if vision else geometry.text.num_layers
+    weights = sum(
+        layer.weights
+        for layer in linear_layers(geometry)
+        if (layer.component == names.VISION_ENCODER) == vision
+    )
+    rates = _RATES[target, component]
+    times = 1
+    if target == names.COREML:
+        times = len(settings.buckets) if vision else _COREML_FUNCTIONS
+    elif vision and settings.vision_shapes == "buckets":
+        times = len(settings.buckets)
+    return Cost(
+        quantize=rates.quantize.of(layers, weights),
+        trace=times * rates.trace.of(layers, weights),
+        lower=times * rates.lower.of(layers, weights),
+        check=rates.check.of(layers, weights),
+    )
+
+
+def unit_cost(unit: str, patches: int, tokens: int, plan: LayerPlan) -> float:
+    """Seconds that calibration takes over one block, layer, merger or head: a name that starts those of its
+    layers. patches, tokens: of all samples together."""
+    seconds, decided = 0.0, False
+    for layer, bits in plan.layers:
+        if not f"{layer.name}.".startswith(f"{unit}."):
+            continue
+        rows = patches if layer.component == names.VISION_ENCODER else tokens
+        seconds += rows * layer.weights * (_DECIDE if bits.is_calibrated else _RUN)
+        if bits.is_calibrated:
+            decided = True
+            seconds += _FACTORIZE * layer.in_features**3
+    return seconds + (_UNIT if decided else _UNIT / 8)
+
+
+def reading_cost(samples: int) -> float:
+    """Seconds until calibration has its inputs."""
+    return _START + _SAMPLE * samples
+
+
+def calibration_cost(plan: LayerPlan, settings: ExportSettings, image: ImageSettings) -> float:
+    """Seconds, as far as they can be known without reading the samples: own pictures count as large ones."""
+    calibration = plan.recipe.calibration
+    if not plan.recipe.calibrated:
+        return 0.0
+    patches, tokens = _sample_size(calibration.data or GENERATED, plan.geometry, settings, image)
+    samples = calibration.samples
+    units = dict.fromkeys(_unit_of(name) for name in plan.bits)
+    return reading_cost(samples) + sum(
+        unit_cost(unit, samples * patches, samples * tokens, plan) for unit in units
+    )
+
+
+def export_cost(
+    target: str, plan: LayerPlan, settings: ExportSettings, image: ImageSettings, disk: int
+) -> ExportCost:
+    """disk: bytes of the bundle."""
+    vision, text = (
+        sum(component_cost(target, component, plan.geometry, settings).seconds)
+        for component in (names.VISION_ENCODER, names.TEXT_DECODER)
+    )
+    calibration = calibration_cost(plan, settings, image)
+    return ExportCost(calibration, vision, text, disk / _HASHED)
+
+
+def _sample_size(
+    data: str, geometry: ModelGeometry, settings: ExportSettings, image: ImageSettings
+) -> tuple[int, int]:
+    """Patches and tokens of one sample."""
+    kind, _, side = data.partition(":")
+    if kind == "generated" and not side.isdecimal():
+        return _GENERATED
+    pixels = int(side) ** 2 if kind == "generated" else image.max_pixels
+    patches = min(settings.buckets[-1], min(pixels, image.max_pixels) // geometry.vision.patch_size**2)
+    return patches, patches // geometry.vision.merge_area + _PROMPT
+
+
+def _unit_of(layer: str) -> str:
+    """text_decoder.layers.3.q_proj -> text_decoder.layers.3; vision_encoder.patch_embed as it is."""
+    words = layer.split(".")
+    return ".".join(words[:3]) if len(words) == 4 else ".".join(words[:2])

@@ -9,9 +9,9 @@ import torch
 
 from pocketvl.export.calibration import stage
 from pocketvl.export.calibration.calibrate import calibrate
-from pocketvl.export.calibration.folds import RowsFold
 from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
 from pocketvl.export.calibration.samples import load_samples
+from pocketvl.export.calibration.stage import RowsFold
 from pocketvl.export.calibration.store import CalibratedSource, Decisions
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
 from pocketvl.export.component import ExportSettings

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from pocketvl.export.embedding_table import write_table
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.layers import Layer
 from pocketvl.export.modules import Linear
 from pocketvl.export.onnx.data_file import DataFile
 from pocketvl.export.onnx.weights import Stack, externalize
+from pocketvl.export.weights import write_table
 from pocketvl.quant.recipe import Bits, named_recipe
 from pocketvl.runtime.errors import ExportError
 from tests.support.checkpoints import SMALL_GEOMETRY

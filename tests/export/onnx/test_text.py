@@ -12,8 +12,8 @@ import torch
 from pocketvl.export.layers import Layer
 from pocketvl.export.modules import Linear
 from pocketvl.export.onnx.census import expected
-from pocketvl.export.onnx.embed_tokens import write_embed_tokens
 from pocketvl.export.onnx.folder import graph_name
+from pocketvl.export.onnx.text import write_embed_tokens
 from pocketvl.export.weights import decided
 from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
 from pocketvl.runtime import names

@@ -1,6 +1,6 @@
 """What a process that is killed leaves behind, and how others find and remove it.
 
-A bundle is written in a work folder beside its destination (bundle_writer.py), locked by its process. One
+A bundle is written in a work folder beside its destination (writer.py), locked by its process. One
 that nobody holds locked is a dead process's: the next export to the same destination removes it. The program
 that started the command (cli/supervise.py) does so at once: it names a folder in the environment variable
 POCKETVL_SCRATCH, and every process below it notes there which work folders it makes.

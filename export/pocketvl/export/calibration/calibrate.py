@@ -9,11 +9,10 @@ from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
 from pocketvl.export.calibration.samples import load_samples, samples_fingerprint
 from pocketvl.export.calibration.stage import Decider
 from pocketvl.export.calibration.store import Decisions, Store
-from pocketvl.export.calibration.text import TextWalk
-from pocketvl.export.calibration.vision import VisionWalk
+from pocketvl.export.calibration.walks import TextWalk, VisionWalk
 from pocketvl.export.checkpoint import Checkpoint
 from pocketvl.export.component import ExportSettings, TensorSource
-from pocketvl.export.cost import reading_cost, unit_cost
+from pocketvl.export.estimate import reading_cost, unit_cost
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.progress import Progress, parts
 from pocketvl.runtime.errors import CalibrationError

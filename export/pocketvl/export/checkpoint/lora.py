@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 
 from pocketvl.export.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, base_note, read_adapter
-from pocketvl.export.checkpoint.checkpoint import Checkpoint
-from pocketvl.export.checkpoint.fingerprint import hash_files
+from pocketvl.export.checkpoint.checkpoint import Checkpoint, hash_files
 from pocketvl.export.checkpoint.tensors import expected_tensors
 from pocketvl.export.layers import linear_layers
 from pocketvl.quant.quantized import QuantizedLinear

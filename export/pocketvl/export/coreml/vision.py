@@ -11,7 +11,7 @@ from pocketvl.export.coreml.census import census, expected
 from pocketvl.export.coreml.fp16 import attend, rotate, signed
 from pocketvl.export.coreml.function import Signature, build_function, prepare
 from pocketvl.export.coreml.package import describe, write_package
-from pocketvl.export.cost import component_cost
+from pocketvl.export.estimate import component_cost
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.modules import MergerParts, VisionBlockParts
 from pocketvl.export.progress import Progress, Steps, parts

@@ -11,15 +11,14 @@ from torch.export import Dim, ExportedProgram
 
 from pocketvl.export.census import Expected, Kernel, key_of, layer_groups
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.cost import component_cost
-from pocketvl.export.embedding_table import write_table
+from pocketvl.export.estimate import component_cost
 from pocketvl.export.executorch.census import census, expected
 from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.executorch.xnnpack import load_custom_ops, lower
 from pocketvl.export.modules import Linear, LMHead
 from pocketvl.export.progress import Progress, Steps, parts
 from pocketvl.export.target import Component, ExportInputs
-from pocketvl.export.weights import fill, leaf_sizes
+from pocketvl.export.weights import fill, leaf_sizes, write_table
 from pocketvl.runtime import names
 from pocketvl.runtime.embedding import EmbeddingMap
 from pocketvl.runtime.entry_points import pte_decoder, pte_head

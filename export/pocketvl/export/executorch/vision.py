@@ -13,7 +13,7 @@ from torch.export import Dim, ExportedProgram
 
 from pocketvl.export import modules
 from pocketvl.export.census import layer_groups
-from pocketvl.export.cost import component_cost
+from pocketvl.export.estimate import component_cost
 from pocketvl.export.executorch.census import census, expected
 from pocketvl.export.executorch.operators import (
     AttentionOutline,

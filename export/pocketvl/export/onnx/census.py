@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pocketvl.export.census import REPORT, Expected, Kernel, Location, compare, key_of
-from pocketvl.export.onnx._onnx import import_onnx
+from pocketvl.export.onnx.convert import import_onnx
 from pocketvl.export.onnx.data_file import Entry, read_entry
 from pocketvl.export.onnx.operators import Weights, unpack
 from pocketvl.quant.recipe import Bits

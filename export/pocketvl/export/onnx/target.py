@@ -4,7 +4,7 @@ from pocketvl.export.component import ExportSettings
 from pocketvl.export.estimate import DISK_EXTRA, Estimate, artifact_bytes
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.layers import Layer, lm_head
-from pocketvl.export.onnx._onnx import import_onnx
+from pocketvl.export.onnx.convert import import_onnx
 from pocketvl.export.onnx.folder import write_folder_files
 from pocketvl.export.onnx.operators import block_size
 from pocketvl.export.onnx.text import export_text

@@ -16,12 +16,11 @@ from torch import nn
 
 from pocketvl.export import modules
 from pocketvl.export.census import layer_groups
-from pocketvl.export.cost import component_cost
+from pocketvl.export.estimate import component_cost
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.modules import MergerParts, VisionBlockParts, linears
-from pocketvl.export.onnx._onnx import import_onnx
 from pocketvl.export.onnx.census import census
-from pocketvl.export.onnx.convert import OPSET, write_graph
+from pocketvl.export.onnx.convert import OPSET, import_onnx, write_graph
 from pocketvl.export.onnx.data_file import DataFile
 from pocketvl.export.onnx.folder import data_name, graph_name
 from pocketvl.export.onnx.operators import emit, split

@@ -9,7 +9,7 @@ from torch import nn
 
 from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
 from pocketvl.export.calibration.samples import Sample
-from pocketvl.export.calibration.text import attend_each
+from pocketvl.export.calibration.walks import attend_each
 from pocketvl.export.component import TensorSource
 from pocketvl.export.executorch.text_graph import DecoderLayer, TextDecoder
 from pocketvl.export.executorch.vision import VisionBlock, VisionEncoder

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pocketvl.export.checkpoint import merge_lora, open_checkpoint
-from pocketvl.export.component import ExportSettings
+from pocketvl.export.component import ExportSettings, fit_calibration, fit_image, fit_settings
 from pocketvl.export.estimate import BytesOf
 from pocketvl.export.isolated import run_isolated
 from pocketvl.export.layers import Layer, linear_layers, lm_head
 from pocketvl.export.progress import Progress
-from pocketvl.export.resolve_settings import fit_calibration, fit_image, fit_settings
 from pocketvl.export.sensitivity.measure import Sensitivity, can_measure, measure_sensitivity
 from pocketvl.quant.allocate import Option, least_damage, least_size
 from pocketvl.quant.recipe import Bits, Calibration, Recipe, Rule

@@ -5,12 +5,10 @@ from dataclasses import dataclass, field
 
 import torch
 
-from pocketvl.export.calibration.folds import Fold, NormFold
 from pocketvl.export.calibration.inputs import SampleInputs
-from pocketvl.export.calibration.stage import Decider
+from pocketvl.export.calibration.stage import Decider, Fold, NormFold
 from pocketvl.export.calibration.store import Decisions
-from pocketvl.export.calibration.text import TextWalk
-from pocketvl.export.calibration.vision import VisionWalk
+from pocketvl.export.calibration.walks import TextWalk, VisionWalk
 from pocketvl.export.component import TensorSource
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.layers import linear_layers

@@ -10,9 +10,18 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from pocketvl.export.tiny.drawing import COLOURS, KINDS, Part, Shape, draw_bars, draw_text
+from pocketvl.export.tiny.drawing import (
+    COLOURS,
+    KINDS,
+    Part,
+    Shape,
+    box_of,
+    box_text,
+    draw_bars,
+    draw_text,
+    scene,
+)
 from pocketvl.export.tiny.example import Box, Example, Split
-from pocketvl.export.tiny.scenes import box_of, box_text, scene
 
 TRAINED_WORDS = tuple(
     """

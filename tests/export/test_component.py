@@ -6,8 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocketvl.export.component import DEFAULT_BUCKETS, ExportSettings
-from pocketvl.export.resolve_settings import fit_calibration, fit_image, fit_settings
+from pocketvl.export.component import (
+    DEFAULT_BUCKETS,
+    ExportSettings,
+    fit_calibration,
+    fit_image,
+    fit_settings,
+)
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import ImageSettings
