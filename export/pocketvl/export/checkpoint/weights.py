@@ -1,4 +1,4 @@
-"""The weight files of a folder: found, checked by their headers, read one tensor at a time; none is left over."""
+"""The weight files of a folder: found, checked by their headers, read a tensor at a time, none left over."""
 
 import re
 from collections.abc import Collection, Mapping, Set
