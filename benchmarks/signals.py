@@ -68,7 +68,7 @@ def evaluate_left(folder: Path) -> list[str]:
 def broken_bundle(path: Path) -> list[str]:
     try:
         if path.exists():
-            open_bundle(path, check_hashes=True)
+            open_bundle(path, verify="always")
     except Exception as error:
         return [f"{path.name}: {error}"]
     return []

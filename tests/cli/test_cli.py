@@ -47,6 +47,30 @@ def test_ask_prints_json(bundle: Path, photo: Path, capsys: pytest.CaptureFixtur
     assert 1 <= len(answer["token_ids"]) <= 4
 
 
+def test_images_by_url_and_by_path_are_the_same(
+    bundle: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = photo.with_name("a #1.png")
+    named.write_bytes(photo.read_bytes())
+    data = base64.urlsafe_b64encode(photo.read_bytes()).decode().rstrip("=")
+    urls = (photo, f"file://localhost{named}", named.as_uri(), f"data:image/png;base64,{data}")
+    images = itertools.chain.from_iterable(("--image", url) for url in urls)
+    status, out, _ = run(capsys, "ask", bundle, "Same?", *images, "--json", "--max-tokens", 1)
+    statistics = json.loads(out)["statistics"]
+    assert (status, statistics["images_encoded"], statistics["images_cached"]) == (0, 1, 3)
+
+
+def test_what_is_not_read_by_the_letter_is_told(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(np.full((60, 60), 4000, np.uint16)).save(tmp_path / "dim.png")
+    arguments = ("ask", bundle, "Bright?", "--image", tmp_path / "dim.png", "--max-tokens", 1)
+    _, _, err = run(capsys, *arguments)
+    assert "dim.png has samples of 16 bits that use only 12 of them" in err
+    _, out, _ = run(capsys, *arguments, "--json")
+    assert len(json.loads(out)["notes"]) == 1
+
+
 def test_script_asks_turns_in_one_session(
     bundle: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,6 +136,12 @@ FAILURES = {
     "no bundle": (["ask", "{new}", "Hi"], "does not exist"),
     "no model": (["export", "{new}", "-o", "{new}2"], "does not exist"),
     "missing picture": (["ask", "{bundle}", "Hi", "--image", "gone.png"], "gone.png"),
+    "address": (
+        ["ask", "{bundle}", "Hi", "--image", "https://example.org/a.png"],
+        "https://example.org/a.png is a network address, and pocketvl downloads nothing",
+    ),
+    "other host": (["ask", "{bundle}", "Hi", "--image", "file://server/a.png"], "another computer"),
+    "no base64": (["ask", "{bundle}", "Hi", "--image", "data:image/png,abc"], "does not hold base64"),
     "prompt over the context": (["ask", "{bundle}", "words " * 900], "context holds 320"),
     "output exists": (["export", "{checkpoint}", "-o", "{bundle}"], "--overwrite"),
 }
@@ -138,8 +168,8 @@ def png_header(width: int, height: int) -> bytes:
 
 BAD_PICTURES = {
     "empty.png": (b"", "0 bytes"),
-    "words.jpg": (b"these are words", "not a picture"),
-    "huge.png": (png_header(30000, 30000), "pixels (the limit is"),
+    "words.jpg": (b"these are words", "not an image"),
+    "huge.png": (png_header(30000, 30000), "pixels (the limit for"),
 }
 
 

@@ -1,21 +1,22 @@
 """`pocketvl evaluate` as a user calls it."""
 
 import json
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 from pocketvl.runtime.errors import EngineError
 from tests.support.bundles import export_for_test
-from tests.support.checkpoints import write_checkpoint
 from tests.support.command_line import run
-from tests.support.geometries import ONE_LAYER
+from tests.support.signals import command
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluate")
-    write_checkpoint(folder / "checkpoint", ONE_LAYER)
+    shutil.copytree(small_checkpoint, folder / "checkpoint")
     export_for_test(folder / "checkpoint", folder / "bundle", "int8")
     return folder
 
@@ -119,6 +120,21 @@ def test_a_run_that_was_stopped_goes_on(
     assert run(capsys, "evaluate", folder / "bundle", *options)[0] == 0
     assert len((tmp_path / "generated.jsonl").read_text().splitlines()) == 7
     assert len(asked) == 7  # the third twice
+
+
+def test_a_signal_ends_it_and_the_same_command_goes_on(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "out" / "generated.jsonl"
+    words = ("evaluate", folder / "bundle", "--data", "generated:200", "-o", tmp_path / "out")
+    with command(tmp_path / "temporary", *words, "--max-tokens", 4, "--threads", 1) as run:
+        run.wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") > 3)
+        status, _, said = run.end(signal.SIGTERM)
+        assert (status, said.count("\n")) == (128 + signal.SIGTERM, 1)
+    kept = file.read_bytes()
+    with command(tmp_path / "temporary", *words, "--max-tokens", 4, "--threads", 1) as run:
+        run.wait_for(lambda: len(file.read_bytes()) > len(kept) + 1)
+        assert run.end(signal.SIGINT)[0] == 128 + signal.SIGINT
+    whole = kept[: kept.rfind(b"\n") + 1]
+    assert file.read_bytes().startswith(whole)
 
 
 @pytest.mark.parametrize("odd", ["another run", "a folder", "no folder", "inside a bundle"])

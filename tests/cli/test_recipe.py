@@ -18,6 +18,7 @@ from pocketvl.runtime.errors import UsageError
 from tests.support.adapters import write_adapter
 from tests.support.checkpoints import SMALL_GEOMETRY
 from tests.support.command_line import run
+from tests.support.exporters import QUICK
 
 
 @pytest.fixture(scope="module")
@@ -56,21 +57,27 @@ def test_a_budget_becomes_a_file_that_loads(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_without_data_a_recipe_rounds_and_an_export_says_so_once(
+def test_without_data_a_recipe_is_measured_on_generated_images_and_rounds(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "mine.toml"
     words = ("recipe", checkpoint, "--size-budget", "300kB", "-o", path, "--calibration-samples", 6)
     status, _, err = run(capsys, *words)
     assert status == 0
-    assert "and rounding to nearest" in err
+    assert "Measuring on generated images of simple shapes, and rounding to nearest" in err
     assert load_recipe(str(path)).method == "rtn"
-    small = ("--target", "onnx", "--target", "coreml", "--buckets", 64, "--max-context", 320)
-    status, _, err = run(capsys, "export", checkpoint, "-o", tmp_path / "bundle", *small)
+
+
+def test_without_data_an_export_rounds_and_says_so_once(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pocketvl.export.targets.target_for", lambda _: QUICK)
+    targets = ("--target", "executorch", "--target", "onnx")
+    status, _, err = run(capsys, "export", checkpoint, "-o", tmp_path / "out", *targets)
     assert status == 0
     assert err.count("rounded to nearest (rtn)") == 1
-    for target in ("onnx", "coreml"):
-        manifest = open_bundle(tmp_path / "bundle" / target).manifest
+    for target in ("executorch", "onnx"):
+        manifest = open_bundle(tmp_path / "out" / target).manifest
         assert (manifest.recipe, manifest.quantization_method) == ("int4", "rtn")
         assert manifest.provenance.calibration is None
 

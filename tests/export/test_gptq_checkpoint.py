@@ -44,6 +44,7 @@ from tests.support.packed_checkpoints import (
     random_layer,
     write_packed_checkpoint,
 )
+from tests.support.sources import Dequantized
 
 SYMMETRIC = Scheme(zero=8)
 WEIGHTS = "model.safetensors"
@@ -175,21 +176,6 @@ def test_a_layer_that_is_stored_packed_and_as_floats(tmp_path: Path) -> None:
     change(tmp_path, lambda tensors: tensors.update({name: torch.ones(160, 96)}))
     with pytest.raises(CheckpointError, match=rf"holds {name} twice, as packed integers and as"):
         open_checkpoint(str(tmp_path))
-
-
-class Dequantized:
-    """The checkpoint's integers, as floats."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self.checkpoint, self.geometry = checkpoint, checkpoint.geometry
-        self.layers = {f"{layer.source}.weight": layer.name for layer in linear_layers(self.geometry)}
-
-    def tensor(self, name: str) -> torch.Tensor:
-        quantized = self.checkpoint.quantized(self.layers.get(name, ""))
-        return self.checkpoint.tensor(name) if quantized is None else torch.from_numpy(quantized.dequantize())
-
-    def quantized(self, layer: str) -> None:
-        return None
 
 
 @pytest.mark.parametrize("scheme", [SYMMETRIC, Scheme(zero=128, bits=8, group_size=-1)])

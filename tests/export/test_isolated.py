@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -52,14 +51,6 @@ def test_deaths() -> None:
         run_isolated(steps.crash, (), ignore)
 
 
-def gone(process: int) -> bool:
-    for _ in range(200):
-        if not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.05)
-    return False
-
-
 def test_an_exception_here_ends_the_child() -> None:
     children = []
 
@@ -69,7 +60,7 @@ def test_an_exception_here_ends_the_child() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run_isolated(steps.wait, (), interrupt)
-    assert gone(children[0])
+    assert steps.gone(children[0])
 
 
 # Tests that a shell started in the background inherit an ignored SIGINT, so the script takes it back.
@@ -98,7 +89,7 @@ def test_the_child_ends_with_its_parent(number: signal.Signals) -> None:
         assert psutil.pid_exists(child)
         parent.send_signal(number)
         assert parent.wait(20) == -number
-        assert gone(child)
+        assert steps.gone(child)
     finally:
         parent.kill()
         parent.communicate()

@@ -25,6 +25,7 @@ from tests.export.onnx import graphs, towers
 from tests.support.bundles import SETTINGS, export_for_test
 from tests.support.checkpoints import write_checkpoint, write_weights
 from tests.support.geometries import GEOMETRIES
+from tests.support.numbers import relative
 
 MAX_PIXELS = SETTINGS.buckets[-1] * 14 * 14
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (112, 84, 3), dtype=np.uint8))
@@ -102,4 +103,4 @@ def test_transformers_js_finds_its_graphs(case: Case) -> None:
     vision, grids = case.bundle.manifest.geometry.vision, [(1, 8, 6), (2, 4, 4)]
     patches = towers.pixels(vision, grids)
     alone = towers.slice_by_slice(folder, vision, patches, grids)
-    assert towers.relative(towers.in_one_call(folder, patches, grids), alone) < 1e-5
+    assert relative(towers.in_one_call(folder, patches, grids), alone) < 1e-5

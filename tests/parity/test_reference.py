@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from pocketvl.evaluate.components import Components
 from pocketvl.evaluate.metrics import relative_error
@@ -22,6 +21,7 @@ from pocketvl.runtime.session import ChatSession
 from tests.support.bundles import SETTINGS, export_for_test
 from tests.support.checkpoints import write_checkpoint
 from tests.support.geometries import GEOMETRIES
+from tests.support.images import random_image
 
 SMALL = {names.EXECUTORCH: "small_bundle", names.ONNX: "small_onnx_bundle"}  # fixtures
 LAYOUTS = dict(zip(GEOMETRIES, ("hub", "transformers5", "hub"), strict=True))
@@ -51,18 +51,13 @@ def case(
     engine.close()
 
 
-def picture(width: int, height: int, seed: int = 0) -> Image.Image:
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
-
-
 SIZES = [(112, 112), (28, 560), (560, 28), (97, 61), (500, 300), (12, 560)]
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_image_embeddings_equal_the_reference(case: Case, size: tuple[int, int]) -> None:
-    value = Components(case.bundle, case.engine).encode_image(picture(*size))
-    expected = case.reference.encode_image(picture(*size))
+    value = Components(case.bundle, case.engine).encode_image(random_image(*size))
+    expected = case.reference.encode_image(random_image(*size))
     assert value.shape == expected.shape
     assert relative_error(value, expected) < 1e-4
 
@@ -71,16 +66,16 @@ LONG = "How many circles are in the picture? " * 6  # more tokens than a prefill
 
 CONVERSATIONS = {
     "text only": [Turn("What does the sign say?")],
-    "square": [Turn("Describe this image.", (picture(112, 112),))],
-    "1:20": [Turn("Describe this image.", (picture(28, 560),))],
-    "20:1": [Turn("Describe this image.", (picture(560, 28),))],
-    "two pictures": [Turn("Which is bigger?", (picture(84, 112, 1), picture(140, 56, 2)))],
+    "square": [Turn("Describe this image.", (random_image(112, 112),))],
+    "1:20": [Turn("Describe this image.", (random_image(28, 560),))],
+    "20:1": [Turn("Describe this image.", (random_image(560, 28),))],
+    "two pictures": [Turn("Which is bigger?", (random_image(84, 112, 1), random_image(140, 56, 2)))],
     "three turns": [
-        Turn("What is this?", (picture(56, 112, 3),)),
-        Turn("And this?", (picture(112, 56, 4),)),
+        Turn("What is this?", (random_image(56, 112, 3),)),
+        Turn("And this?", (random_image(112, 56, 4),)),
         Turn("Which is bigger?"),
     ],
-    "long prompt": [Turn(LONG, (picture(112, 84, 5),))],
+    "long prompt": [Turn(LONG, (random_image(112, 84, 5),))],
 }
 
 

@@ -1,7 +1,6 @@
 """Pictures of every kind become upright RGB, and what is no picture is refused with a clear sentence."""
 
 import contextlib
-import io
 import struct
 import zlib
 from pathlib import Path
@@ -13,14 +12,9 @@ from PIL import Image
 
 from pocketvl.runtime.errors import ImageError
 from pocketvl.runtime.image import load_image
+from tests.support.images import encoded
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
-
-
-def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format, **options)
-    return buffer.getvalue()
 
 
 def noise(width: int = 12, height: int = 7) -> Image.Image:
@@ -91,25 +85,6 @@ def test_a_transparent_colour_becomes_white(mode: str, colour: Any, transparency
 def test_grey_and_black_and_white() -> None:
     assert load_image(encoded(Image.new("L", (1, 1), 77))).getpixel((0, 0)) == (77, 77, 77)
     assert load_image(encoded(Image.new("1", (1, 1), 1))).getpixel((0, 0)) == (255, 255, 255)
-
-
-@pytest.mark.parametrize("format", ["PNG", "TIFF"])
-def test_16_bit_grey_is_scaled_not_clipped(format: str) -> None:
-    values = np.array([[0, 255, 256, 0x1234, 0x8000, 0xFFFF]], np.uint16)
-    loaded = load_image(encoded(Image.fromarray(values), format))
-    assert np.asarray(loaded)[0, :, 0].tolist() == [0, 0, 1, 0x12, 0x80, 0xFF]
-
-
-def test_16_bit_colour_is_scaled_alike() -> None:
-    row = struct.pack(">BHHH", 0, 0x1234, 0x80FF, 0xFFFF)
-    assert load_image(png_chunks(1, 1, 16, 2, row)).getpixel((0, 0)) == (0x12, 0x80, 0xFF)
-
-
-def test_wider_samples_are_refused() -> None:
-    with pytest.raises(ImageError, match="32-bit samples from 70000 to 70000; convert"):
-        load_image(Image.new("I", (1, 1), 70000))
-    with pytest.raises(ImageError, match=r"floating-point samples from 0\.5 to 1\.5; scale them to 0\.\.1"):
-        load_image(np.array([[0.5, 1.5]], np.float32))
 
 
 def test_cmyk_is_converted() -> None:

@@ -107,6 +107,7 @@ URL = {"type": "image_url", "image_url": {"url": "a.jpg"}}
         ),
         (URL | {"max_pixels": 50176, "detail": "low"}, ("a.jpg", ImageSize(max_pixels=50176, detail="low"))),
         (URL | {"detail": None}, ("a.jpg", ImageSize())),
+        (IMAGE | {"max_pixels": np.int64(3136)}, ("a.jpg", ImageSize(max_pixels=3136))),
         ({"type": "object_ref", "text": "a cat"}, ObjectRef("a cat")),
         ({"type": "box", "box": [1, 2, 3.5, 1000]}, Shape("box", (1, 2, 3.5, 1000))),
         (
@@ -149,6 +150,7 @@ def test_bytes_and_arrays_are_kept_as_they_are() -> None:
         ({"type": "object_ref"}, "text must be a string, not nothing"),
         ({"type": "box", "box": [1, 2, 3]}, "list of 4 numbers"),
         ({"type": "box", "box": [1, 2, 3, "4"]}, "list of 4 numbers"),
+        ({"type": "box", "box": b"abcd"}, "list of 4 numbers"),
         ({"type": "box", "box": [1, 2, 3, True]}, "list of 4 numbers"),
         ({"type": "box", "box": [1, 2, 3, float("nan")]}, "list of 4 numbers"),
         ({"type": "box", "box": [0, 0, 1, 1001]}, "holds 1001"),

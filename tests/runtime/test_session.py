@@ -11,9 +11,11 @@ from PIL import Image
 
 from pocketvl.runtime.answer_text import Box
 from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.embedding import EmbeddingMap
 from pocketvl.runtime.errors import BundleError, ContextError, EngineError, ImageError, PromptError
 from pocketvl.runtime.executorch_engine import ExecuTorchEngine
 from pocketvl.runtime.positions import mrope_positions, vision_rope
+from pocketvl.runtime.prefill import Decoder, Prompt
 from pocketvl.runtime.repetition import MIN_TOKENS
 from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
@@ -320,6 +322,14 @@ def test_vision_is_loaded_again_after_release(bundle: Bundle, engine: ExecuTorch
     engine.release_vision()
     kept = ChatSession(bundle, engine, keep_vision=True)
     assert kept.ask(about(picture(6)), max_tokens=4).token_ids == first
+
+
+def test_there_is_no_feeding_nothing(bundle: Bundle, engine: ExecuTorchEngine) -> None:
+    """Its hidden state would be none, as that of a cancelled prompt is."""
+    table = EmbeddingMap(bundle.path(bundle.manifest.token_embedding.file), bundle.manifest.token_embedding)
+    prompt = Prompt((), np.zeros((3, 0), np.int64), 0, np.zeros(0, np.bool_))
+    with pytest.raises(PromptError, match="prompt is empty"):
+        list(Decoder(engine, table, bundle.manifest).feed(prompt))
 
 
 def test_a_generated_placeholder_is_a_token_like_any_other(session: ChatSession, bundle: Bundle) -> None:

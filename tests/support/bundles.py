@@ -62,4 +62,4 @@ def export_for_test(
 ) -> Bundle:
     """The bundle in `output`, a copy of the caller's own; exported only if no test has done so before."""
     shutil.copytree(SHARED.get(checkpoint, recipe, settings, target), output)
-    return open_bundle(output, check_hashes=True)
+    return open_bundle(output, verify="always")

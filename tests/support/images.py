@@ -1,4 +1,4 @@
-"""Images as files: encoded ones, smooth ones with detail, and JPEGs of any size made in little memory."""
+"""Images as files: noise, encoded ones, smooth ones with detail, JPEGs of any size made in little memory."""
 
 import io
 import struct
@@ -50,3 +50,9 @@ def with_jpeg_size(data: bytes, width: int, height: int) -> bytes:
     """The JPEG with another size in its frame header, baseline or progressive."""
     frame = max(data.find(b"\xff\xc0"), data.find(b"\xff\xc2"))
     return data[: frame + 5] + struct.pack(">HH", height, width) + data[frame + 9 :]
+
+
+def random_image(width: int, height: int, seed: int = 0) -> Image.Image:
+    """RGB noise, the same for the same arguments."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)

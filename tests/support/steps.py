@@ -1,4 +1,4 @@
-"""Functions for a process of their own: it imports them by name."""
+"""Functions for a process of their own: it imports them by name; and whether that process is gone."""
 
 import ctypes
 import os
@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import psutil
 
 from pocketvl.runtime.errors import CensusError
 
@@ -44,3 +46,12 @@ def kill_itself(report: Report) -> None:
 def wait(report: Report) -> None:
     report(str(os.getpid()), 0.0)
     time.sleep(60)
+
+
+def gone(process: int) -> bool:
+    """Waits up to 10 seconds for it."""
+    for _ in range(200):
+        if not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.05)
+    return False

@@ -32,6 +32,8 @@ from pocketvl.runtime.session import ChatSession
 from tests.transformers_js.browser import WEBGPU, answers_in_browser, find_browser
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+SIGN = "What does the sign say?"  # what the snippets ask
 MAX_TOKENS = 24
 
 
@@ -165,6 +167,25 @@ def test_the_same_pixels(bundle: Bundle, answers: dict[str, dict[str, Any]], nam
     assert answers[name]["grids"] == [list(grid) for _, grid in prepared]
     ours = np.concatenate([patches for patches, _ in prepared])
     np.testing.assert_allclose(pixels.reshape(ours.shape), ours, atol=1e-6)
+
+
+@pytest.mark.parametrize("page", ["docs/transformers-js.md", "README.md of the bundle"])
+def test_the_snippets_run_as_they_stand(bundle: Bundle, engine: Engine, tmp_path: Path, page: str) -> None:
+    documents = {"docs/transformers-js.md": ROOT / "docs" / "transformers-js.md"}
+    text = documents.get(page, bundle.folder / "README.md").read_text(encoding="utf-8")
+    packages, question = _packages(), questions()["single"]
+    assert packages is not None
+    (tmp_path / "node_modules").symlink_to(packages.resolve())
+    for name in ("my-bundle", "THIS_FOLDER"):
+        (tmp_path / name).symlink_to(bundle.folder)
+    question.images[0].convert("RGB").save(tmp_path / "street.jpg", format="PNG")
+    snippet = text.partition("```js\n")[2].partition("```")[0].replace(SIGN, question.text)
+    (tmp_path / "ask.mjs").write_text(snippet, encoding="utf-8")
+    done = subprocess.run(["node", "ask.mjs"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    session = ChatSession(bundle, engine, keep_vision=True)
+    content = [{"type": "image", "image": question.images[0]}, {"type": "text", "text": question.text}]
+    assert done.stdout.strip() == session.ask(content, sampler=Sampler()).text.strip()
 
 
 def test_what_the_documentation_says_of_transformers_js(bundle: Bundle) -> None:

@@ -70,9 +70,13 @@ def _sentence(failure: Exception) -> str:
     match failure:
         case PocketVLError():
             return str(failure)
-        case OSError(strerror=reason) if reason is not None:
-            place = "" if failure.filename is None else f"{failure.filename}: "
-            return f"{place}{reason}. Check that place, its permissions and the space that is left."
+        case OSError():
+            reason = failure.strerror or str(failure)
+            if failure.filename is None:
+                return (
+                    f"Reading or writing failed: {reason}. Check where the output goes and the space there."
+                )
+            return f"{failure.filename}: {reason}. Check the path, its permissions and the space there."
         case MemoryError():
             return "Memory ran out; close other programs or choose a smaller model or recipe."
     return f"{type(failure).__name__}: {failure} (unexpected; --debug shows where, please report it)"

@@ -68,7 +68,7 @@ def _print(facts: dict[str, Any]) -> None:
     table.add_row("recipe", escape(f"{facts['recipe']} ({facts['method']})"))
     for component, size in facts["components"].items():
         table.add_row(component, megabytes(size))
-    table.add_row("disk, of what is free", f"{_of(facts['disk_bytes'], facts['disk_free_bytes'])}")
+    table.add_row("disk, of what is free", _of(facts["disk_bytes"], facts["disk_free_bytes"]))
     memory = _of(facts["memory_bytes"], facts["memory_available_bytes"])
     table.add_row("memory at the peak, of what is free", memory)
     calibration = facts["calibration"]
@@ -86,4 +86,4 @@ def _print(facts: dict[str, Any]) -> None:
 
 
 def _of(size: int, free: int) -> str:
-    return f"{megabytes(size)} of {megabytes(free)}"
+    return f"{megabytes(size)} of {free / 1e9:,.1f} GB"

@@ -12,6 +12,7 @@ from pocketvl.cli import options
 from pocketvl.cli.console import note, out, print_json, progress_bar
 from pocketvl.cli.evaluate_tables import fidelity_table, note_left_out, score_table
 from pocketvl.cli.extras import needs_extra
+from pocketvl.export.progress import Progress, parts
 from pocketvl.runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from pocketvl.evaluate.fidelity import Fidelity
     from pocketvl.evaluate.reference_cache import ReferenceCache
     from pocketvl.evaluate.summary import TaskSummary
-    from pocketvl.export.progress import Progress
     from pocketvl.runtime.bundle import Bundle
     from pocketvl.runtime.engine import Engine
 
@@ -101,9 +101,10 @@ def evaluate(
             check_results(opened, dataset, file, max_tokens)
         place = folder / "reference" if reference_folder is None else output_folder(reference_folder)
         reference = None if model is None else ReferenceCache(place, model, max_tokens)
-        run = _Run(opened, engine, reference, max_tokens, progress)
+        run = _Run(opened, engine, reference, max_tokens)
+        own = parts(progress, [len(dataset.questions) for dataset in datasets])
         try:
-            reports = [run.evaluate(*pair) for pair in zip(datasets, files, strict=True)]
+            reports = [run.evaluate(*each) for each in zip(datasets, files, own, strict=True)]
         finally:
             engine.close()
     for report in reports:
@@ -140,22 +141,23 @@ class _Run:
     engine: Engine
     reference: ReferenceCache | None
     max_tokens: int
-    progress: Progress
 
-    def evaluate(self, dataset: Dataset, file: Path) -> _Report:
+    def evaluate(self, dataset: Dataset, file: Path, progress: Progress) -> _Report:
         from pocketvl.evaluate.answers import answer_questions
         from pocketvl.evaluate.fidelity import measure_fidelity
         from pocketvl.evaluate.summary import summarize, unreadable
 
         scores = fidelity = None
+        compared = 0.0 if self.reference is None else 1.0
+        asking_reference, asking, comparing = parts(progress, (2 * compared, 1.0, compared))
         if self.reference is not None:
-            scores = self.reference.scores(dataset, self.progress)
+            scores = self.reference.scores(dataset, asking_reference)
             self.reference.close()  # two models of full size need not be in memory at once
         results = answer_questions(
-            self.bundle, self.engine, dataset, file, max_tokens=self.max_tokens, progress=self.progress
+            self.bundle, self.engine, dataset, file, max_tokens=self.max_tokens, progress=asking
         )
         if self.reference is not None:
-            fidelity = measure_fidelity(self.bundle, self.engine, dataset, self.reference, self.progress)
+            fidelity = measure_fidelity(self.bundle, self.engine, dataset, self.reference, comparing)
         tasks = summarize(dataset.name, results, scores)
         bad_rows = dataset.bad_rows + unreadable(results)
         scored = sum(not result.unreadable for result in results)

@@ -92,6 +92,8 @@ def recipe(
     if output.suffix != ".toml":
         raise UsageError(f"{output} must end in .toml, by which `pocketvl export --recipe` knows a file.")
     check_free(output, overwrite)
+    if not os.access(output.parent, os.W_OK | os.X_OK):
+        raise UsageError(f"{output.parent} is no folder that can be written to; choose another place.")
     goal = make_goal(size_budget, max_kl)
     if goal is None:
         raise UsageError("Say how large the weights may be with --size-budget, or how far off with --max-kl.")

@@ -83,13 +83,13 @@ def sweep(
         from pocketvl.export.targets import target_for
     output = output_folder(output)
     check_outside_bundles(output)
-    fitted = [fit_calibration(one, model) for one in read_recipes(recipe, reference)]
-    for sentence in dict.fromkeys(sentence for _, notes in fitted for sentence in notes):
+    recipes = read_recipes(recipe, reference)
+    for sentence in dict.fromkeys(said for one in recipes for said in fit_calibration(one, model)[1]):
         note(sentence)
     settings = SweepSettings(
         model=model,
         target=target_for(target),
-        recipes=tuple(one for one, _ in fitted),
+        recipes=recipes,
         data=tuple(dict.fromkeys(data)),
         limit=limit,
         strict=strict,

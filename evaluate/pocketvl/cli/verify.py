@@ -9,7 +9,10 @@ from rich.table import Table
 from pocketvl.cli import options
 from pocketvl.cli.console import error, out, print_json, progress_bar
 from pocketvl.cli.extras import needs_extra
+from pocketvl.export.progress import parts
 from pocketvl.runtime.errors import PocketVLError
+
+_CHECKING = 15  # the checks take as long as so many examples of each task
 
 
 def verify(
@@ -51,9 +54,10 @@ def verify(
         largest = opened.manifest.buckets[-1] * vision.patch_size**2
         max_pixels = min(image.max_pixels, largest)
         reference = Reference(checkpoint.folder, min(image.min_pixels, max_pixels), max_pixels)
-        checks = list(run(opened, engine, reference, max_tokens=max_tokens, progress=progress))
+        comparing, scoring = parts(progress, (_CHECKING, wanted))
+        checks = list(run(opened, engine, reference, max_tokens=max_tokens, progress=comparing))
         scores = (
-            list(accuracy(opened, engine, reference, examples=wanted, progress=progress)) if wanted else []
+            list(accuracy(opened, engine, reference, examples=wanted, progress=scoring)) if wanted else []
         )
     failed = [check for check in checks if not check.passed]
     if update_card:

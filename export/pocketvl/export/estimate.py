@@ -145,7 +145,7 @@ _RATES = {
     (names.EXECUTORCH, names.TEXT_DECODER): _Rates(
         _Rate(weights=15), _Rate(1, 0.16), _Rate(3, 2.1), _Rate(0.1, weights=3)
     ),
-    (names.ONNX, names.VISION_ENCODER): _Rates(_Rate(weights=60), _Rate(), _Rate(0.8, 0.5), _Rate(0.1)),
+    (names.ONNX, names.VISION_ENCODER): _Rates(_Rate(weights=60), _Rate(), _Rate(1.3, 0.6), _Rate(0.1)),
     (names.ONNX, names.TEXT_DECODER): _Rates(_Rate(weights=60), _Rate(), _Rate(1, 0.9), _Rate(0.5, 0.1)),
     (names.COREML, names.VISION_ENCODER): _Rates(
         _Rate(0.5, weights=60), _Rate(), _Rate(0.2, 0.18, 60), _Rate(0.4, weights=60)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pocketvl.runtime.errors import PocketVLError
 
+MOST_LINE = 128 << 20  # bytes of a row of a dataset, whose images may be in it
 MOST_TEXT = 256 << 20  # bytes of a script, recipe or configuration; images in base64 may be in it
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -54,11 +55,11 @@ def read_text(path: Path, kind: type[PocketVLError], most: int = MOST_TEXT) -> s
         raise kind(f"{path} is not UTF-8 ({error.reason} at byte {error.start}); convert the file.") from None
 
 
-def read_lines(path: Path, kind: type[PocketVLError], longest: int = MOST_TEXT) -> Iterator[bytes]:
+def read_lines(path: Path, kind: type[PocketVLError], longest: int = MOST_LINE) -> Iterator[bytes]:
     """The lines of a regular file of any size, their ends included. Raises `kind` for one above `longest`."""
     regular_size(path, kind)
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=1 << 20) as file:  # lines with images are long
             number = 0
             while line := file.readline(longest + 1):
                 number += 1

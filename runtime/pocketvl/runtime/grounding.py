@@ -7,6 +7,7 @@ section 2.1): <|box_start|>(x1,y1),(x2,y2)<|box_end|>. Pixels are those of the i
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 from pocketvl.runtime.errors import PromptError
@@ -38,7 +39,7 @@ def parse_shape(part: Mapping[str, Any], kind: str, where: str) -> Shape:
     if in_pixels and kind in part:
         raise PromptError(f"{where} gives both {kind!r} and 'pixels'; leave one out.")
     numbers, count = part.get(key), _NUMBERS[kind]
-    if not isinstance(numbers, Sequence) or len(numbers) != count or not all(map(_is_number, numbers)):
+    if not isinstance(numbers, (list, tuple)) or len(numbers) != count or not all(map(_is_number, numbers)):
         raise PromptError(f"{where}.{key} must be a list of {count} numbers x1, y1, x2, y2, ...")
     most = math.inf if in_pixels else THOUSAND
     for value in numbers:
@@ -100,4 +101,6 @@ def markup(shape: Shape) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) is int or (isinstance(value, float) and math.isfinite(value))
+    if isinstance(value, bool) or not isinstance(value, Real):  # numpy's numbers are such, too
+        return False
+    return isinstance(value, Integral) or math.isfinite(value)

@@ -11,7 +11,8 @@ docs/scripts.md lists all kinds of parts. Nothing is ignored: a key that is not 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from numbers import Integral
+from typing import Any, TypeGuard
 
 from pocketvl.runtime.errors import PromptError
 from pocketvl.runtime.grounding import Shape, Size, in_thousandths, parse_shape
@@ -67,7 +68,7 @@ def parse_messages(messages: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]
     return tuple(_message(message, f"messages[{i}]") for i, message in enumerate(messages))
 
 
-def is_conversation(content: Any) -> bool:
+def is_conversation(content: Any) -> TypeGuard[Sequence[Mapping[str, Any]]]:
     """Whether it is a list of messages rather than one turn's text or parts: the first has a role."""
     if not isinstance(content, Sequence) or isinstance(content, (str, bytes)) or not content:
         return False
@@ -176,16 +177,16 @@ def _image_url(part: Mapping[str, Any], where: str) -> Picture:
 def _size(part: Mapping[str, Any], where: str) -> ImageSize:
     given = {key: part[key] for key in PIXEL_KEYS if part.get(key) is not None}
     for key, value in given.items():
-        if type(value) is not int or value < 1:
+        if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
             raise PromptError(f"{where}.{key} must be a whole number of pixels, 1 or more, not {value!r}.")
-        if value > _MAX_PIXELS:
+        if int(value) > _MAX_PIXELS:
             raise PromptError(f"{where}.{key} must be at most {_MAX_PIXELS}.")
     if ("resized_height" in given) != ("resized_width" in given):
         raise PromptError(f"{where} gives only one of resized_height and resized_width; give both.")
     detail: Any = part.get("detail") or "auto"
     if detail not in DETAILS:
         raise PromptError(f"{where} asks for the detail {detail!r}; known are {', '.join(DETAILS)}.")
-    return ImageSize(**given, detail=detail)
+    return ImageSize(**{key: int(value) for key, value in given.items()}, detail=detail)
 
 
 def _check_keys(value: Mapping[str, Any], known: Sequence[str], where: str) -> None:

@@ -14,7 +14,14 @@ def repeats(tokens: Sequence[int]) -> bool:
     table differ, and lines of dots or empty cells end before. Called for each new token it takes a comparison
     for each length of block, and more only where the answer does repeat itself.
     """
-    return any(_repeats(tokens, block) for block in range(1, MAX_BLOCK + 1))
+    end = len(tokens)
+    if end < MIN_TOKENS:
+        return False
+    last = tokens[-1]
+    for block in range(1, MAX_BLOCK + 1):
+        if tokens[end - 1 - block] == last and _repeats(tokens, block):
+            return True
+    return False
 
 
 def _repeats(tokens: Sequence[int], block: int) -> bool:

@@ -89,8 +89,7 @@ class ChatSession:
         self._keep_vision = keep_vision
         self._tokenizer = Tokenizer(bundle.path(names.TOKENIZER_FILE))
         rows = manifest.geometry.text.vocab_size
-        self._tokenizer.check(manifest.special_tokens, rows)
-        self._never = self._tokenizer.missing(rows)
+        self._never = self._tokenizer.check(manifest.special_tokens, rows)  # no token: never to be said
         self._stop_repetition = stop_repetition
         template = read_template(bundle.path(names.CHAT_TEMPLATE_FILE)) if manifest.chat else None
         self._prompts = PromptEncoder(
@@ -155,7 +154,6 @@ class ChatSession:
             if not is_conversation(content):
                 new = parse_messages([{"role": "user", "content": content}])
                 return self._answer(self._conversation, new, turn)
-            assert not isinstance(content, str)
             new = parse_conversation(content)
             has_system = new[0].role == "system"
             return self._answer(_Conversation((), (), 0, 0) if has_system else self._start, new, turn)

@@ -56,10 +56,11 @@ class Tokenizer:
         """The id of an added token such as <|im_end|>, None if there is none."""
         return self._added.get(text)
 
-    def check(self, special: SpecialTokens, rows: int) -> None:
-        """Whether these are the tokens of the model: its own meanings, and an id below `rows` for each.
+    def check(self, special: SpecialTokens, rows: int) -> NDArray[np.int64]:
+        """Whether these are the tokens of a model: its control tokens, and an id below `rows` for each.
 
-        Raises BundleError, because a control token that is not one would be read and written as text.
+        Returns missing(rows). Raises BundleError: a control token that is not one would be read and written
+        as text.
         """
         wanted = {
             "<|image_pad|>": special.image_pad,
@@ -81,16 +82,18 @@ class Tokenizer:
                     f"{self._path} has no special token {index}, which ends an answer; copy it again from the"
                     " model that was exported."
                 )
-        most = max(self._backend.get_vocab().values(), default=-1)
-        if most >= rows:
+        missing = self.missing(rows)
+        if rows - len(missing) < self._backend.get_vocab_size():
             raise BundleError(
-                f"{self._path} has a token {most}, but the model has {rows} embeddings; copy it again from"
-                " the model that was exported."
+                f"{self._path} has tokens beyond the {rows} embeddings of the model; copy it again from the"
+                " model that was exported."
             )
+        return missing
 
     def missing(self, rows: int) -> NDArray[np.int64]:
         """Ids below `rows` that have no token: weights may have more rows than the vocabulary."""
-        return np.setdiff1d(np.arange(rows), np.fromiter(self._backend.get_vocab().values(), np.int64))
+        token = self._backend.id_to_token
+        return np.array([index for index in range(rows) if token(index) is None], np.int64)
 
     def encode_text(self, text: str) -> list[int]:
         """Ids of ordinary text; what looks like a special token becomes several ordinary ones.

@@ -86,6 +86,12 @@ def test_two_sweeps_do_not_share_a_folder(tmp_path: Path) -> None:
         pass
 
 
+def test_what_a_killed_sweep_left_of_a_file_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / ".report.html.new").write_bytes(b"half")
+    write_atomically(tmp_path / "report.html", b"whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a file")
     with pytest.raises(PocketVLError, match="cannot be written"):

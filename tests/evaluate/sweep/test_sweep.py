@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from pocketvl.evaluate.data import open_dataset
@@ -18,9 +21,12 @@ from pocketvl.evaluate.sweep.local import LocalRunner
 from pocketvl.evaluate.sweep.plan import SweepSettings
 from pocketvl.evaluate.sweep.results import SweepResult
 from pocketvl.evaluate.sweep.sweep import run_sweep
+from pocketvl.evaluate.sweep.task import Outcome, Task
 from pocketvl.export.component import ExportSettings
+from pocketvl.export.estimate import Estimate
 from pocketvl.export.targets import target_for
 from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
+from pocketvl.runtime.errors import PocketVLError
 from tests.support.checkpoints import write_checkpoint
 from tests.support.exporters import QUICK
 from tests.support.geometries import ONE_LAYER
@@ -143,6 +149,35 @@ def test_a_damaged_bundle_is_exported_again(tmp_path: Path) -> None:
     (bundle / "vision_encoder.pte").write_bytes(b"short")
     _, steps = sweep(settings, tmp_path / "out")
     assert sum(step.startswith("export") for step in steps) == 1
+
+
+def test_exports_at_a_time_are_as_many_as_the_target_says(
+    small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not as many as fit for ExecuTorch, which takes far less than Core ML."""
+    free = psutil.virtual_memory()._replace(available=10 * 10**9)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    most = []
+
+    class Runner:
+        def run(self, tasks: Iterable[Task], most_at_once: int | None = None) -> Iterator[Outcome]:
+            most.append(most_at_once)
+            return iter(Outcome(task, None, "not run") for task in tasks)
+
+    def estimate(*_: object) -> Estimate:
+        return Estimate({}, 0, 4 * 10**9)
+
+    settings = SweepSettings(
+        str(small_checkpoint),
+        replace(QUICK, estimate=estimate),
+        (named_recipe("fp32"), named_recipe("int8")),
+        ("generated/read:1",),
+        export=SHAPES,
+        bench=False,
+    )
+    with suppress(PocketVLError):  # there is nothing to report of
+        run_sweep(settings, tmp_path / "out", lambda _: nullcontext(Runner()), progress=lambda *_: None)
+    assert most[0] == 2
 
 
 PROGRAM = """

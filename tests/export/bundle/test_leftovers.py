@@ -55,7 +55,7 @@ def test_the_command_that_started_it_removes_it(tmp_path: Path, temporary: Path)
         kill_in_the_middle(tmp_path / "deep" / "er" / "new", scratch)
         assert not (tmp_path / "old").exists()
     assert names(tmp_path) == ["old", "temporary"]
-    assert open_bundle(tmp_path / "old", check_hashes=True).manifest == manifest
+    assert open_bundle(tmp_path / "old", verify="always").manifest == manifest
     assert names(temporary) == []
 
 

@@ -26,8 +26,8 @@ from pocketvl.export.weights import fill, fill_floats
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits, Calibration, Recipe, Rule, named_recipe
 from pocketvl.runtime.errors import CalibrationError
-from pocketvl.runtime.geometry import ModelGeometry
 from tests.support.checkpoints import SMALL_GEOMETRY, random_tensors, write_checkpoint, write_weights
+from tests.support.sources import Dequantized
 
 SETTINGS = ExportSettings(buckets=(64,), max_context=320, prefill_chunk=32)
 RECIPE = dataclasses.replace(named_recipe("int4-small", "gptq"), calibration=Calibration(samples=12))
@@ -195,25 +195,6 @@ def fine(weight: torch.Tensor) -> QuantizedLinear:
     scales = groups.abs().amax(-1).clamp_min(1e-6) / 127
     integers = torch.round(groups / scales[..., None]).to(torch.int8).view_as(weight)
     return QuantizedLinear(integers.numpy(), scales.numpy(), 8, 8)
-
-
-@dataclasses.dataclass(frozen=True)
-class Dequantized:
-    """A calibrated source's rounded weights as if they were the checkpoint's floats."""
-
-    inner: CalibratedSource
-
-    @property
-    def geometry(self) -> ModelGeometry:
-        return self.inner.geometry
-
-    def tensor(self, name: str) -> torch.Tensor:
-        layers = {f"{layer.source}.weight": layer.name for layer in linear_layers(self.geometry)}
-        decided = self.inner.quantized(layers[name]) if name in layers else None
-        return self.inner.tensor(name) if decided is None else torch.from_numpy(decided.dequantize())
-
-    def quantized(self, layer: str) -> None:
-        return None
 
 
 def test_folding_alone_changes_nothing(checkpoint: Checkpoint, calibrated: CalibratedSource) -> None:

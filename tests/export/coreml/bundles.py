@@ -127,8 +127,3 @@ def reference_embeddings(checkpoint: Path, patches: Float32, rows: int, columns:
             reference(checkpoint).model.visual(torch.from_numpy(patches), grid).pooler_output.numpy()
         )
     return output
-
-
-def relative(value: Float32, wanted: Float32) -> float:
-    assert value.shape == wanted.shape
-    return float(np.linalg.norm(value - wanted) / np.linalg.norm(wanted))

@@ -24,6 +24,7 @@ from tests.export.coreml import bundles
 from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint, write_weights
 from tests.support.exporters import export_inputs
 from tests.support.geometries import GEOMETRIES
+from tests.support.numbers import relative
 from tests.support.random_source import RandomSource
 
 GEOMETRY = GEOMETRIES["tied, 4/1 heads of 64"]
@@ -126,4 +127,4 @@ def test_keys_with_large_biases(large: tuple[Bundle, Path], round_fp16: bool, to
     ids = bundles.token_ids(sum(CALLS))
     wanted = bundles.reference_logits(checkpoint, ids)
     engine = CoreMLEngine(bundle, native=False, round_fp16=round_fp16)
-    assert bundles.relative(bundles.logits(bundle, engine, ids, CALLS), wanted) < tolerance
+    assert relative(bundles.logits(bundle, engine, ids, CALLS), wanted) < tolerance

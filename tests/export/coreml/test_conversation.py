@@ -19,6 +19,7 @@ from tests.export.coreml import bundles
 from tests.support.bundles import COREML_SETTINGS
 from tests.support.checkpoints import write_checkpoint
 from tests.support.geometries import GEOMETRIES
+from tests.support.images import random_image
 
 # One layer per chunk in the one with a chunk between the first and the last.
 CHUNKS = {"untied, 4/4 heads of 32": 3, "tied, 4/1 heads of 64": 1}
@@ -49,11 +50,6 @@ def case(
     return Case(bundle, Reference(folder / "checkpoint", 3136, MAX_PIXELS))
 
 
-def picture(width: int, height: int, seed: int = 0) -> Image.Image:
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
-
-
 def cosines(value: bundles.Float32, wanted: bundles.Float32) -> bundles.Float32:
     """Of each token."""
     assert value.shape == wanted.shape
@@ -65,8 +61,8 @@ def cosines(value: bundles.Float32, wanted: bundles.Float32) -> bundles.Float32:
 @pytest.mark.parametrize("size", [*SIZES.values(), *NARROW])
 def test_every_token_of_a_picture_points_where_transformers_says(case: Case, size: tuple[int, int]) -> None:
     engine = CoreMLEngine(case.bundle, native=False)
-    value = Components(case.bundle, engine).encode_image(picture(*size))
-    assert cosines(value, case.reference.encode_image(picture(*size))).min() >= 0.9999
+    value = Components(case.bundle, engine).encode_image(random_image(*size))
+    assert cosines(value, case.reference.encode_image(random_image(*size))).min() >= 0.9999
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(8, 10), (2, 40), (40, 2)])
@@ -88,9 +84,9 @@ def test_padding_changes_nothing(case: Case, rows: int, columns: int) -> None:
 
 
 CONVERSATIONS = {
-    "1:20": [Turn("Describe this image.", (picture(28, 560),))],
+    "1:20": [Turn("Describe this image.", (random_image(28, 560),))],
     "two pictures, then another turn": [
-        Turn("Which is bigger?", (picture(84, 112, 1), picture(140, 56, 2))),
+        Turn("Which is bigger?", (random_image(84, 112, 1), random_image(140, 56, 2))),
         Turn("And now?"),
     ],
 }

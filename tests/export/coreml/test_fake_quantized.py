@@ -16,8 +16,8 @@ from pocketvl.export.layer_plan import resolve
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.coreml.package import Package
 from pocketvl.runtime.entry_points import package_decoder, package_vision
-from tests.export.coreml import bundles
 from tests.support.geometries import GEOMETRIES
+from tests.support.numbers import relative
 from tests.support.random_source import RandomSource
 
 GEOMETRY = GEOMETRIES["tied, 4/1 heads of 64"]
@@ -76,7 +76,7 @@ def test_vision(tmp_path: Path, recipe: str) -> None:
     package = package_of(graph, [signature], tmp_path / "vision.mlpackage")
     given = inputs(signature, 0)
     (value,) = package.function().run(given).values()
-    assert bundles.relative(value[:3].astype(np.float32), in_torch(graph, given)[:3]) < NEAR
+    assert relative(value[:3].astype(np.float32), in_torch(graph, given)[:3]) < NEAR
 
 
 @pytest.mark.parametrize("recipe", ["int4", "int8"])
@@ -96,5 +96,5 @@ def test_decoder(tmp_path: Path, recipe: str) -> None:
     for tokens in (16, 1, 1, 16, 1):
         given = inputs(signatures[tokens], start)
         (value,) = package.function(signatures[tokens].name).run(given, state).values()
-        assert bundles.relative(value.astype(np.float32), in_torch(graph, given)) < NEAR
+        assert relative(value.astype(np.float32), in_torch(graph, given)) < NEAR
         start += tokens

@@ -13,6 +13,7 @@ from pocketvl.runtime.embedding import EmbeddingMap
 from tests.export.coreml import bundles
 from tests.support.checkpoints import write_checkpoint
 from tests.support.geometries import GEOMETRIES
+from tests.support.numbers import relative
 
 CALLS = (32, 5, 1, 1, 20, 32, 5)  # 96 tokens, the whole context of CHUNKED: padded, exact and single ones
 GRIDS = ((2, 2), (4, 4), (2, 10), (10, 2), (8, 8))  # one token, full buckets of 16 and 64, wide, tall
@@ -43,7 +44,7 @@ def test_vision(exported: tuple[Bundle, Path], round_fp16: bool, tolerance: floa
     for rows, columns in GRIDS:
         patches, cos, sin = bundles.picture(bundle, rows, columns)
         wanted = bundles.reference_embeddings(checkpoint, patches, rows, columns)
-        assert bundles.relative(engine.encode_image(patches, cos, sin), wanted) < tolerance
+        assert relative(engine.encode_image(patches, cos, sin), wanted) < tolerance
 
 
 @pytest.mark.parametrize(("round_fp16", "tolerance"), [(False, 5e-3), (True, 2e-2)])
@@ -52,7 +53,7 @@ def test_text(exported: tuple[Bundle, Path], round_fp16: bool, tolerance: float)
     engine = CoreMLEngine(bundle, native=False, round_fp16=round_fp16)
     ids = bundles.token_ids(sum(CALLS))
     wanted = bundles.reference_logits(checkpoint, ids)
-    assert bundles.relative(bundles.logits(bundle, engine, ids, CALLS), wanted) < tolerance
+    assert relative(bundles.logits(bundle, engine, ids, CALLS), wanted) < tolerance
 
 
 def test_the_table_is_what_the_function_gathers(exported: tuple[Bundle, Path]) -> None:

@@ -26,6 +26,7 @@ from pocketvl.runtime.manifest import EmbeddingTable
 from pocketvl.runtime.positions import text_rope
 from tests.support.checkpoints import SMALL_GEOMETRY
 from tests.support.exporters import EOS, export_inputs
+from tests.support.numbers import relative
 from tests.support.random_source import RandomSource
 
 CHUNKS = (64, 33, 1, 1, 50)
@@ -159,10 +160,6 @@ def test_quantized_file_equals_its_fake_quantized_reference(quantized: Any) -> N
         ).last_hidden_state
     assert relative(hidden, wanted) < 0.02
     assert relative(hidden, plain) < (0.03 if recipe.name == "int8" else 0.2)
-
-
-def relative(value: torch.Tensor, wanted: torch.Tensor) -> float:
-    return float((value - wanted).norm() / wanted.norm())
 
 
 def test_the_table_is_the_heads_own_rows(quantized: Any) -> None:

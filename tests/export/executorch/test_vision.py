@@ -21,6 +21,7 @@ from pocketvl.runtime.geometry import VisionGeometry
 from pocketvl.runtime.positions import vision_rope
 from tests.support.checkpoints import SMALL_GEOMETRY
 from tests.support.exporters import export_inputs
+from tests.support.numbers import relative
 from tests.support.random_source import RandomSource
 
 GRIDS = ((8, 8), (2, 40), (40, 2), (2, 2), (10, 6))  # square, 1:20, 20:1, one token, in between
@@ -97,11 +98,6 @@ def padded(tensors: list[torch.Tensor], size: int, fill_value: float) -> list[to
     count = len(tensors[0])
     rows = [torch.nn.functional.pad(tensor, (0, 0, 0, size - count), value=fill_value) for tensor in tensors]
     return [*rows, (torch.arange(size) < count).float()]
-
-
-def relative(value: torch.Tensor, wanted: torch.Tensor) -> float:
-    assert value.shape == wanted.shape
-    return float((value - wanted).norm() / wanted.norm())
 
 
 @pytest.mark.parametrize(

@@ -99,8 +99,3 @@ def empty(text: TextGeometry) -> dict[str, Float32]:
         for layer in range(text.num_layers)
         for part in ("key", "value")
     }
-
-
-def relative(value: Float32, wanted: Float32) -> float:
-    assert value.shape == wanted.shape
-    return float(np.linalg.norm(value - wanted) / np.linalg.norm(wanted))

@@ -21,6 +21,7 @@ from pocketvl.runtime.embedding import EmbeddingMap
 from pocketvl.runtime.errors import CensusError
 from tests.export.onnx import graphs
 from tests.export.test_text import reference, source_of
+from tests.support.numbers import relative
 
 CALLS = (24, 17, 1, 1, 9)
 TOKENS = sum(CALLS)
@@ -80,13 +81,13 @@ def test_quantized_graphs_are_near_transformers_with_the_same_integers(quantized
     model = Dequantized(source, recipe)
     wanted = transformers_hidden(model, embeddings, ids)
     hidden = graphs.hidden(folder, text, embeddings, ids, CALLS)
-    assert graphs.relative(hidden, wanted) < 0.02
+    assert relative(hidden, wanted) < 0.02
     whole = graphs.hidden(folder, text, embeddings, ids, (TOKENS,))
-    assert graphs.relative(hidden, whole) < 0.01
+    assert relative(hidden, whole) < 0.01
     logits = graphs.logits(folder, whole)
-    assert graphs.relative(logits, whole @ model.tensor("lm_head.weight").numpy().T) < 0.02
+    assert relative(logits, whole @ model.tensor("lm_head.weight").numpy().T) < 0.02
     merged = graphs.merged_logits(folder, text, embeddings, ids, (TOKENS,), 0)
-    assert graphs.relative(merged, logits) < 0.01
+    assert relative(merged, logits) < 0.01
 
 
 class Dequantized:
@@ -199,7 +200,7 @@ def test_each_layer_gets_its_own_bits(tmp_path: Path) -> None:
     text = source.geometry.text
     embeddings, ids = inputs(text.hidden_size)
     wanted = transformers_hidden(Dequantized(source, recipe), embeddings, ids)
-    assert graphs.relative(graphs.hidden(tmp_path, text, embeddings, ids, CALLS), wanted) < 0.03
+    assert relative(graphs.hidden(tmp_path, text, embeddings, ids, CALLS), wanted) < 0.03
     assert table.file == names.TOKEN_EMBEDDING_FILE
     gathered = EmbeddingMap(tmp_path / table.file, table).gather(range(300))
     weight = source.tensor("model.embed_tokens.weight").numpy()

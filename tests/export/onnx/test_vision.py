@@ -27,6 +27,7 @@ from pocketvl.runtime.onnx.ports import ports_of
 from pocketvl.runtime.patches import Grid
 from tests.export.onnx import towers
 from tests.export.test_vision_encoder import reference, source_of
+from tests.support.numbers import relative
 
 # Square, 1:20, 20:1, one token, a video of two slices: all in one call.
 GRIDS: list[Grid] = [(1, 8, 8), (1, 2, 40), (1, 40, 2), (1, 2, 2), (2, 4, 6)]
@@ -44,8 +45,8 @@ def test_float_graphs_compute_what_transformers_does(
     towers.export(source, named_recipe("fp32"), tmp_path)
     patches = towers.pixels(vision, GRIDS)
     wanted = towers.by_transformers(reference(source), patches, GRIDS)
-    assert towers.relative(towers.in_one_call(tmp_path, patches, GRIDS), wanted) < 1e-4
-    assert towers.relative(towers.slice_by_slice(tmp_path, vision, patches, GRIDS), wanted) < 1e-4
+    assert relative(towers.in_one_call(tmp_path, patches, GRIDS), wanted) < 1e-4
+    assert relative(towers.slice_by_slice(tmp_path, vision, patches, GRIDS), wanted) < 1e-4
 
 
 @pytest.mark.parametrize(("merge", "grids"), [(1, [(1, 3, 5), (1, 1, 1)]), (3, [(1, 3, 3), (2, 6, 9)])])
@@ -55,8 +56,8 @@ def test_other_merges(tmp_path: Path, merge: int, grids: list[Grid]) -> None:
     towers.export(source, named_recipe("fp32"), tmp_path)
     patches = towers.pixels(vision, grids)
     wanted = towers.by_transformers(reference(source), patches, grids)
-    assert towers.relative(towers.in_one_call(tmp_path, patches, grids), wanted) < 1e-4
-    assert towers.relative(towers.slice_by_slice(tmp_path, vision, patches, grids), wanted) < 1e-4
+    assert relative(towers.in_one_call(tmp_path, patches, grids), wanted) < 1e-4
+    assert relative(towers.slice_by_slice(tmp_path, vision, patches, grids), wanted) < 1e-4
 
 
 @pytest.fixture(scope="module", params=["int8", "int4-small"])
@@ -79,8 +80,8 @@ def test_quantized_graphs_compute_with_the_recipes_integers(quantized: Any) -> N
     model = reference(source)
     towers.quantize_weights(model, source, recipe)
     wanted = towers.by_transformers(model, patches, GRIDS)
-    assert towers.relative(towers.in_one_call(folder, patches, GRIDS), wanted) < 0.02
-    assert towers.relative(towers.slice_by_slice(folder, vision, patches, GRIDS), wanted) < 0.02
+    assert relative(towers.in_one_call(folder, patches, GRIDS), wanted) < 0.02
+    assert relative(towers.slice_by_slice(folder, vision, patches, GRIDS), wanted) < 0.02
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +101,9 @@ def test_any_pictures_in_one_call(floats: Any, tokens: list[Grid], seed: int) ->
     grids = [(slices, rows * 2, columns * 2) for slices, rows, columns in tokens]
     patches = towers.pixels(source.geometry.vision, grids, seed)
     features = towers.in_one_call(folder, patches, grids)
-    assert towers.relative(features, towers.by_transformers(model, patches, grids)) < 1e-4
+    assert relative(features, towers.by_transformers(model, patches, grids)) < 1e-4
     alone = towers.slice_by_slice(folder, source.geometry.vision, patches, grids)
-    assert towers.relative(features, alone) < 1e-5
+    assert relative(features, alone) < 1e-5
 
 
 def test_a_slice_sees_no_other(quantized: Any) -> None:
@@ -190,5 +191,5 @@ def test_the_tiny_model(tmp_path: Path) -> None:
     wanted = towers.by_transformers(model.model.visual.eval(), patches, grids)
     towers.export(source, named_recipe("fp32"), tmp_path)
     features = towers.in_one_call(tmp_path, patches, grids)
-    assert towers.relative(features, wanted) < 1e-4
+    assert relative(features, wanted) < 1e-4
     assert np.abs(features - towers.slice_by_slice(tmp_path, vision, patches, grids)).max() < 1e-4

@@ -89,8 +89,3 @@ def quantize_weights(model: torch.nn.Module, source: TensorSource, recipe: Recip
         weight = state[f"{leaf.source.removeprefix('visual.')}.weight"]
         values = torch.from_numpy(decided(leaf, source, recipe.method).dequantize())
         weight.copy_(values.reshape(weight.shape))
-
-
-def relative(value: Float32, wanted: Float32) -> float:
-    assert value.shape == wanted.shape
-    return float(np.linalg.norm(value - wanted) / np.linalg.norm(wanted))

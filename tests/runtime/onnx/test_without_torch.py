@@ -86,3 +86,21 @@ def test_inspect_refuses_a_dtype_whose_file_is_missing(bundle: Bundle, tmp_path:
     assert refused.returncode == 1
     assert "names the dtype 'q5'" in " ".join(refused.stderr.split())
     assert run("inspect", copy.folder).returncode == 0
+
+
+def test_bench_needs_no_torch_either(bundle: Bundle) -> None:
+    timed = run("bench", bundle.folder, "--decode-tokens", "2", "--repeats", "1", "--threads", "1", "--json")
+    assert timed.returncode == 0, timed.stderr
+    assert json.loads(timed.stdout)["bandwidth"] > 1e8
+
+
+@pytest.mark.parametrize("command", [("demo", "-o", "out"), ("export", "tiny", "-o", "out")])
+def test_what_exports_names_its_extra(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run(*command)
+    assert done.returncode == 1
+    assert "[export]" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from pocketvl.export.tiny.example import Box
-from pocketvl.runtime.errors import ImageError
+from pocketvl.runtime.errors import ImageError, MissingExtraError
 from pocketvl.runtime.image import load_image
 
 Encoded = bytes | Image.Image  # an encoded file, or pixels
@@ -23,13 +23,11 @@ class ImageRef:
     read: Callable[[], Encoded] = field(compare=False, repr=False)
 
     def load(self) -> Image.Image:
-        """RGB, upright. Raises ImageError that names file and question."""
+        """RGB, upright. Raises ImageError or MissingExtraError that name file and question."""
         try:
             return load_image(self.read())
-        except ImageError as error:
-            raise ImageError(f"{self.where}: {error}") from None
-        except OSError as error:  # it was there when the dataset was opened
-            raise ImageError(f"{self.where}: it cannot be read any more ({error.strerror}).") from None
+        except (ImageError, MissingExtraError) as error:
+            raise type(error)(f"{self.where}: {error}") from None
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class RayRunner:
         try:
             _check_listening(address)
             seconds = _MOST_START_SECONDS if address == _LOCAL else _MOST_SECONDS
-            _within(seconds, lambda: _connect(self._ray, address))
+            within(seconds, lambda: _connect(self._ray, address))
         except Exception as error:
             raise PocketVLError(
                 f"The Ray cluster {address!r} cannot be reached ({error}); check --ray, or leave it out to"
@@ -101,7 +101,7 @@ def _connect(ray: Any, address: str) -> None:
     )
 
 
-def _within(seconds: float, action: Callable[[], object]) -> None:
+def within(seconds: float, action: Callable[[], object]) -> None:
     """Call `action`, whose exceptions are raised here. Raises TimeoutError; the call then goes on in a thread
     that does not keep the process from ending: Ray has no limit of its own."""
     raised: list[BaseException] = []

@@ -4,6 +4,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +27,7 @@ from pocketvl.evaluate.sweep.results import Failure, SweepResult
 from pocketvl.evaluate.sweep.store import Store
 from pocketvl.evaluate.sweep.task import Outcome, Task
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
+from pocketvl.export.component import fit_calibration
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.progress import Progress
 from pocketvl.runtime.bundle import Bundle
@@ -64,6 +66,8 @@ def run_sweep(
     """
     _check_plots()
     progress("reading the checkpoint", 0.0)
+    fitted = tuple(fit_calibration(recipe, settings.model)[0] for recipe in settings.recipes)
+    settings = replace(settings, recipes=fitted)  # as each export would: results are found by their recipes
     checkpoint = open_checkpoint(settings.model)
     datasets = {
         spec: open_dataset(spec, limit=settings.limit, strict=settings.strict) for spec in settings.data

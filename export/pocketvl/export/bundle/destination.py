@@ -47,11 +47,11 @@ def check_destination(destination: Path, overwrite: bool) -> None:
 
 
 def check_outside_bundles(folder: Path) -> None:
-    """Raise ExportError if `folder` is a bundle or inside one, to which it would be foreign."""
+    """Raise ExportError if `folder` is a bundle or in one: what is written there would be foreign to it."""
     absolute = Path(os.path.realpath(folder))
     for bundle in (absolute, *absolute.parents):
         if _read_bundle(bundle).listed:
-            raise ExportError(f"{folder} is inside the bundle {bundle}; choose a folder outside of it.")
+            raise ExportError(f"{folder} is in the bundle {bundle}; choose a folder outside of it.")
 
 
 def _check_parents(destination: Path) -> None:

@@ -17,7 +17,7 @@ from pocketvl.runtime.files import read_bytes, read_text
 from pocketvl.runtime.image import MOST_BYTES, load_image
 
 DEFAULT_PROMPT = "Describe this picture in detail."
-_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif")
 _KEYS = {"image", "images", "prompt", "question", "answer"}
 
 
@@ -58,7 +58,7 @@ def load_samples(calibration: Calibration) -> tuple[Sample, ...]:
     path = Path(data).expanduser()
     if path.is_dir():
         found = tuple(_folder(path))
-    elif path.suffix == ".jsonl" and path.is_file():
+    elif path.suffix == ".jsonl" and path.exists():
         found = tuple(_lines(path))
     else:
         raise CalibrationError(

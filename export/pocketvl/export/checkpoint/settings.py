@@ -102,7 +102,7 @@ def read_added_tokens(folder: Path) -> AddedTokens:
 
 def _vocabulary(model: JsonObject) -> frozenset[int]:
     """The ids of token -> id, as Qwen's tokenizers have them."""
-    vocabulary = model.values.get("vocab")
+    vocabulary = model.values.get("vocab", {})
     if not isinstance(vocabulary, dict) or any(type(token) is not int for token in vocabulary.values()):
         raise CheckpointError(f"{model.where}: 'vocab' must give each token a whole number.")
     return frozenset(vocabulary.values())

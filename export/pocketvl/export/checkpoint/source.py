@@ -34,11 +34,11 @@ def locate(model: str, revision: str | None = None) -> Source:
     CheckpointError for what is none of them, UsageError for a revision of what has none.
     """
     if model == TINY:
-        _refuse_revision(model, revision)
+        _refuse_revision(revision, f"`{TINY}` comes with pocketvl")
         return _tiny()
     folder = Path(model).expanduser()
     if folder.is_dir():
-        _refuse_revision(model, revision)
+        _refuse_revision(revision, f"{model} is a folder on this machine")
         return Source(folder, reported_name(model), _commit(folder))
     if folder.exists():
         raise CheckpointError(f"{model} is a file; give the folder that holds it, or a model id of the hub.")
@@ -56,11 +56,10 @@ def locate(model: str, revision: str | None = None) -> Source:
     return Source(folder, model, _commit(folder))
 
 
-def _refuse_revision(model: str, revision: str | None) -> None:
+def _refuse_revision(revision: str | None, what: str) -> None:
     if revision is not None:
         raise UsageError(
-            f"--revision {revision} chooses a commit, tag or branch on the hub, but {model} is a folder on"
-            " this machine; leave it out."
+            f"--revision {revision} chooses a commit, tag or branch on the hub, but {what}; leave it out."
         )
 
 

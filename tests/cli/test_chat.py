@@ -1,0 +1,91 @@
+"""`pocketvl chat` as someone at a terminal meets it."""
+
+import os
+import pty
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pocketvl.runtime.bundle import Bundle
+
+_PATIENCE = 120.0
+
+
+class Terminal:
+    """A `pocketvl chat` in a pseudo-terminal of its own."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        self.seen = ""
+        self.process, self.file = pty.fork()
+        if self.process == 0:
+            os.chdir(folder)
+            os.environ["TERM"] = "xterm"
+            os.execv(sys.executable, [sys.executable, "-m", "pocketvl", *words])
+
+    def type(self, keys: str) -> None:
+        os.write(self.file, keys.encode())
+
+    def wait_for(self, text: str) -> None:
+        """Until it is printed after what was waited for last."""
+        end = time.monotonic() + _PATIENCE
+        while text not in self.seen:
+            ready, _, _ = select.select([self.file], [], [], max(0.0, end - time.monotonic()))
+            assert ready, f"no {text!r} in {self.seen!r}"
+            self.seen += os.read(self.file, 4096).decode(errors="replace")
+        self.seen = self.seen.partition(text)[2]
+
+    def status(self) -> int:
+        while True:
+            try:
+                if not os.read(self.file, 4096):
+                    break
+            except OSError:  # its end is closed
+                break
+        return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+
+
+@pytest.fixture
+def chat(small_bundle: Bundle, tmp_path: Path) -> Iterator[Terminal]:
+    Image.new("RGB", (60, 40), "red").save(tmp_path / "red house.png")
+    terminal = Terminal(tmp_path, "chat", str(small_bundle.folder), "--max-tokens", "3", "--temperature", "0")
+    terminal.wait_for("Ctrl-D leaves")
+    terminal.wait_for("tokens free] > ")
+    yield terminal
+    try:
+        os.kill(terminal.process, signal.SIGKILL)
+        os.waitpid(terminal.process, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass
+    os.close(terminal.file)
+
+
+def test_images_are_completed_and_confirmed_and_ctrl_c_clears_the_line(chat: Terminal) -> None:
+    chat.type("/im\tre\t\n")
+    chat.wait_for("red house.png: seen as")
+    chat.wait_for("tokens; now ask")
+    chat.wait_for("> ")
+    chat.type("half a ques\x03")
+    chat.wait_for("Ctrl-C again, or Ctrl-D, leaves")
+    chat.wait_for("> ")
+    chat.type("What is it?\n")
+    chat.wait_for("1 encoded, 0 cached")
+    chat.wait_for("> ")
+    chat.type("/image nowhere.png\n")
+    chat.wait_for("error:")
+    chat.wait_for("> ")
+    chat.type("/quit\n")
+    assert chat.status() == 0
+
+
+def test_ctrl_c_twice_leaves(chat: Terminal) -> None:
+    chat.type("\x03")
+    chat.wait_for("leaves")
+    chat.wait_for("> ")
+    chat.type("\x03")
+    assert chat.status() == 0
