@@ -124,4 +124,4 @@ def test_targets_of_the_export_know_nothing_of_one_another() -> None:
         assert files
         others = tuple(f"pocketvl.export.{name}" for name in targets if name != own)
         for path in files:
-            assert not [module for module in imported(path) if module.startswith(others)], path
+            assert not [module for module in imports_of(path) if module.startswith(others)], path

@@ -12,10 +12,11 @@ from pocketvl.evaluate.data.dataset import Dataset, open_dataset
 from pocketvl.evaluate.results import Result
 from pocketvl.evaluate.summary import summarize, unreadable
 from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.decoding.sampling import Sampler
+from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.executorch_engine import ExecuTorchEngine
+from pocketvl.runtime.executorch_engine import open_executorch
 from pocketvl.runtime.manifest import FileRecord
-from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
 from pocketvl.runtime.strict import from_json
 
@@ -28,8 +29,8 @@ def bundle(small_bundle: Bundle) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def engine(bundle: Bundle) -> ExecuTorchEngine:
-    return ExecuTorchEngine(bundle, 1)
+def engine(bundle: Bundle) -> Engine:
+    return open_executorch(bundle, 1)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def dataset() -> Dataset:
     return open_dataset("generated:1")
 
 
-def run(bundle: Bundle, engine: ExecuTorchEngine, dataset: Dataset, path: Path) -> tuple[Result, ...]:
+def run(bundle: Bundle, engine: Engine, dataset: Dataset, path: Path) -> tuple[Result, ...]:
     return answer_questions(
         bundle, engine, dataset, path, max_tokens=TOKENS, progress=lambda _step, _share: None
     )
@@ -50,7 +51,7 @@ def read_results(path: Path) -> tuple[Result, ...]:
 
 
 def test_every_question_is_asked_alone_and_greedily(
-    bundle: Bundle, engine: ExecuTorchEngine, dataset: Dataset, tmp_path: Path
+    bundle: Bundle, engine: Engine, dataset: Dataset, tmp_path: Path
 ) -> None:
     results = run(bundle, engine, dataset, tmp_path / "new" / "results.jsonl")
     assert [result.id for result in results] == [question.id for question in dataset.questions]
@@ -64,7 +65,7 @@ def test_every_question_is_asked_alone_and_greedily(
 
 
 def test_lines_are_a_header_and_the_results(
-    bundle: Bundle, engine: ExecuTorchEngine, dataset: Dataset, tmp_path: Path
+    bundle: Bundle, engine: Engine, dataset: Dataset, tmp_path: Path
 ) -> None:
     path = tmp_path / "results.jsonl"
     results = run(bundle, engine, dataset, path)
@@ -78,7 +79,7 @@ def test_lines_are_a_header_and_the_results(
 
 @pytest.mark.parametrize("torn", [b"", b'{"id": "count-0", "ta'])
 def test_a_stopped_run_goes_on(
-    torn: bytes, bundle: Bundle, engine: ExecuTorchEngine, dataset: Dataset, tmp_path: Path
+    torn: bytes, bundle: Bundle, engine: Engine, dataset: Dataset, tmp_path: Path
 ) -> None:
     path = tmp_path / "results.jsonl"
     whole = run(bundle, engine, dataset, path)
@@ -92,7 +93,7 @@ def test_a_stopped_run_goes_on(
 
 
 def test_ctrl_c_leaves_what_was_answered(
-    bundle: Bundle, engine: ExecuTorchEngine, dataset: Dataset, tmp_path: Path
+    bundle: Bundle, engine: Engine, dataset: Dataset, tmp_path: Path
 ) -> None:
     path = tmp_path / "results.jsonl"
 
@@ -107,7 +108,7 @@ def test_ctrl_c_leaves_what_was_answered(
 
 
 def test_another_run_is_not_continued(
-    bundle: Bundle, engine: ExecuTorchEngine, dataset: Dataset, tmp_path: Path
+    bundle: Bundle, engine: Engine, dataset: Dataset, tmp_path: Path
 ) -> None:
     path = tmp_path / "results.jsonl"
     one = open_dataset("generated/count:1")
@@ -131,7 +132,7 @@ def test_another_run_is_not_continued(
 
 
 def test_questions_that_cannot_be_asked_score_0_and_images_that_cannot_be_decoded_do_not_count(
-    bundle: Bundle, engine: ExecuTorchEngine, tmp_path: Path
+    bundle: Bundle, engine: open_executorch, tmp_path: Path
 ) -> None:
     Image.new("RGB", (2100, 10)).save(tmp_path / "long.png")
     (tmp_path / "broken.png").write_bytes(b"no picture")

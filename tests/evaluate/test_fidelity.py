@@ -20,7 +20,7 @@ from pocketvl.evaluate.results import Result
 from pocketvl.evaluate.summary import summarize
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.executorch_engine import ExecuTorchEngine
+from pocketvl.runtime.executorch_engine import open_executorch
 from tests.support.bundles import SETTINGS, export_for_test
 from tests.support.checkpoints import write_checkpoint
 
@@ -44,7 +44,7 @@ def dataset() -> Dataset:
 
 
 def measure(candidate: Bundle, dataset: Dataset, cache: ReferenceCache) -> Fidelity:
-    engine = ExecuTorchEngine(candidate, 1)
+    engine = open_executorch(candidate, 1)
     return measure_fidelity(candidate, engine, dataset, cache, lambda _step, _share: None)
 
 
@@ -83,8 +83,8 @@ def test_the_figures_are_those_of_the_distributions(
 ) -> None:
     cache = ReferenceCache(tmp_path, open_reference(str(exact.folder), coarse, 1), TOKENS)
     value = measure(coarse, dataset, cache)
-    reference = Components(exact, ExecuTorchEngine(exact, 1))
-    candidate = Components(coarse, ExecuTorchEngine(coarse, 1))
+    reference = Components(exact, open_executorch(exact, 1))
+    candidate = Components(coarse, open_executorch(coarse, 1))
     divergences, differences, same = [], [], []
     for question in dataset.questions:
         output, images = cache.get(question), [ref.load() for ref in question.images]
@@ -109,7 +109,7 @@ def test_the_figures_are_those_of_the_distributions(
 def test_the_reference_runs_once_for_many_candidates(
     exact: Bundle, coarse: Bundle, dataset: Dataset, tmp_path: Path
 ) -> None:
-    model = BundleReference(exact, ExecuTorchEngine(exact, 1))
+    model = BundleReference(exact, open_executorch(exact, 1))
     first = measure(coarse, dataset, ReferenceCache(tmp_path, model, TOKENS))
     stored: ReferenceModel = OnlyStored(model.fingerprint)
     assert measure(coarse, dataset, ReferenceCache(tmp_path, stored, TOKENS)) == first
@@ -133,7 +133,7 @@ def test_questions_too_long_for_either_are_left_out(exact: Bundle, coarse: Bundl
     path = tmp_path / "long.jsonl"
     path.write_text(asked(2) + asked(250) + asked(300))
     dataset = open_dataset(str(path))
-    cache = ReferenceCache(tmp_path / "cache", BundleReference(exact, ExecuTorchEngine(exact, 1)), TOKENS)
+    cache = ReferenceCache(tmp_path / "cache", BundleReference(exact, open_executorch(exact, 1)), TOKENS)
     assert 256 < len(cache.get(dataset.questions[1]).prompt) <= 320
     value = measure(coarse, dataset, cache)
     assert [line.id for line in value.per_question] == ["1"]

@@ -18,9 +18,10 @@ from pocketvl.evaluate.samples import Turn
 from pocketvl.evaluate.verify import verify
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.embedding import EmbeddingMap
+from pocketvl.runtime.decoding.embedding import EmbeddingMap
+from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.onnx.variants import check_variants
-from pocketvl.runtime.onnx_engine import OnnxEngine
+from pocketvl.runtime.onnx_engine import open_onnx
 from tests.export.onnx import graphs, towers
 from tests.support.bundles import SETTINGS, export_for_test
 from tests.support.checkpoints import write_checkpoint, write_weights
@@ -34,7 +35,7 @@ PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (112, 84, 3)
 @dataclass(frozen=True)
 class Case:
     bundle: Bundle
-    engine: OnnxEngine
+    engine: Engine
     reference: Reference  # of the rounded weights
     table: torch.Tensor  # rounded
 
@@ -48,7 +49,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     write_checkpoint(checkpoint, GEOMETRIES[request.param], dtype=torch.float32)
     bundle = export_for_test(checkpoint, folder / "bundle", "fp16", target=names.ONNX)
     table = round_matrices(checkpoint)
-    engine = OnnxEngine(bundle, threads=1)
+    engine = open_onnx(bundle, threads=1)
     yield Case(bundle, engine, Reference(checkpoint, 3136, MAX_PIXELS), table)
     engine.close()
 

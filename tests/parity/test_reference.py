@@ -14,9 +14,9 @@ from pocketvl.evaluate.reference import Reference
 from pocketvl.evaluate.samples import Turn
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.engines import open_engine
-from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
 from tests.support.bundles import SETTINGS, export_for_test
 from tests.support.checkpoints import write_checkpoint
@@ -94,6 +94,8 @@ def test_greedy_answers_and_logits_equal_the_reference(case: Case, name: str) ->
         answer = session.ask(content, max_tokens=tokens, sampler=Sampler())
         assert answer.prompt_token_ids == prompt
         assert answer.token_ids == expected
+        if case.reference.forceable(expected) != expected:
+            break  # a placeholder was said, which transformers would take for another image in the next turn
         answers.append(tuple(token for token in expected if token not in eos))
     forced = case.reference.forceable(expected)[:39]
     value = Components(case.bundle, case.engine).logits(prompt, forced, images)

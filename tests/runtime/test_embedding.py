@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketvl.runtime.embedding import EmbeddingMap
+from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.errors import BundleError, EngineError
 from pocketvl.runtime.manifest import EmbeddingTable
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketvl.runtime.embedding import EmbeddingMap
+from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.errors import ImageError
 from pocketvl.runtime.geometry import ImageSettings, SpecialTokens, TextGeometry, VisionGeometry
 from pocketvl.runtime.manifest import EmbeddingTable

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pocketvl.runtime.errors import ImageError
 from pocketvl.runtime.image import load_image
-from tests.support.images import encoded
+from tests.support.images import encoded, oriented
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -40,6 +40,11 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
     exif[0x0112] = orientation
     loaded = load_image(encoded(stored, exif=exif))
     assert np.array_equal(np.asarray(loaded), np.asarray(upright))
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_orientations_that_do_not_exist_are_none(orientation: int) -> None:
+    assert load_image(encoded(noise(), exif=oriented(orientation))).tobytes() == noise().tobytes()
 
 
 def test_broken_exif_does_not_spoil_the_picture() -> None:

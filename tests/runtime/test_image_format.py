@@ -90,7 +90,7 @@ def test_heic_is_upright_by_its_container_alone() -> None:
 
 def test_damaged_heic_is_refused() -> None:
     data = heic(photograph(64, 48))
-    with pytest.raises(ImageError, match="given bytes is damaged or cut off"):
+    with pytest.raises(ImageError, match="given data is damaged or cut off"):
         load_image(data[: len(data) // 2])
 
 

@@ -128,7 +128,7 @@ def closed() -> io.BytesIO:
         (io.StringIO("text"), "not opened in binary mode"),
         (closed(), "given file cannot be read .*closed"),
         (io.BytesIO(), "given file is empty"),
-        (b"", "given bytes is empty"),
+        (b"", "given data is empty"),
         (np.zeros((3, 8, 8), np.uint8), r"shape \(3, 8, 8\) is no image; give \(height, width\)"),
         (np.zeros(8, np.uint8), r"shape \(8,\) is no image"),
         (np.zeros((8, 8, 1), np.uint8), r"shape \(8, 8, 1\) is no image"),

@@ -15,8 +15,8 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.errors import EngineError, UsageError
-from pocketvl.runtime.sampling import Sampler
 
 LOGITS = np.log(np.array([0.1, 0.4, 0.2, 0.25, 0.05], np.float32))
 

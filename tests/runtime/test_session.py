@@ -11,13 +11,22 @@ from PIL import Image
 
 from pocketvl.runtime.answer_text import Box
 from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.embedding import EmbeddingMap
-from pocketvl.runtime.errors import BundleError, ContextError, EngineError, ImageError, PromptError
-from pocketvl.runtime.executorch_engine import ExecuTorchEngine
+from pocketvl.runtime.decoding.decoder import Decoder
+from pocketvl.runtime.decoding.embedding import EmbeddingMap
+from pocketvl.runtime.decoding.feed import EMPTY
+from pocketvl.runtime.decoding.sampling import Sampler
+from pocketvl.runtime.engine import Engine
+from pocketvl.runtime.errors import (
+    BundleError,
+    ContextError,
+    EngineError,
+    ImageError,
+    PromptError,
+    UsageError,
+)
+from pocketvl.runtime.executorch_engine import open_executorch
 from pocketvl.runtime.positions import mrope_positions, vision_rope
-from pocketvl.runtime.prefill import Decoder, Prompt
 from pocketvl.runtime.repetition import MIN_TOKENS
-from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
 from pocketvl.runtime.tokenizer import Tokenizer
 from tests.support.tokenizers import TOKENS
@@ -29,14 +38,14 @@ def bundle(small_bundle: Bundle) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def engine(bundle: Bundle) -> Iterator[ExecuTorchEngine]:
-    engine = ExecuTorchEngine(bundle)
+def engine(bundle: Bundle) -> Iterator[Engine]:
+    engine = open_executorch(bundle)
     yield engine
     engine.close()
 
 
 @pytest.fixture
-def session(bundle: Bundle, engine: ExecuTorchEngine) -> ChatSession:
+def session(bundle: Bundle, engine: Engine) -> ChatSession:
     return ChatSession(bundle, engine)
 
 
@@ -92,7 +101,7 @@ def test_second_turn_continues_the_first(session: ChatSession) -> None:
 
 
 def test_a_turn_on_the_cache_equals_the_same_turn_from_scratch(
-    bundle: Bundle, engine: ExecuTorchEngine, session: ChatSession
+    bundle: Bundle, engine: Engine, session: ChatSession
 ) -> None:
     other = ChatSession(bundle, engine)
     other.ask(about(picture(9), "Something else entirely"), max_tokens=7)  # dirties the KV cache
@@ -112,14 +121,14 @@ def test_a_picture_is_encoded_once(session: ChatSession) -> None:
     assert counts == [(1, 0), (0, 1), (1, 1)]
 
 
-def test_outputs_of_the_engine_survive_the_next_call(bundle: Bundle, engine: ExecuTorchEngine) -> None:
+def test_outputs_of_the_engine_survive_the_next_call(bundle: Bundle, engine: Engine) -> None:
     """Outputs that alias the encoder's buffer would turn the first picture into the second."""
     vision = bundle.manifest.geometry.vision
     cos, sin = vision_rope(4, 4, vision)
     first, second = np.random.default_rng(0).standard_normal((2, 16, vision.patch_dim), np.float32)
-    embeddings = engine.encode_image(first, cos, sin)
+    embeddings = engine.vision.encode(first, cos, sin)
     before = embeddings.copy()
-    other = engine.encode_image(second, cos, sin)
+    other = engine.vision.encode(second, cos, sin)
     assert np.array_equal(embeddings, before)
     assert not np.allclose(embeddings, other)
 
@@ -147,7 +156,7 @@ def test_a_prompt_over_the_context_is_refused_and_nothing_is_lost(session: ChatS
     assert session.ask("And now?", max_tokens=3).token_ids
 
 
-def test_an_answer_stops_where_the_context_ends(bundle: Bundle, engine: ExecuTorchEngine) -> None:
+def test_an_answer_stops_where_the_context_ends(bundle: Bundle, engine: Engine) -> None:
     session = ChatSession(bundle, engine, stop_repetition=False)
     answer = session.ask("the quick brown fox", max_tokens=1000, sampler=Stubborn(65))
     assert answer.stop_reason == "context"
@@ -182,7 +191,7 @@ def test_a_whole_conversation_takes_the_place_of_the_one_before(session: ChatSes
     )
 
 
-def test_a_system_message_takes_the_place_of_the_sessions(bundle: Bundle, engine: ExecuTorchEngine) -> None:
+def test_a_system_message_takes_the_place_of_the_sessions(bundle: Bundle, engine: Engine) -> None:
     mine = {"role": "system", "content": "Be brief."}
     user = {"role": "user", "content": "Hi"}
     with_mine = ChatSession(bundle, engine, system="Be brief.").ask([user], max_tokens=1)
@@ -247,7 +256,7 @@ def test_rows_without_a_token_are_never_said(session: ChatSession, bundle: Bundl
 )
 def test_a_changed_bundle_is_refused_before_it_answers(
     bundle: Bundle,
-    engine: ExecuTorchEngine,
+    engine: open_executorch,
     tmp_path: Path,
     file: str,
     content: str | None,
@@ -305,31 +314,30 @@ def test_the_largest_bucket_bounds_a_picture(session: ChatSession, bundle: Bundl
     assert 0 < tokens <= bundle.manifest.buckets[-1] // 4
 
 
-def test_engine_refuses_shapes_before_native_code(bundle: Bundle, engine: ExecuTorchEngine) -> None:
+def test_engine_refuses_shapes_before_native_code(bundle: Bundle, engine: Engine) -> None:
     rows = np.zeros((6, bundle.manifest.geometry.vision.patch_dim), np.float32)
     with pytest.raises(EngineError, match="multiples of 4"):
-        engine.encode_image(rows, rows, rows)
+        engine.vision.encode(rows, rows, rows)
     hidden = np.zeros((1, 7), np.float32)
     with pytest.raises(EngineError, match="hidden must be float32"):
-        engine.logits(hidden)
+        engine.text.logits(hidden)
     with pytest.raises(EngineError, match="outside the context"):
-        engine.decode(hidden, hidden, hidden, 320)
+        engine.text.decode(hidden, hidden, hidden, 320)
 
 
-def test_vision_is_loaded_again_after_release(bundle: Bundle, engine: ExecuTorchEngine) -> None:
+def test_vision_is_loaded_again_after_release(bundle: Bundle, engine: Engine) -> None:
     released = ChatSession(bundle, engine)
     first = released.ask(about(picture(6)), max_tokens=4).token_ids
-    engine.release_vision()
+    engine.vision.release()
     kept = ChatSession(bundle, engine, keep_vision=True)
     assert kept.ask(about(picture(6)), max_tokens=4).token_ids == first
 
 
-def test_there_is_no_feeding_nothing(bundle: Bundle, engine: ExecuTorchEngine) -> None:
+def test_there_is_no_feeding_nothing(bundle: Bundle, engine: Engine) -> None:
     """Its hidden state would be none, as that of a cancelled prompt is."""
     table = EmbeddingMap(bundle.path(bundle.manifest.token_embedding.file), bundle.manifest.token_embedding)
-    prompt = Prompt((), np.zeros((3, 0), np.int64), 0, np.zeros(0, np.bool_))
     with pytest.raises(PromptError, match="prompt is empty"):
-        list(Decoder(engine, table, bundle.manifest).feed(prompt))
+        list(Decoder(engine.text, table, bundle.manifest).feed(EMPTY))
 
 
 def test_a_generated_placeholder_is_a_token_like_any_other(session: ChatSession, bundle: Bundle) -> None:
@@ -338,3 +346,34 @@ def test_a_generated_placeholder_is_a_token_like_any_other(session: ChatSession,
     assert first.token_ids == (pad, pad, pad)
     second = session.ask(about(picture(1)), max_tokens=2)
     assert second.next_position > first.next_position
+
+
+def test_pieces_of_an_answer_come_while_it_is_made(session: ChatSession) -> None:
+    start = session.conversation
+    stream = session.stream("What is this?", images=[picture()], max_tokens=20)
+    pieces = list(stream)
+    assert len(pieces) > 1
+    assert "".join(pieces) == stream.answer.text
+    assert session.conversation.before is start
+
+
+def test_an_answer_that_nobody_reads_on_is_forgotten(session: ChatSession) -> None:
+    start = session.conversation
+    stream = session.stream("What is this?", images=[picture()], max_tokens=200)
+    pieces = iter(stream)
+    next(pieces)
+    with pytest.raises(UsageError, match="answering already"):
+        session.ask("And this?")
+    stream.close()
+    assert session.conversation is start
+    with pytest.raises(UsageError, match="stopped before its end"):
+        _ = stream.answer
+    assert session.ask("And this?", max_tokens=1).token_ids
+
+
+def test_images_go_with_a_text(session: ChatSession) -> None:
+    first = session.ask("What is this?", images=[picture()], max_tokens=3)
+    session.reset()
+    assert session.ask(about(picture()), max_tokens=3).prompt_token_ids == first.prompt_token_ids
+    with pytest.raises(UsageError, match="give each image as a part"):
+        session.stream(about(picture()), images=[picture()])

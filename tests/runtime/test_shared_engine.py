@@ -8,10 +8,9 @@ import pytest
 from PIL import Image
 
 from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.engine import Engine, Float32
+from pocketvl.runtime.engine import Engine, Float32, VisionEngine
 from pocketvl.runtime.engines import open_engine
 from pocketvl.runtime.errors import ContextError, EngineError, UsageError
-from pocketvl.runtime.onnx_engine import OnnxEngine
 from pocketvl.runtime.session import ChatSession
 
 
@@ -36,15 +35,16 @@ def about(*seeds: int) -> list[dict[str, object]]:
     return [*({"type": "image", "image": picture(seed)} for seed in seeds), {"type": "text", "text": "What?"}]
 
 
-def test_a_conversation_that_another_one_overwrote_is_refused(bundle: Bundle, engine: Engine) -> None:
+def test_a_conversation_that_another_one_overwrote_is_fed_again(bundle: Bundle, engine: Engine) -> None:
+    alone = ChatSession(bundle, engine)
+    expected = [alone.ask(about(1), max_tokens=4), alone.ask("And now?", max_tokens=4)]
     first, second = ChatSession(bundle, engine), ChatSession(bundle, engine)
     opening = first.ask(about(1), max_tokens=4)
-    second.ask(about(2), max_tokens=4)
-    with pytest.raises(UsageError, match="another session"):
-        first.ask("And now?")
-    assert second.ask("And now?", max_tokens=2).token_ids  # not disturbed by what was refused
-    first.reset()
-    assert first.ask(about(1), max_tokens=4).token_ids == opening.token_ids
+    second.ask(about(2), max_tokens=4)  # an image of the same size: equal token ids, other keys and values
+    following = first.ask("And now?", max_tokens=4)
+    assert [opening.token_ids, following.token_ids] == [answer.token_ids for answer in expected]
+    assert following.statistics.prefill_tokens > expected[1].statistics.prefill_tokens
+    assert following.statistics.images_encoded == 0
 
 
 def test_a_turn_that_never_reached_the_engine_disturbs_nobody(bundle: Bundle, engine: Engine) -> None:
@@ -55,14 +55,44 @@ def test_a_turn_that_never_reached_the_engine_disturbs_nobody(bundle: Bundle, en
     assert first.ask("And now?", max_tokens=2).token_ids
 
 
-def test_a_closed_conversation_is_refused(bundle: Bundle, engine: Engine) -> None:
+def test_a_closed_conversation_goes_on(bundle: Bundle, engine: Engine) -> None:
     session = ChatSession(bundle, engine)
-    opening = session.ask(about(3), max_tokens=4)
+    session.ask(about(3), max_tokens=4)
+    kept = session.conversation
+    expected = session.ask("And now?", max_tokens=4).token_ids
+    session.conversation = kept
     session.close()
-    with pytest.raises(UsageError, match="was closed"):
-        session.ask("And now?")
-    session.reset()
-    assert session.ask(about(3), max_tokens=4).token_ids == opening.token_ids
+    answer = session.ask("And now?", max_tokens=4)
+    assert answer.token_ids == expected
+    assert answer.statistics.images_encoded == 0
+
+
+def test_a_fork_is_a_reference(bundle: Bundle, engine: Engine) -> None:
+    """Two questions that follow one conversation share its slots and not each other's."""
+    session = ChatSession(bundle, engine)
+    session.ask(about(3), max_tokens=4)
+    fork = session.conversation
+    first = session.ask("And now?", max_tokens=4)
+    session.conversation = fork
+    session.ask("Where?", max_tokens=4)
+    session.conversation = fork
+    again = session.ask("And now?", max_tokens=4)
+    assert again.token_ids == first.token_ids
+    assert again.statistics.prefill_tokens < len(fork.feed)  # only what differs was fed
+
+
+def test_an_answer_is_made_anew(bundle: Bundle, engine: Engine) -> None:
+    session = ChatSession(bundle, engine)
+    start = session.conversation
+    session.ask("one two", max_tokens=4)
+    middle = session.conversation
+    first = session.ask(about(3), max_tokens=4)
+    assert session.conversation.before is middle
+    assert middle.before is start
+    session.conversation = middle
+    again = session.ask(about(3), max_tokens=4)
+    assert again.token_ids == first.token_ids
+    assert (again.statistics.images_encoded, again.statistics.prefill_tokens) == (0, 1)
 
 
 def test_one_session_answers_at_a_time(bundle: Bundle, engine: Engine) -> None:
@@ -87,24 +117,29 @@ def test_one_session_answers_at_a_time(bundle: Bundle, engine: Engine) -> None:
     assert second.ask("three", max_tokens=2).token_ids
 
 
-class FailsAtTheSecondPicture(OnnxEngine):
-    encoded = released = 0
+class FailsAtTheSecondImage:
+    """A VisionEngine that runs out of memory."""
 
-    def encode_image(self, patches: Float32, rope_cos: Float32, rope_sin: Float32) -> Float32:
+    def __init__(self, engine: VisionEngine) -> None:
+        self._engine = engine
+        self.encoded = self.released = 0
+
+    def encode(self, patches: Float32, rope_cos: Float32, rope_sin: Float32) -> Float32:
         self.encoded += 1
         if self.encoded == 2:
             raise EngineError("no memory")
-        return super().encode_image(patches, rope_cos, rope_sin)
+        return self._engine.encode(patches, rope_cos, rope_sin)
 
-    def release_vision(self) -> None:
+    def release(self) -> None:
         self.released += 1
-        super().release_vision()
+        self._engine.release()
 
 
-def test_the_encoder_is_released_when_a_picture_fails(small_onnx_bundle: Bundle) -> None:
-    engine = FailsAtTheSecondPicture(small_onnx_bundle, threads=1)
-    session = ChatSession(small_onnx_bundle, engine)
+def test_the_encoder_is_released_when_an_image_fails(small_onnx_bundle: Bundle) -> None:
+    engine = open_engine(small_onnx_bundle, threads=1)
+    vision = FailsAtTheSecondImage(engine.vision)
+    session = ChatSession(small_onnx_bundle, Engine(vision, engine.text))
     with pytest.raises(EngineError, match="no memory"):
         session.ask(about(4, 5))
-    assert engine.released == 1
+    assert vision.released == 1
     engine.close()

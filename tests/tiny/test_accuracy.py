@@ -7,8 +7,8 @@ import pytest
 
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.tiny import TASKS, make_example, score
-from pocketvl.runtime.executorch_engine import ExecuTorchEngine
-from pocketvl.runtime.sampling import Sampler
+from pocketvl.runtime.decoding.sampling import Sampler
+from pocketvl.runtime.executorch_engine import open_executorch
 from pocketvl.runtime.session import ChatSession
 from tests.support.bundles import export_for_test
 
@@ -22,7 +22,7 @@ def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     folder: Path = tmp_path_factory.mktemp("tiny")
     settings = ExportSettings(buckets=(256,), max_context=512)
     bundle = export_for_test("tiny", folder / "bundle", request.param, settings)
-    return ChatSession(bundle, ExecuTorchEngine(bundle), keep_vision=True)
+    return ChatSession(bundle, open_executorch(bundle), keep_vision=True)
 
 
 @pytest.mark.parametrize("task", TASKS)

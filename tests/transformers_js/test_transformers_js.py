@@ -24,10 +24,10 @@ from pocketvl.export.onnx.target import ONNX
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.bundle import Bundle, open_bundle
+from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.engines import open_engine
 from pocketvl.runtime.patches import patchify
-from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
 from tests.transformers_js.browser import WEBGPU, answers_in_browser, find_browser
 

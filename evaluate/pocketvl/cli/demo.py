@@ -122,7 +122,7 @@ def _export(output: Path, recipe: str, target: str) -> Path:
 
 
 def _ask(session: "ChatSession", example: "Example") -> str:
-    from pocketvl.runtime.sampling import Sampler
+    from pocketvl.runtime.decoding.sampling import Sampler
 
     session.reset()
     pictures = [{"type": "image", "image": image} for image in example.images]

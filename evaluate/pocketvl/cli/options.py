@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine_inputs import MAX_THREADS
 from pocketvl.runtime.manifest import Manifest
-from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
 
 BundleArgument = Annotated[Path, typer.Argument(help="Folder that `pocketvl export` wrote.")]

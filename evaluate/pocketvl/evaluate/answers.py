@@ -16,9 +16,9 @@ from pocketvl.evaluate.scoring import is_parsed, score
 from pocketvl.export.progress import Progress
 from pocketvl.runtime.answer import Answer
 from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.errors import ImageError, PromptError
-from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
 
 

@@ -16,7 +16,7 @@ from pocketvl.evaluate.bandwidth import read_bandwidth
 from pocketvl.export.child_process import start_child
 from pocketvl.export.progress import Progress
 from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.embedding import EmbeddingMap
+from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.errors import EngineError
 from pocketvl.runtime.manifest import Manifest
@@ -86,7 +86,7 @@ def run_bench(
     seconds, first, peak = _one_question(bundle.folder, threads)
     progress("vision", 0.2)
     vision_load, vision = _vision(manifest, engine, repeats, progress)
-    engine.release_vision()
+    engine.vision.release()
     progress("memory bandwidth", 0.6)
     before = read_bandwidth(threads)
     progress("decoder", 0.7)
@@ -130,9 +130,9 @@ def _vision(
         cos, sin = vision_rope(rows, patches // rows, vision)
         pixels = random.standard_normal((len(cos), vision.patch_dim)).astype(np.float32)
         began = time.perf_counter()
-        engine.encode_image(pixels, cos, sin)
+        engine.vision.encode(pixels, cos, sin)
         first = time.perf_counter() - began
-        runs = [_timed(partial(engine.encode_image, pixels, cos, sin)) for _ in range(repeats)]
+        runs = [_timed(partial(engine.vision.encode, pixels, cos, sin)) for _ in range(repeats)]
         if done == 0:
             loaded = max(first - min(runs), 0.0)
         times.append(VisionTime(len(cos), min(runs)))
@@ -149,12 +149,12 @@ def time_decoder(bundle: Bundle, engine: Engine, decode_tokens: int, repeats: in
     def feed(start: int, count: int) -> None:
         positions = np.broadcast_to(np.arange(start, start + count), (3, count))
         cos, sin = text_rope(positions, text)
-        engine.decode(table.gather(ids[start : start + count]), cos, sin, start)
+        engine.text.decode(table.gather(ids[start : start + count]), cos, sin, start)
 
     def step(slot: int) -> None:
         positions = np.full((3, 1), slot)
         cos, sin = text_rope(positions, text)
-        engine.logits(engine.decode(table.gather(ids[slot : slot + 1]), cos, sin, slot))
+        engine.text.logits(engine.text.decode(table.gather(ids[slot : slot + 1]), cos, sin, slot))
 
     load = _timed(lambda: step(0)) - _timed(lambda: step(0))
     chunk = manifest.prefill_chunk

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from pocketvl.runtime.bundle import open_bundle
+from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engines import open_engine
 from pocketvl.runtime.errors import PocketVLError
-from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
 
 

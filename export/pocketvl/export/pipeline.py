@@ -93,7 +93,6 @@ def export_bundle(
     """Export `model` (hub id, folder or `tiny`) into the new folder `output`.
 
     A calibrated recipe that names no data is rounded, with a note, unless the model is `tiny`.
-
     revision: a branch, tag or commit of a hub id; the manifest records the commit.
     lora: folders of PEFT adapters that are merged into the weights, one after the other. A checkpoint of
     packed integers decides the bits of its layers where the recipe quantizes them at all.
@@ -132,8 +131,8 @@ def export_bundle(
     weights: PackedSource = job.source
     data: str | None = None
     cost = job.cost
-    calibrating, writing, finishing = parts(
-        progress, (cost.calibration, cost.vision + cost.text, cost.finish)
+    _, calibrating, writing, finishing = parts(
+        progress, (cost.start, cost.calibration, cost.vision + cost.text, cost.finish)
     )
     if job.plan.recipe.calibrated:
         arguments = (job.checkpoint, job.source, job.plan, job.settings, job.image, decided)

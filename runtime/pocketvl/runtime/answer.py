@@ -1,11 +1,11 @@
 """What a session gives back: text, tokens, positions, and what each stage took."""
 
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from pocketvl.runtime.answer_text import Box
-
-StopReason = Literal["stop", "length", "context", "cancelled", "repetition"]
+from pocketvl.runtime.decoding.stopping import StopReason
+from pocketvl.runtime.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -42,3 +42,32 @@ class Answer:
     statistics: Statistics
     boxes: tuple[Box, ...] = ()  # of objects that the answer points at
     notes: tuple[str, ...] = ()  # sentences about images that were not read by the letter
+
+
+class AnswerStream:
+    """The pieces of an answer's text as they come, whole characters only; read them once.
+
+    Whoever stops reading forgets the turn: the conversation is as it was before. ChatSession.cancel() ends
+    the answer and keeps what was said.
+    """
+
+    def __init__(self, pieces: Generator[str, None, Answer]) -> None:
+        self._pieces = pieces
+        self._answer: Answer | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        self._answer = yield from self._pieces
+
+    @property
+    def answer(self) -> Answer:
+        """The whole answer; what has not been read of it is waited for."""
+        if self._answer is None:
+            for _ in self:
+                pass
+        if self._answer is None:
+            raise UsageError("This answer was stopped before its end; there is no whole of it.")
+        return self._answer
+
+    def close(self) -> None:
+        """Stop now, and let others use the engine."""
+        self._pieces.close()

@@ -3,7 +3,10 @@
 The packages have static shapes: this engine pads what it is given, masks the padding and cuts it off.
 """
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,8 @@ from numpy.typing import NDArray
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.coreml.loaded import EvaluatedPackage, LoadedPackage, NativePackage
-from pocketvl.runtime.engine import CacheState, Float32
+from pocketvl.runtime.decoding.kv_cache import KVCache
+from pocketvl.runtime.engine import Engine, Float32
 from pocketvl.runtime.engine_inputs import (
     check_decoder_inputs,
     check_hidden,
@@ -24,56 +28,71 @@ from pocketvl.runtime.manifest import EntryPoint, TensorSpec
 
 WEIGHT_CACHE_BYTES = 6 << 30  # a package; the 2B model's decoder takes 5.3 GB in float32
 
-_HIDDEN = -3e4  # added to scores of slots that a token does not see; float16 ends at -65504
+_MASKED_SCORE = -3e4  # added to scores of slots that a token does not see; float16 ends at -65504
 
 
-class CoreMLEngine:
-    """An Engine (see engine.py) over a Core ML bundle; each package is opened at first use.
+def open_coreml(
+    bundle: Bundle,
+    *,
+    native: bool = False,
+    round_fp16: bool = False,
+    weight_cache_bytes: int = WEIGHT_CACHE_BYTES,
+) -> Engine:
+    """Both engines; each package is opened at first use.
 
     native: run by Core ML (macOS 15 or later) instead of evaluated in numpy; nobody has run that yet.
-    round_fp16 and weight_cache_bytes are the evaluator's, see Package.open.
+    round_fp16 and weight_cache_bytes are the evaluator's, see Package.open. Raises BundleError for a bundle
+    of another target or with dynamic shapes.
     """
+    check_target(bundle, names.COREML)
+    if native:
+        return Engine(CoreMLVision(bundle, NativePackage), CoreMLText(bundle, NativePackage))
+    opened = partial(EvaluatedPackage, round_fp16=round_fp16, weight_cache_bytes=weight_cache_bytes)
+    return Engine(CoreMLVision(bundle, opened), CoreMLText(bundle, opened))
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        *,
-        native: bool = False,
-        round_fp16: bool = False,
-        weight_cache_bytes: int = WEIGHT_CACHE_BYTES,
-    ) -> None:
-        """Raises BundleError for a bundle of another target or with dynamic shapes."""
-        manifest = bundle.manifest
-        check_target(bundle, names.COREML)
-        self._bundle = bundle
-        self._manifest = manifest
-        self._native = native
-        self._round_fp16 = round_fp16
-        self._weight_cache_bytes = weight_cache_bytes
-        self._vision = manifest.entries(names.VISION_ENCODER)
-        self._decoders = _by_tokens(manifest.entries(names.TEXT_DECODER))
-        self._lm_head = manifest.entries(names.LM_HEAD)[0]
-        self._packages: dict[str, LoadedPackage] = {}
-        self.cache = CacheState()
 
-    def encode_image(self, patches: Float32, rope_cos: Float32, rope_sin: Float32) -> Float32:
+class CoreMLVision:
+    """A VisionEngine (see engine.py) over vision_encoder.mlpackage."""
+
+    def __init__(self, bundle: Bundle, opened: Callable[[Path], LoadedPackage]) -> None:
+        self._manifest, self._packages = bundle.manifest, _Packages(bundle, opened)
+        self._entries = bundle.manifest.entries(names.VISION_ENCODER)
+        self._lock = threading.Lock()
+
+    def encode(self, patches: Float32, rope_cos: Float32, rope_sin: Float32) -> Float32:
         check_image_inputs(self._manifest, patches, rope_cos, rope_sin)
         count, area = len(patches), self._manifest.geometry.vision.merge_area
-        entry = next(e for e in self._vision if e.patches is not None and e.patches >= count)
+        entry = next(e for e in self._entries if e.patches is not None and e.patches >= count)
         given = {
             names.PATCHES: patches,
             names.ROPE_COS: rope_cos,
             names.ROPE_SIN: rope_sin,
             names.KEY_MASK: np.arange(entry.patches)[None] < count,
         }
-        return self._call(entry, given)[: count // area]
+        with self._lock:
+            return self._packages.call(entry, given)[: count // area]
+
+    def release(self) -> None:
+        with self._lock:
+            self._packages.clear()
+
+
+class CoreMLText:
+    """A TextEngine (see engine.py) over the decoder's packages and head.mlpackage."""
+
+    def __init__(self, bundle: Bundle, opened: Callable[[Path], LoadedPackage]) -> None:
+        self._folder, self._manifest = bundle.folder, bundle.manifest
+        self._packages = _Packages(bundle, opened)
+        self._decoders = _by_tokens(bundle.manifest.entries(names.TEXT_DECODER))
+        self._lm_head = bundle.manifest.entries(names.LM_HEAD)[0]
+        self.cache = KVCache()
 
     def decode(
         self, embeddings: Float32, rope_cos: Float32, rope_sin: Float32, cache_position: int
     ) -> Float32:
         manifest, count = self._manifest, len(embeddings)
         check_decoder_inputs(manifest, embeddings, rope_cos, rope_sin, cache_position)
-        self.cache.version += 1
+        self.cache.truncate(cache_position)
         hidden = []
         done = 0
         while done < count:
@@ -91,15 +110,11 @@ class CoreMLEngine:
         rows = _shape(self._lm_head.inputs[0])[1]
         parts = [hidden[start : start + rows] for start in range(0, len(hidden), rows)]
         return np.concatenate(
-            [self._call(self._lm_head, {names.HIDDEN: part})[: len(part)] for part in parts]
+            [self._packages.call(self._lm_head, {names.HIDDEN: part})[: len(part)] for part in parts]
         )
 
-    def release_vision(self) -> None:
-        for entry in self._vision:
-            self._packages.pop(entry.file, None)
-
     def close(self) -> None:
-        self.cache.version += 1
+        self.cache.truncate(0)
         self._packages.clear()
 
     def _tokens_of_call(self, left: int, room: int) -> int:
@@ -107,8 +122,8 @@ class CoreMLEngine:
         fitting = [tokens for tokens in self._decoders if tokens <= room]
         if not fitting:
             raise EngineError(
-                f"{self._bundle.folder} has no decoder function for the last {room} slots; export it again"
-                " with one for 1 token."
+                f"{self._folder} has no decoder function for the last {room} slots; export it again with one"
+                " for 1 token."
             )
         return next((tokens for tokens in fitting if tokens >= left), fitting[-1])
 
@@ -125,12 +140,20 @@ class CoreMLEngine:
                 names.ROPE_COS: rope_cos,
                 names.ROPE_SIN: rope_sin,
                 names.CACHE_POSITION: np.array([[position]]),
-                names.ATTENTION_MASK: np.where(seen, 0, _HIDDEN),
+                names.ATTENTION_MASK: np.where(seen, 0, _MASKED_SCORE),
             }
-            hidden = self._call(entry, given)
+            hidden = self._packages.call(entry, given)
         return hidden[: len(embeddings)]
 
-    def _call(self, entry: EntryPoint, given: Mapping[str, NDArray[Any]]) -> Float32:
+
+class _Packages:
+    """The packages of a bundle, each opened when a function of it is first called."""
+
+    def __init__(self, bundle: Bundle, opened: Callable[[Path], LoadedPackage]) -> None:
+        self._bundle, self._open = bundle, opened
+        self._loaded: dict[str, LoadedPackage] = {}
+
+    def call(self, entry: EntryPoint, given: Mapping[str, NDArray[Any]]) -> Float32:
         """The first output in float32, as (rows, size)."""
         inputs = {}
         for spec in entry.inputs:
@@ -140,18 +163,14 @@ class CoreMLEngine:
                     " the bundle again."
                 )
             inputs[spec.name] = _padded(given[spec.name], spec)
-        output = self._package(entry.file).call(entry.method, inputs)[entry.outputs[0].name]
+        if entry.file not in self._loaded:
+            self._loaded[entry.file] = self._open(self._bundle.path(entry.file))
+        output = self._loaded[entry.file].call(entry.method, inputs)[entry.outputs[0].name]
         return np.asarray(output, np.float32).reshape(-1, output.shape[-1])
 
-    def _package(self, file: str) -> LoadedPackage:
-        if file not in self._packages:
-            path = self._bundle.path(file)
-            self._packages[file] = (
-                NativePackage(path)
-                if self._native
-                else EvaluatedPackage(path, self._round_fp16, self._weight_cache_bytes)
-            )
-        return self._packages[file]
+    def clear(self) -> None:
+        """Free them, states and all."""
+        self._loaded.clear()
 
 
 def _by_tokens(entries: tuple[EntryPoint, ...]) -> dict[int, tuple[EntryPoint, ...]]:

@@ -1,42 +1,44 @@
-"""What a native runtime must do for a session. One implementation a target."""
+"""What native runtimes must do for a session. One implementation per target."""
 
-import threading
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvl.runtime.decoding.kv_cache import KVCache
+
 Float32 = NDArray[np.float32]
 
 
-class CacheState:
-    """What those who share an engine must know of its KV cache; the engine has one for life.
+class VisionEngine(Protocol):
+    """The vision encoder of one bundle, loaded when first needed.
 
-    version: another number once slots may hold something else, after each decode and close.
-    in_use: held by the session that answers.
+    Calls wait for each other; the text engine may run meanwhile. Arrays returned are copies: they stay valid
+    after the next call. Raises EngineError, and BundleError where a file is not what the manifest says.
     """
 
-    def __init__(self) -> None:
-        self.version = 0
-        self.in_use = threading.Lock()
-
-
-class Engine(Protocol):
-    """The graphs of one bundle, with the KV cache as their own state. For one thread at a time.
-
-    Arrays returned are copies: they stay valid after the next call. All raise EngineError, and BundleError
-    where they load a file that is not what the manifest says.
-    """
-
-    @property
-    def cache(self) -> CacheState: ...
-
-    def encode_image(self, patches: Float32, rope_cos: Float32, rope_sin: Float32) -> Float32:
+    def encode(self, patches: Float32, rope_cos: Float32, rope_sin: Float32) -> Float32:
         """One still image or one temporal slice of a video.
 
         patches (N, patch_dim), rope_cos and rope_sin (N, vision head_dim), N <= the largest bucket;
         an engine with static shapes pads and masks. Returns (N / merge_area, hidden_size).
         """
+
+    def release(self) -> None:
+        """Free the encoder's memory; the next encode loads it again."""
+
+
+class TextEngine(Protocol):
+    """Decoder and head of one bundle, with the KV cache as their own state, loaded when first needed.
+
+    For one thread at a time, which holds cache.claim(). Arrays returned are copies. Raises as VisionEngine.
+    """
+
+    @property
+    def cache(self) -> KVCache:
+        """What the slots hold; decode and close truncate it."""
 
     def decode(
         self, embeddings: Float32, rope_cos: Float32, rope_sin: Float32, cache_position: int
@@ -51,8 +53,29 @@ class Engine(Protocol):
     def logits(self, hidden: Float32) -> Float32:
         """hidden (K, hidden_size), any K >= 1. Returns (K, vocab_size)."""
 
-    def release_vision(self) -> None:
-        """Free the vision encoder's memory; the next encode_image loads it again."""
+    def close(self) -> None:
+        """Free weights and keys and values; the next call loads the files again."""
+
+
+@runtime_checkable
+class SavesCache(Protocol):
+    """A text engine whose keys and values can be taken out and put back: not every target's can."""
+
+    def save_cache(self, length: int) -> dict[str, Float32]:
+        """Copies of the slots 0 .. length-1 by tensor name, each (1, kv_heads, length, head_dim)."""
+
+    def load_cache(self, tensors: Mapping[str, Float32]) -> None:
+        """Put what save_cache gave into the first slots; the caller says by cache.append what they hold."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """All graphs of one bundle."""
+
+    vision: VisionEngine
+    text: TextEngine
 
     def close(self) -> None:
-        """Free everything."""
+        """Free the memory of both."""
+        self.vision.release()
+        self.text.close()

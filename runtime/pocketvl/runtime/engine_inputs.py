@@ -23,7 +23,7 @@ def check_threads(threads: int | None) -> None:
 
 
 def check_image_inputs(manifest: Manifest, patches: Float32, rope_cos: Float32, rope_sin: Float32) -> None:
-    """For Engine.encode_image. Raises EngineError."""
+    """For VisionEngine.encode. Raises EngineError."""
     vision, count, largest = manifest.geometry.vision, len(patches), manifest.buckets[-1]
     if count < 1 or count % vision.merge_area or count > largest:
         raise EngineError(
@@ -38,7 +38,7 @@ def check_image_inputs(manifest: Manifest, patches: Float32, rope_cos: Float32, 
 def check_decoder_inputs(
     manifest: Manifest, embeddings: Float32, rope_cos: Float32, rope_sin: Float32, cache_position: int
 ) -> None:
-    """For Engine.decode. Raises EngineError."""
+    """For TextEngine.decode. Raises EngineError."""
     text, count = manifest.geometry.text, len(embeddings)
     if not 1 <= count <= manifest.prefill_chunk:
         raise EngineError(
@@ -55,7 +55,7 @@ def check_decoder_inputs(
 
 
 def check_hidden(manifest: Manifest, hidden: Float32) -> None:
-    """For Engine.logits. Raises EngineError."""
+    """For TextEngine.logits. Raises EngineError."""
     _expect("hidden", hidden, (max(len(hidden), 1), manifest.geometry.text.hidden_size))
 
 

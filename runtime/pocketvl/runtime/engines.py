@@ -14,17 +14,17 @@ def open_engine(bundle: Bundle, threads: int | None = None) -> Engine:
     """
     match bundle.manifest.target:
         case names.EXECUTORCH:
-            from pocketvl.runtime.executorch_engine import ExecuTorchEngine
+            from pocketvl.runtime.executorch_engine import open_executorch
 
-            return ExecuTorchEngine(bundle, threads)
+            return open_executorch(bundle, threads)
         case names.COREML:
-            from pocketvl.runtime.coreml_engine import CoreMLEngine
+            from pocketvl.runtime.coreml_engine import open_coreml
 
-            return CoreMLEngine(bundle)
+            return open_coreml(bundle)
         case names.ONNX:
-            from pocketvl.runtime.onnx_engine import OnnxEngine
+            from pocketvl.runtime.onnx_engine import open_onnx
 
-            return OnnxEngine(bundle, threads)
+            return open_onnx(bundle, threads)
         case other:
             raise BundleError(f"{bundle.folder} is a bundle for {other!r}, which this pocketvl cannot run.")
 

@@ -3,6 +3,7 @@
 That runtime takes torch tensors, so torch is imported here, and only when a file is loaded.
 """
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.engine import CacheState, Float32
+from pocketvl.runtime.decoding.kv_cache import KVCache
+from pocketvl.runtime.engine import Engine, Float32
 from pocketvl.runtime.engine_inputs import (
     check_decoder_inputs,
     check_hidden,
@@ -31,59 +33,75 @@ _OPERATOR_LIBRARIES = (
 )
 
 
-class ExecuTorchEngine:
-    """An Engine (see engine.py) over vision_encoder.pte and text_decoder.pte, each loaded at first use."""
+def open_executorch(bundle: Bundle, threads: int | None = None) -> Engine:
+    """Both engines; nothing is loaded yet. threads sizes the pool that they share. Raises BundleError for
+    another target, EngineError, MissingExtraError."""
+    check_target(bundle, names.EXECUTORCH)
+    runtime = _import_runtime()
+    if threads is not None:
+        set_threads(runtime, threads)
+    return Engine(ExecuTorchVision(bundle, runtime), ExecuTorchText(bundle, runtime))
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
-        """threads None: ExecuTorch's own choice. Raises BundleError for another target, EngineError,
-        MissingExtraError."""
-        check_target(bundle, names.EXECUTORCH)
-        self._bundle = bundle
-        self._vision = bundle.manifest.entries(names.VISION_ENCODER)
-        self._decoder = bundle.manifest.entries(names.TEXT_DECODER)[0]
-        self._lm_head = bundle.manifest.entries(names.LM_HEAD)[0]
+
+class ExecuTorchVision:
+    """A VisionEngine (see engine.py) over vision_encoder.pte."""
+
+    def __init__(self, bundle: Bundle, runtime: Any) -> None:
+        self._bundle, self._manifest, self._runtime = bundle, bundle.manifest, runtime
+        self._entries = bundle.manifest.entries(names.VISION_ENCODER)
         self._files: dict[str, _LoadedFile] = {}
-        self.cache = CacheState()
-        self._runtime = _import_runtime()
-        if threads is not None:
-            set_threads(self._runtime, threads)
+        self._lock = threading.Lock()
 
-    def encode_image(self, patches: Float32, rope_cos: Float32, rope_sin: Float32) -> Float32:
-        check_image_inputs(self._bundle.manifest, patches, rope_cos, rope_sin)
-        count, area = len(patches), self._bundle.manifest.geometry.vision.merge_area
-        entry = next(e for e in self._vision if e.patches is None or e.patches >= count)
+    def encode(self, patches: Float32, rope_cos: Float32, rope_sin: Float32) -> Float32:
+        check_image_inputs(self._manifest, patches, rope_cos, rope_sin)
+        count, area = len(patches), self._manifest.geometry.vision.merge_area
+        entry = next(e for e in self._entries if e.patches is None or e.patches >= count)
         inputs: tuple[NDArray[Any], ...] = (patches, rope_cos, rope_sin)
         if entry.patches is not None:
             inputs = _padded(inputs, entry.patches)
-        embeddings: Float32 = self._call(entry, inputs)[: count // area]
+        with self._lock:
+            if entry.file not in self._files:
+                self._files[entry.file] = _LoadedFile(self._runtime, self._bundle.path(entry.file))
+            embeddings: Float32 = self._files[entry.file].run(entry.method, inputs)[: count // area]
         return embeddings
+
+    def release(self) -> None:
+        with self._lock:
+            self._files.clear()
+            return_memory()
+
+
+class ExecuTorchText:
+    """A TextEngine (see engine.py) over text_decoder.pte, whose cache is the graph's own state."""
+
+    def __init__(self, bundle: Bundle, runtime: Any) -> None:
+        self._bundle, self._manifest, self._runtime = bundle, bundle.manifest, runtime
+        self._decoder = bundle.manifest.entries(names.TEXT_DECODER)[0]
+        self._lm_head = bundle.manifest.entries(names.LM_HEAD)[0]
+        self._files: dict[str, _LoadedFile] = {}
+        self.cache = KVCache()
 
     def decode(
         self, embeddings: Float32, rope_cos: Float32, rope_sin: Float32, cache_position: int
     ) -> Float32:
-        check_decoder_inputs(self._bundle.manifest, embeddings, rope_cos, rope_sin, cache_position)
+        check_decoder_inputs(self._manifest, embeddings, rope_cos, rope_sin, cache_position)
         if self._decoder.file not in self._files:
             # Loading the decoder first and then the head peaks 0.4 GB higher than the other way round.
-            self.logits(np.zeros((1, self._bundle.manifest.geometry.text.hidden_size), np.float32))
-        self.cache.version += 1
+            self.logits(np.zeros((1, self._manifest.geometry.text.hidden_size), np.float32))
+        self.cache.truncate(cache_position)
         position = np.array([cache_position], dtype=np.int64)
         hidden: Float32 = self._call(self._decoder, (embeddings[None], rope_cos, rope_sin, position))[0]
         return hidden
 
     def logits(self, hidden: Float32) -> Float32:
-        check_hidden(self._bundle.manifest, hidden)
+        check_hidden(self._manifest, hidden)
         rows = names.MAX_HEAD_ROWS
         parts = [hidden[start : start + rows] for start in range(0, len(hidden), rows)]
         logits = [self._call(self._lm_head, (part[None],))[0] for part in parts]
         return logits[0] if len(logits) == 1 else np.concatenate(logits)
 
-    def release_vision(self) -> None:
-        for entry in self._vision:
-            self._files.pop(entry.file, None)
-        return_memory()
-
     def close(self) -> None:
-        self.cache.version += 1
+        self.cache.truncate(0)
         self._files.clear()
         return_memory()
 

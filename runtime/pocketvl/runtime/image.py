@@ -158,7 +158,8 @@ def _reduction(image: Image.Image, at_least: tuple[int, int], factors: Sequence[
 
 def _orientation(image: Image.Image) -> int:
     try:
-        return int(image.getexif().get(_ORIENTATION, 1))
+        value = int(image.getexif().get(_ORIENTATION, 1))
+        return value if value in _UPRIGHT else 1
     except Exception:  # broken EXIF says nothing about orientation; the pixels are sound
         return 1
 

@@ -1,18 +1,8 @@
 """Image embeddings kept by content, so that no picture is encoded twice."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
 
-from pocketvl.runtime.engine import Float32
-from pocketvl.runtime.patches import Grid
-
-
-@dataclass(frozen=True)
-class EncodedImage:
-    """embeddings: float32 (tokens, hidden_size); grid: patches along (t, h, w)."""
-
-    embeddings: Float32
-    grid: Grid
+from pocketvl.runtime.decoding.feed import Media
 
 
 class ImageCache:
@@ -21,15 +11,15 @@ class ImageCache:
     def __init__(self, max_bytes: int = 256_000_000) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._entries: OrderedDict[str, EncodedImage] = OrderedDict()
+        self._entries: OrderedDict[str, Media] = OrderedDict()
 
-    def get(self, key: str) -> EncodedImage | None:
+    def get(self, key: str) -> Media | None:
         entry = self._entries.get(key)
         if entry is not None:
             self._entries.move_to_end(key)
         return entry
 
-    def put(self, key: str, entry: EncodedImage) -> None:
+    def put(self, key: str, entry: Media) -> None:
         """The newest entry stays even where it alone is larger than max_bytes."""
         replaced = self._entries.pop(key, None)
         self._bytes += entry.embeddings.nbytes - (0 if replaced is None else replaced.embeddings.nbytes)

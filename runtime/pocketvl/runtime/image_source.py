@@ -36,7 +36,7 @@ def resolve_source(source: Any) -> tuple[Path | bytes | Image.Image | Pixels, st
         case os.PathLike():
             return _resolve_path(os.fsdecode(source))
         case bytes() | bytearray() | memoryview():
-            return _limited(bytes(source), "the given bytes")
+            return _limited(bytes(source), "the given data")
         case Image.Image() | np.ndarray():
             return source, f"the given {'array' if isinstance(source, np.ndarray) else 'image'}"
     if callable(getattr(source, "read", None)):

@@ -1,67 +1,53 @@
-"""A conversation about pictures on one KV cache."""
+"""A conversation about images on one KV cache."""
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pocketvl.runtime import names
-from pocketvl.runtime.answer import Answer, StopReason
+from pocketvl.runtime.answer import Answer, AnswerStream
 from pocketvl.runtime.answer_text import AnswerText, boxes_in_pixels
 from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.embedding import EmbeddingMap
+from pocketvl.runtime.conversation import Conversation
+from pocketvl.runtime.decoding.decoder import Decoder
+from pocketvl.runtime.decoding.embedding import EmbeddingMap
+from pocketvl.runtime.decoding.feed import Feed, text_feed
+from pocketvl.runtime.decoding.generation import generate
+from pocketvl.runtime.decoding.sampling import Sampler
+from pocketvl.runtime.decoding.stopping import StopReason, StopRule
 from pocketvl.runtime.engine import Engine, Float32
-from pocketvl.runtime.errors import ContextError, UsageError
+from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.geometry import SamplingDefaults
-from pocketvl.runtime.grounding import Size
 from pocketvl.runtime.image_size import session_limits
-from pocketvl.runtime.manifest import Manifest
 from pocketvl.runtime.messages import (
     Message,
-    Picture,
     Text,
     is_conversation,
-    media_of,
     parse_conversation,
     parse_messages,
-    with_thousandths,
 )
-from pocketvl.runtime.positions import mrope_positions
-from pocketvl.runtime.prefill import Decoder, Prompt, placeholders
 from pocketvl.runtime.prompt import PromptEncoder
-from pocketvl.runtime.repetition import repeats
-from pocketvl.runtime.sampling import Sampler
 from pocketvl.runtime.template import read_template
 from pocketvl.runtime.tokenizer import Tokenizer
 from pocketvl.runtime.turn import Turn
-from pocketvl.runtime.vision import PreparedImage, VisionPipeline
+from pocketvl.runtime.turn_encoder import TurnEncoder
+from pocketvl.runtime.vision import VisionPipeline
 
 DEFAULT_MAX_TOKENS = 256
 
 Content = str | Sequence[Mapping[str, Any]]
 
 
-@dataclass(frozen=True)
-class _Conversation:
-    """All that carries over from one turn to the next."""
-
-    messages: tuple[Message, ...]
-    token_ids: tuple[int, ...]  # without the stop token of the last answer
-    cached: int  # the first so many of them stand in the KV slots 0..cached-1
-    next_position: int  # rope position of the token after token_ids; not their number
-    image_sizes: tuple[Size, ...] = ()  # of all images, as they were given
-
-
 class ChatSession:
     """Asks questions, one turn after the other. The bundle's files are loaded when first needed.
 
     A turn that fails leaves the conversation as it was before. Sessions may share an engine, one answering at
-    a time; a conversation that another one has driven out of the KV cache can only be begun anew.
+    a time: what another one has driven out of the KV cache is fed again from the kept embeddings.
+
+    conversation: all that was said, as a value. To fork it, keep it and set it again later; to have the last
+    answer made anew, set conversation.before.
     """
 
     def __init__(
@@ -80,48 +66,46 @@ class ChatSession:
         `add_vision_id` numbers the images in the prompt, "Picture 1: ". With `stop_repetition` an answer that
         repeats itself without end is ended, see repetition.py.
 
-        keep_vision holds the vision encoder in memory between pictures; else it is released after each
-        turn's pictures are encoded. Raises BundleError, PromptError, UsageError.
+        keep_vision holds the vision encoder in memory between images; else it is released after each
+        turn's images are encoded. Raises BundleError, PromptError, UsageError.
         """
         manifest = bundle.manifest
         self._manifest = manifest
         self._engine = engine
-        self._keep_vision = keep_vision
+        self._stop_repetition = stop_repetition
         self._tokenizer = Tokenizer(bundle.path(names.TOKENIZER_FILE))
         rows = manifest.geometry.text.vocab_size
         self._never = self._tokenizer.check(manifest.special_tokens, rows)  # no token: never to be said
-        self._stop_repetition = stop_repetition
         template = read_template(bundle.path(names.CHAT_TEMPLATE_FILE)) if manifest.chat else None
-        self._prompts = PromptEncoder(
+        prompts = PromptEncoder(
             self._tokenizer, manifest.special_tokens, template, add_vision_id=add_vision_id
         )
         table = EmbeddingMap(bundle.path(manifest.token_embedding.file), manifest.token_embedding)
-        self._decoder = Decoder(engine, table, manifest)
+        self._decoder = Decoder(engine.text, table, manifest)
         settings = session_limits(manifest.image, min_pixels, max_pixels)
-        self._vision = VisionPipeline(manifest, settings, engine)
+        vision = VisionPipeline(manifest, settings, engine.vision)
+        self._encoder = TurnEncoder(manifest, prompts, vision, keep_vision)
         first = parse_messages([{"role": "system", "content": system}]) if system is not None else ()
-        self._start = _Conversation(first, (), 0, 0)
-        self._conversation = self._start
+        self._start = self.conversation = Conversation(first)
         self._cancelled = threading.Event()
 
     @property
     def next_position(self) -> int:
         """Rope position that the next token gets."""
-        return self._conversation.next_position
+        return self.conversation.feed.next_position
 
     @property
     def free_context(self) -> int:
         """Tokens that still fit."""
-        return max(0, self._manifest.max_context - len(self._conversation.token_ids))
+        return max(0, self._manifest.max_context - len(self.conversation.feed))
 
     def measure_image(self, image: Any) -> tuple[int, int, int]:
         """(width, height, tokens) of an image as it would be encoded, in pixels. Raises ImageError."""
-        prepared = self._vision.prepare(image)
-        return (*prepared.image.size, self._vision.tokens(prepared))
+        return self._encoder.measure_image(image)
 
     def reset(self) -> None:
-        """Forget the conversation, not the pictures' embeddings."""
-        self._conversation = self._start
+        """Forget the conversation, not the images' embeddings."""
+        self.conversation = self._start
 
     def cancel(self) -> None:
         """Stop the answer in progress, from any thread. What was said so far stays in the conversation."""
@@ -129,190 +113,127 @@ class ChatSession:
 
     def close(self) -> None:
         """Free the engine's memory, the conversation's keys and values with it. Raises UsageError."""
-        with self._engine_in_use():
+        with self._engine.text.cache.claim():
             self._engine.close()
 
     def ask(
         self,
         content: Content,
         *,
+        images: Sequence[Any] = (),
         max_tokens: int = DEFAULT_MAX_TOKENS,
         sampler: Sampler | None = None,
         on_text: Callable[[str], None] | None = None,
     ) -> Answer:
-        """One user turn and its answer. `content` is text or OpenAI-style parts, see messages.py; or a
-        list of messages with roles: a whole conversation, which takes the place of the one so far.
+        """One user turn and its answer; arguments and errors are those of stream().
 
-        on_text is called with each piece of text, whole characters only. Without a sampler the bundle's
-        defaults apply. Raises ContextError, ImageError, PromptError, EngineError, BundleError, UsageError.
+        on_text is called with each piece of text, whole characters only.
+        """
+        with closing(self.stream(content, images=images, max_tokens=max_tokens, sampler=sampler)) as stream:
+            for piece in stream:
+                if on_text is not None:
+                    on_text(piece)
+            return stream.answer
+
+    def stream(
+        self,
+        content: Content,
+        *,
+        images: Sequence[Any] = (),
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+        sampler: Sampler | None = None,
+    ) -> AnswerStream:
+        """One user turn; its answer piece by piece, worked on while it is read.
+
+        `content` is text or OpenAI-style parts, see messages.py; or a list of messages with roles: a whole
+        conversation, which takes the place of the one so far. images, anything that an image part takes, come
+        before a text. Without a sampler the bundle's defaults apply. Raises UsageError; and, when it is read,
+        ContextError, ImageError, PromptError, EngineError, BundleError, UsageError.
         """
         if max_tokens < 1:
             raise UsageError(f"max_tokens must be at least 1, not {max_tokens}.")
-        with self._engine_in_use():
+        if images and not isinstance(content, str):
+            raise UsageError("images go with a text; in a list of parts, give each image as a part.")
+        if images:
+            parts = [{"type": "image", "image": image} for image in images]
+            content = [*parts, {"type": "text", "text": content}]
+        return AnswerStream(self._claimed(content, sampler or _sampler(self._manifest.sampling), max_tokens))
+
+    def _claimed(self, content: Content, sampler: Sampler, max_tokens: int) -> Generator[str, None, Answer]:
+        with self._engine.text.cache.claim():
             self._cancelled.clear()
-            turn = Turn(sampler or _sampler(self._manifest.sampling), max_tokens, on_text)
+            turn = Turn(sampler, max_tokens)
             if not is_conversation(content):
                 new = parse_messages([{"role": "user", "content": content}])
-                return self._answer(self._conversation, new, turn)
+                return (yield from self._answer(self.conversation, new, turn))
             new = parse_conversation(content)
-            has_system = new[0].role == "system"
-            return self._answer(_Conversation((), (), 0, 0) if has_system else self._start, new, turn)
+            before = Conversation() if new[0].role == "system" else self._start
+            return (yield from self._answer(before, new, turn))
 
-    @contextmanager
-    def _engine_in_use(self) -> Iterator[None]:
-        if not self._engine.cache.in_use.acquire(blocking=False):
-            raise UsageError("This engine is answering already; wait for it, or cancel it.")
-        try:
-            yield
-        finally:
-            self._engine.cache.in_use.release()
+    def _answer(
+        self, before: Conversation, new: tuple[Message, ...], turn: Turn
+    ) -> Generator[str, None, Answer]:
+        encoded = self._encoder.encode(before, new, turn)
+        whole = encoded.feed
+        hidden = self._prefill(whole, turn)
+        if hidden is None:  # cancelled: the slots written so far serve the same turn asked again
+            statistics = turn.statistics()
+            start = before.feed.next_position
+            return Answer("", (), whole.token_ids, start, "cancelled", statistics, notes=encoded.notes)
 
-    def _answer(self, before: _Conversation, new: tuple[Message, ...], turn: Turn) -> Answer:
-        self._check_cache(before)
-        images = self._prepare(new)
-        sizes = (*before.image_sizes, *(image.source_size for image in images))
-        new = with_thousandths(new, sizes, len(before.image_sizes))
-        ids = self._encode(before, new, images)
-        whole = (*before.token_ids, *ids)
-        self._check_context(len(whole), len(before.token_ids))
-
-        embeddings = self._encode_images(images, turn)
-        positions, next_position = mrope_positions(
-            ids,
-            [image.grid for image in images],
-            self._manifest.special_tokens,
-            self._manifest.geometry.vision.spatial_merge_size,
-            before.next_position,
+        text = AnswerText(self._tokenizer)
+        tokens, reason = yield from self._generate(hidden, whole, text, turn)
+        kept = text_feed(tokens[:-1] if reason == "stop" else tokens, whole.next_position)
+        said = Message("assistant", (Text(turn.text),))
+        messages = (*before.messages, *encoded.messages, said)
+        self.conversation = Conversation(messages, whole.then(kept), encoded.image_sizes, before)
+        return Answer(
+            text=turn.text,
+            token_ids=tokens,
+            prompt_token_ids=whole.token_ids,
+            next_position=whole.next_position + len(tokens),
+            stop_reason=reason,
+            statistics=turn.statistics(),
+            boxes=boxes_in_pixels(text.boxes, encoded.image_sizes),
+            notes=encoded.notes,
         )
-        self._conversation = before  # another one is overwritten in the cache from here on
-        hidden = self._prefill(_prompt(before, ids, positions, embeddings, self._manifest), turn)
-        if hidden is None:  # cancelled: slots written so far are overwritten by the next turn
-            return Answer("", (), whole, before.next_position, "cancelled", turn.statistics())
 
-        tokens, reason = self._generate(hidden, whole, next_position, turn, sizes)
-        kept = tokens[:-1] if reason == "stop" else tokens
-        self._conversation = _Conversation(
-            messages=(*before.messages, *new, Message("assistant", (Text(turn.text),))),
-            token_ids=(*whole, *kept),
-            cached=len(whole) + len(tokens) - 1,  # the last token was never fed
-            next_position=next_position + len(kept),
-            image_sizes=sizes,
-        )
-        notes = tuple(note for image in images for note in image.notes)
-        position = next_position + len(tokens)
-        return Answer(turn.text, tokens, whole, position, reason, turn.statistics(), turn.boxes, notes)
-
-    def _prepare(self, new: tuple[Message, ...]) -> list[PreparedImage]:
-        prepared = []
-        for medium in media_of(new):
-            if not isinstance(medium, Picture):
-                raise UsageError("Videos cannot be asked about yet; give single frames as pictures.")
-            prepared.append(self._vision.prepare(medium.source, medium.size))
-        return prepared
-
-    def _encode(
-        self, before: _Conversation, new: tuple[Message, ...], images: list[PreparedImage]
-    ) -> list[int]:
-        counts = [self._vision.tokens(image) for image in images]
-        if before.token_ids:
-            return self._prompts.encode_continuation(before.messages, new, counts)
-        return self._prompts.encode((*before.messages, *new), counts)
-
-    def _check_cache(self, before: _Conversation) -> None:
-        if before.cached and not self._decoder.cache_is_untouched:
-            raise UsageError(
-                "This conversation is no longer in the engine's KV cache: it was closed, or another session"
-                " answered with it. Call reset() and begin anew, or give each conversation its own engine."
-            )
-
-    def _check_context(self, needed: int, used: int) -> None:
-        limit = self._manifest.max_context
-        if needed > limit:
-            earlier = f", {used} of them from earlier turns" if used else ""
-            raise ContextError(
-                f"The prompt needs {needed} tokens{earlier}, but this bundle's context holds {limit};"
-                " shorten it, lower --max-pixels, begin a new conversation, or export with a larger"
-                " --max-context."
-            )
-
-    def _encode_images(self, images: list[PreparedImage], turn: Turn) -> list[Float32]:
-        began = time.perf_counter()
-        embeddings = []
-        try:
-            for image in images:
-                encoded, was_cached = self._vision.encode(image)
-                embeddings.append(encoded.embeddings)
-                turn.images_cached += was_cached
-                turn.images_encoded += not was_cached
-        finally:  # an encoder that failed would stay otherwise, through turns without new pictures, too
-            if turn.images_cached < len(images) and not self._keep_vision:
-                self._engine.release_vision()
-        turn.vision_seconds = time.perf_counter() - began
-        return embeddings
-
-    def _prefill(self, prompt: Prompt, turn: Turn) -> Float32 | None:
+    def _prefill(self, whole: Feed, turn: Turn) -> Float32 | None:
         """The last token's hidden state (1, hidden_size), or None if cancelled."""
         began = time.perf_counter()
+        held = max(0, min(self._engine.text.cache.common_prefix(whole), len(whole) - 1))
         hidden = None
-        for chunk in self._decoder.feed(prompt):
+        for chunk in self._decoder.feed(whole, held):
             if self._cancelled.is_set():
                 return None
             hidden = chunk[-1:]
         turn.prefill_seconds = time.perf_counter() - began
-        turn.prefill_tokens = len(prompt.token_ids)
+        turn.prefill_tokens = len(whole) - held
         return hidden
 
     def _generate(
-        self, hidden: Float32, prompt: tuple[int, ...], position: int, turn: Turn, sizes: tuple[Size, ...]
-    ) -> tuple[tuple[int, ...], StopReason]:
-        """Tokens until one ends the answer; each is fed only if another is to follow."""
-        text = AnswerText(self._tokenizer)
+        self, hidden: Float32, whole: Feed, text: AnswerText, turn: Turn
+    ) -> Generator[str, None, tuple[tuple[int, ...], StopReason]]:
+        """Pieces of text, until a token ends the answer; then its tokens."""
+        eos = self._manifest.special_tokens.eos
+        room = self._manifest.max_context - len(whole)
+        rule = StopRule(eos, turn.max_tokens, room, self._stop_repetition)
         tokens: list[int] = []
-        while True:
-            logits = self._decoder.logits(hidden)[0]
-            token = turn.sampler.sample(logits, (*prompt, *tokens), self._never)
+        reason: StopReason | None = None
+        for token in generate(self._decoder, turn.sampler, hidden, whole.token_ids, self._never):
             turn.token_done()
             tokens.append(token)
-            if token not in self._manifest.special_tokens.eos:
-                turn.add_text(text.push(token))
-            reason = self._reason_to_stop(tokens, len(prompt) + len(tokens), turn)
+            if token not in eos and (piece := text.push(token)):
+                turn.add_text(piece)
+                yield piece
+            reason = rule.reason(tokens, self._cancelled.is_set())
             if reason is not None:
-                turn.add_text(text.finish())
-                turn.boxes = boxes_in_pixels(text.boxes, sizes)
-                return tuple(tokens), reason
-            before = len(tokens) - 1
-            hidden = self._decoder.step(token, position + before, len(prompt) + before)
-
-    def _reason_to_stop(self, tokens: list[int], length: int, turn: Turn) -> StopReason | None:
-        if tokens[-1] in self._manifest.special_tokens.eos:
-            return "stop"
-        if self._cancelled.is_set():
-            return "cancelled"
-        if len(tokens) >= turn.max_tokens:
-            return "length"
-        if length > self._manifest.max_context:
-            return "context"
-        return "repetition" if self._stop_repetition and repeats(tokens) else None
-
-
-def _prompt(
-    before: _Conversation,
-    ids: list[int],
-    positions: NDArray[np.int64],
-    images: list[Float32],
-    manifest: Manifest,
-) -> Prompt:
-    """What is not in the cache yet: the end of the last answer, as plain text, then the new turn."""
-    unfed = before.token_ids[before.cached :]
-    tail = np.arange(before.next_position - len(unfed), before.next_position)
-    is_image = placeholders(ids, manifest.special_tokens)
-    return Prompt(
-        token_ids=(*unfed, *ids),
-        positions=np.concatenate([np.broadcast_to(tail, (3, len(unfed))), positions], axis=1),
-        cache_position=before.cached,
-        is_image=np.concatenate([np.zeros(len(unfed), np.bool_), is_image]),
-        images=images,
-    )
+                break
+        assert reason is not None  # generate() has no end
+        if piece := text.finish():
+            turn.add_text(piece)
+            yield piece
+        return tuple(tokens), reason
 
 
 def _sampler(defaults: SamplingDefaults) -> Sampler:

@@ -1,17 +1,15 @@
 """One question in progress: what the caller asked for, and what it took so far."""
 
 import time
-from collections.abc import Callable
 
 from pocketvl.runtime.answer import Statistics
-from pocketvl.runtime.answer_text import Box
-from pocketvl.runtime.sampling import Sampler
+from pocketvl.runtime.decoding.sampling import Sampler
 
 
 class Turn:
     """Mutable while an answer is made; statistics() sums it up."""
 
-    def __init__(self, sampler: Sampler, max_tokens: int, on_text: Callable[[str], None] | None) -> None:
+    def __init__(self, sampler: Sampler, max_tokens: int) -> None:
         self.sampler = sampler
         self.max_tokens = max_tokens
         self.vision_seconds = 0.0
@@ -19,8 +17,6 @@ class Turn:
         self.images_cached = 0
         self.prefill_seconds = 0.0
         self.prefill_tokens = 0
-        self._on_text = on_text
-        self.boxes: tuple[Box, ...] = ()
         self._pieces: list[str] = []
         self._began = time.perf_counter()
         self._first = self._last = self._began
@@ -31,10 +27,8 @@ class Turn:
         return "".join(self._pieces)
 
     def add_text(self, piece: str) -> None:
-        if piece:
-            self._pieces.append(piece)
-            if self._on_text is not None:
-                self._on_text(piece)
+        """Call with each piece of the answer's text."""
+        self._pieces.append(piece)
 
     def token_done(self) -> None:
         """Call once a token, when it is known."""

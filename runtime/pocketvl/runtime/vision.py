@@ -5,10 +5,11 @@ from typing import Any
 
 from PIL import Image
 
-from pocketvl.runtime.engine import Engine
+from pocketvl.runtime.decoding.feed import Media
+from pocketvl.runtime.engine import VisionEngine
 from pocketvl.runtime.geometry import ImageSettings
 from pocketvl.runtime.image import content_key, open_image
-from pocketvl.runtime.image_cache import EncodedImage, ImageCache
+from pocketvl.runtime.image_cache import ImageCache
 from pocketvl.runtime.image_size import AS_THE_SESSION, ImageSize, image_size
 from pocketvl.runtime.manifest import Manifest
 from pocketvl.runtime.patches import Grid, grid_of, patchify
@@ -29,7 +30,7 @@ class PreparedImage:
 class VisionPipeline:
     """prepare() is quick and says how many tokens a picture takes; encode() runs the encoder."""
 
-    def __init__(self, manifest: Manifest, settings: ImageSettings, engine: Engine) -> None:
+    def __init__(self, manifest: Manifest, settings: ImageSettings, engine: VisionEngine) -> None:
         self._vision = manifest.geometry.vision
         self._buckets = manifest.buckets
         self._settings = settings
@@ -49,7 +50,7 @@ class VisionPipeline:
         t, h, w = prepared.grid
         return t * h * w // self._vision.merge_area
 
-    def encode(self, prepared: PreparedImage) -> tuple[EncodedImage, bool]:
+    def encode(self, prepared: PreparedImage) -> tuple[Media, bool]:
         """The embeddings, and whether they were cached. Raises EngineError."""
         cached = self._cache.get(prepared.key)
         if cached is not None:
@@ -57,6 +58,10 @@ class VisionPipeline:
         grid = prepared.grid
         patches, _ = patchify(prepared.image, self._vision, self._settings)
         cos, sin = vision_rope(grid[1], grid[2], self._vision)
-        encoded = EncodedImage(self._engine.encode_image(patches, cos, sin), grid)
+        encoded = Media(grid, prepared.key, self._engine.encode(patches, cos, sin))
         self._cache.put(prepared.key, encoded)
         return encoded, False
+
+    def release(self) -> None:
+        """Free the encoder's memory until the next image that is not cached."""
+        self._engine.release()

@@ -22,8 +22,8 @@ from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits, Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.coreml_engine import CoreMLEngine
-from pocketvl.runtime.embedding import EmbeddingMap
+from pocketvl.runtime.decoding.embedding import EmbeddingMap
+from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.geometry import ModelGeometry
 from pocketvl.runtime.positions import text_rope, vision_rope
 from tests.support.bundles import export_for_test
@@ -92,7 +92,7 @@ def token_ids(count: int) -> NDArray[np.int64]:
     return np.random.default_rng(count).integers(0, 300, count)
 
 
-def logits(bundle: Bundle, engine: CoreMLEngine, ids: NDArray[np.int64], calls: tuple[int, ...]) -> Float32:
+def logits(bundle: Bundle, engine: Engine, ids: NDArray[np.int64], calls: tuple[int, ...]) -> Float32:
     """Of a text fed in calls of so many tokens."""
     manifest = bundle.manifest
     table = manifest.token_embedding
@@ -101,10 +101,10 @@ def logits(bundle: Bundle, engine: CoreMLEngine, ids: NDArray[np.int64], calls: 
     hidden, first = [], 0
     for count in calls:
         part = slice(first, first + count)
-        hidden.append(engine.decode(embeddings[part], cos[part], sin[part], first))
+        hidden.append(engine.text.decode(embeddings[part], cos[part], sin[part], first))
         first += count
     assert first == len(ids)
-    return engine.logits(np.concatenate(hidden))
+    return engine.text.logits(np.concatenate(hidden))
 
 
 def reference_logits(checkpoint: Path, ids: NDArray[np.int64]) -> Float32:

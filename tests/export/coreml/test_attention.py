@@ -18,7 +18,7 @@ from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.coreml.package import Package
 from pocketvl.runtime.coreml.parse import parse_functions
 from pocketvl.runtime.coreml.protobuf import read_model
-from pocketvl.runtime.coreml_engine import CoreMLEngine
+from pocketvl.runtime.coreml_engine import open_coreml
 from pocketvl.runtime.geometry import TextGeometry
 from tests.export.coreml import bundles
 from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint, write_weights
@@ -126,5 +126,5 @@ def test_keys_with_large_biases(large: tuple[Bundle, Path], round_fp16: bool, to
     bundle, checkpoint = large
     ids = bundles.token_ids(sum(CALLS))
     wanted = bundles.reference_logits(checkpoint, ids)
-    engine = CoreMLEngine(bundle, native=False, round_fp16=round_fp16)
+    engine = open_coreml(bundle, native=False, round_fp16=round_fp16)
     assert relative(bundles.logits(bundle, engine, ids, CALLS), wanted) < tolerance

@@ -12,8 +12,8 @@ from pocketvl.evaluate.reference import Reference
 from pocketvl.evaluate.samples import Turn
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.coreml.package import Package
-from pocketvl.runtime.coreml_engine import CoreMLEngine
-from pocketvl.runtime.sampling import Sampler
+from pocketvl.runtime.coreml_engine import open_coreml
+from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.session import ChatSession
 from tests.export.coreml import bundles
 from tests.support.bundles import COREML_SETTINGS
@@ -60,7 +60,7 @@ def cosines(value: bundles.Float32, wanted: bundles.Float32) -> bundles.Float32:
 
 @pytest.mark.parametrize("size", [*SIZES.values(), *NARROW])
 def test_every_token_of_a_picture_points_where_transformers_says(case: Case, size: tuple[int, int]) -> None:
-    engine = CoreMLEngine(case.bundle, native=False)
+    engine = open_coreml(case.bundle, native=False)
     value = Components(case.bundle, engine).encode_image(random_image(*size))
     assert cosines(value, case.reference.encode_image(random_image(*size))).min() >= 0.9999
 
@@ -108,7 +108,7 @@ def check_tie(
 @pytest.mark.parametrize("name", list(CONVERSATIONS))
 def test_greedy_answers_are_those_of_transformers(case: Case, name: str) -> None:
     """Prefill in several calls, 32 tokens by the decode function."""
-    session = ChatSession(case.bundle, CoreMLEngine(case.bundle, native=False), keep_vision=True)
+    session = ChatSession(case.bundle, open_coreml(case.bundle, native=False), keep_vision=True)
     eos = case.bundle.manifest.special_tokens.eos
     turns, answers = tuple(CONVERSATIONS[name]), []
     for index, turn in enumerate(turns):
@@ -134,7 +134,7 @@ def test_chunks_are_the_same_as_the_whole(
         assert len({entry.file for entry in bundle.manifest.entries("text_decoder")}) == files
     ids = bundles.token_ids(45)
     whole, parts = (
-        bundles.logits(bundle, CoreMLEngine(bundle, native=False, round_fp16=True), ids, (32, 9, 1, 3))
+        bundles.logits(bundle, open_coreml(bundle, native=False, round_fp16=True), ids, (32, 9, 1, 3))
         for bundle in (single, small_coreml_bundle)
     )
     np.testing.assert_array_equal(parts, whole)

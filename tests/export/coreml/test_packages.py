@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pocketvl.export.component import ExportSettings
+from pocketvl.export.coreml._coremltools import convert, import_coremltools
 from pocketvl.export.coreml.package import MODEL_FILE, WEIGHT_FILE
 from pocketvl.export.coreml.text import export_head
 from pocketvl.export.coreml.vision import export_vision
@@ -19,6 +20,7 @@ from pocketvl.runtime.coreml.parse import parse_functions
 from pocketvl.runtime.coreml.program import Stored
 from pocketvl.runtime.coreml.protobuf import read_model
 from pocketvl.runtime.coreml.weights import WeightFile
+from pocketvl.runtime.errors import SpaceError
 from pocketvl.runtime.manifest import LayerGroup
 from tests.export.coreml import bundles
 from tests.support.checkpoints import SMALL_GEOMETRY
@@ -201,3 +203,14 @@ def test_a_tied_head_is_stored_once(bundle: Bundle) -> None:
     size = (bundle.path("head.mlpackage") / WEIGHT_FILE).stat().st_size
     elements = TEXT.vocab_size * TEXT.hidden_size
     assert size < 1.05 * (elements + 2 * TEXT.vocab_size) + 2 * TEXT.vocab_size  # the rest is a bias of zeros
+
+
+def test_a_full_disk_is_no_matter_of_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """coremltools writes weights while it converts."""
+
+    def write(*_: object, **__: object) -> None:
+        raise RuntimeError("[MIL FileWriter]: Unknown error occurred while writing data to the file.")
+
+    monkeypatch.setattr(import_coremltools(), "convert", write)
+    with pytest.raises(SpaceError, match="temporary files"):
+        convert(None)

@@ -8,8 +8,8 @@ import pytest
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.coreml.package import Package
-from pocketvl.runtime.coreml_engine import CoreMLEngine
-from pocketvl.runtime.embedding import EmbeddingMap
+from pocketvl.runtime.coreml_engine import open_coreml
+from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from tests.export.coreml import bundles
 from tests.support.checkpoints import write_checkpoint
 from tests.support.geometries import GEOMETRIES
@@ -40,17 +40,17 @@ def exported(
 @pytest.mark.parametrize(("round_fp16", "tolerance"), [(False, 3e-3), (True, 1e-2)])
 def test_vision(exported: tuple[Bundle, Path], round_fp16: bool, tolerance: float) -> None:
     bundle, checkpoint = exported
-    engine = CoreMLEngine(bundle, native=False, round_fp16=round_fp16)
+    engine = open_coreml(bundle, native=False, round_fp16=round_fp16)
     for rows, columns in GRIDS:
         patches, cos, sin = bundles.picture(bundle, rows, columns)
         wanted = bundles.reference_embeddings(checkpoint, patches, rows, columns)
-        assert relative(engine.encode_image(patches, cos, sin), wanted) < tolerance
+        assert relative(engine.vision.encode(patches, cos, sin), wanted) < tolerance
 
 
 @pytest.mark.parametrize(("round_fp16", "tolerance"), [(False, 5e-3), (True, 2e-2)])
 def test_text(exported: tuple[Bundle, Path], round_fp16: bool, tolerance: float) -> None:
     bundle, checkpoint = exported
-    engine = CoreMLEngine(bundle, native=False, round_fp16=round_fp16)
+    engine = open_coreml(bundle, native=False, round_fp16=round_fp16)
     ids = bundles.token_ids(sum(CALLS))
     wanted = bundles.reference_logits(checkpoint, ids)
     assert relative(bundles.logits(bundle, engine, ids, CALLS), wanted) < tolerance

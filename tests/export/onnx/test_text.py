@@ -17,10 +17,10 @@ from pocketvl.export.onnx.text import write_embed_tokens
 from pocketvl.export.weights import decided
 from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.embedding import EmbeddingMap
+from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.errors import CensusError
+from tests.export.executorch.test_text import reference, source_of
 from tests.export.onnx import graphs
-from tests.export.test_text import reference, source_of
 from tests.support.numbers import relative
 
 CALLS = (24, 17, 1, 1, 9)

@@ -25,8 +25,8 @@ from pocketvl.runtime import names
 from pocketvl.runtime.errors import CensusError
 from pocketvl.runtime.onnx.ports import ports_of
 from pocketvl.runtime.patches import Grid
+from tests.export.executorch.test_vision import reference, source_of
 from tests.export.onnx import towers
-from tests.export.test_vision_encoder import reference, source_of
 from tests.support.numbers import relative
 
 # Square, 1:20, 20:1, one token, a video of two slices: all in one call.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle, open_bundle
-from pocketvl.runtime.onnx_engine import OnnxEngine
+from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.positions import text_rope
 
 Float32 = NDArray[np.float32]
@@ -45,8 +45,8 @@ def embeddings(bundle: Bundle, count: int, seed: int = 0) -> Float32:
     return np.random.default_rng(seed).standard_normal((count, width), np.float32)
 
 
-def decode(bundle: Bundle, engine: OnnxEngine, rows: Float32, position: int) -> Float32:
+def decode(bundle: Bundle, engine: Engine, rows: Float32, position: int) -> Float32:
     """Hidden states of rows that stand in the KV slots and at the rope positions from `position` on."""
     ids = np.broadcast_to(np.arange(position, position + len(rows)), (3, len(rows)))
     cos, sin = text_rope(ids, bundle.manifest.geometry.text)
-    return engine.decode(rows, cos, sin, position)
+    return engine.text.decode(rows, cos, sin, position)

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.coreml_engine import CoreMLEngine
+from pocketvl.runtime.coreml_engine import open_coreml
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.engines import open_engine
 from pocketvl.runtime.errors import BundleError, EngineError, MissingExtraError, PocketVLError
-from pocketvl.runtime.executorch_engine import ExecuTorchEngine
-from pocketvl.runtime.onnx_engine import OnnxEngine
+from pocketvl.runtime.executorch_engine import open_executorch
+from pocketvl.runtime.onnx_engine import open_onnx
 from pocketvl.runtime.positions import vision_rope
 from tests.runtime.onnx import bundles
 from tests.runtime.onnx.bundles import decode, embeddings
@@ -30,19 +30,19 @@ def bundle(small_onnx_bundle: Bundle) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def engine(bundle: Bundle) -> Iterator[OnnxEngine]:
-    engine = OnnxEngine(bundle, threads=1)
+def engine(bundle: Bundle) -> Iterator[Engine]:
+    engine = open_onnx(bundle, threads=1)
     yield engine
     engine.close()
 
 
 @settings(deadline=None, max_examples=20)
 @given(data=st.data())
-def test_tokens_may_come_in_any_parts(bundle: Bundle, engine: OnnxEngine, data: st.DataObject) -> None:
+def test_tokens_may_come_in_any_parts(bundle: Bundle, engine: Engine, data: st.DataObject) -> None:
     """All at once or in parts, after whatever stood in the cache before: the same hidden states."""
     count = data.draw(st.integers(1, 32))
     rows = embeddings(bundle, count, seed=count)
-    whole = decode(bundle, OnnxEngine(bundle, threads=1), rows, 0)
+    whole = decode(bundle, open_onnx(bundle, threads=1), rows, 0)
     parts, first = [], 0
     while first < count:
         end = data.draw(st.integers(first + 1, count))
@@ -51,73 +51,73 @@ def test_tokens_may_come_in_any_parts(bundle: Bundle, engine: OnnxEngine, data: 
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-4)
 
 
-def test_slots_are_written_again(bundle: Bundle, engine: OnnxEngine) -> None:
+def test_slots_are_written_again(bundle: Bundle, engine: Engine) -> None:
     """A turn that is taken back: slots from 10 on get other tokens, and those behind count as empty."""
     rows, other = embeddings(bundle, 30), embeddings(bundle, 5, seed=1)
     decode(bundle, engine, rows, 0)
     again = decode(bundle, engine, other, 10)
-    fresh = OnnxEngine(bundle, threads=1)
+    fresh = open_onnx(bundle, threads=1)
     decode(bundle, fresh, rows[:10], 0)
     np.testing.assert_allclose(again, decode(bundle, fresh, other, 10), atol=1e-5)
     assert np.abs(again - decode(bundle, fresh, other, 0)).max() > 1e-3  # the first ten do matter
 
 
-def test_the_whole_context_can_be_filled(bundle: Bundle, engine: OnnxEngine) -> None:
+def test_the_whole_context_can_be_filled(bundle: Bundle, engine: Engine) -> None:
     """Chunk after chunk up to the last slot: what one call over all tokens gives."""
     chunk, context = bundle.manifest.prefill_chunk, bundle.manifest.max_context
     rows = embeddings(bundle, context)
     hidden = [decode(bundle, engine, rows[at : at + chunk], at) for at in range(0, context, chunk)]
     at_once = replace(bundle, manifest=replace(bundle.manifest, prefill_chunk=context))
-    whole = decode(at_once, OnnxEngine(at_once, threads=1), rows, 0)
+    whole = decode(at_once, open_onnx(at_once, threads=1), rows, 0)
     np.testing.assert_allclose(np.concatenate(hidden), whole, atol=1e-4)
-    alone = decode(bundle, OnnxEngine(bundle, threads=1), rows[-1:], context - 1)  # behind empty slots
+    alone = decode(bundle, open_onnx(bundle, threads=1), rows[-1:], context - 1)  # behind empty slots
     assert np.abs(alone - whole[-1:]).max() > 1e-3  # the slots before it do matter
     with pytest.raises(EngineError, match=f"outside the context of {context}"):
         decode(bundle, engine, embeddings(bundle, 1), context)
 
 
-def test_results_stay_as_they_are(bundle: Bundle, engine: OnnxEngine) -> None:
+def test_results_stay_as_they_are(bundle: Bundle, engine: Engine) -> None:
     first = decode(bundle, engine, embeddings(bundle, 3), 0)
     kept = first.copy()
-    logits = engine.logits(first)
+    logits = engine.text.logits(first)
     kept_logits = logits.copy()
-    engine.logits(decode(bundle, engine, embeddings(bundle, 3, seed=9), 0))
+    engine.text.logits(decode(bundle, engine, embeddings(bundle, 3, seed=9), 0))
     np.testing.assert_array_equal(first, kept)
     np.testing.assert_array_equal(logits, kept_logits)
 
 
-def test_logits_of_any_number_of_rows(bundle: Bundle, engine: OnnxEngine) -> None:
+def test_logits_of_any_number_of_rows(bundle: Bundle, engine: Engine) -> None:
     hidden = embeddings(bundle, 40)
-    logits = engine.logits(hidden)
+    logits = engine.text.logits(hidden)
     assert logits.shape == (40, bundle.manifest.geometry.text.vocab_size)
     np.testing.assert_allclose(
-        np.concatenate([engine.logits(row[None]) for row in hidden]), logits, atol=1e-4
+        np.concatenate([engine.text.logits(row[None]) for row in hidden]), logits, atol=1e-4
     )
 
 
-def test_vision_is_loaded_again_after_its_release(bundle: Bundle, engine: OnnxEngine) -> None:
+def test_vision_is_loaded_again_after_its_release(bundle: Bundle, engine: Engine) -> None:
     vision = bundle.manifest.geometry.vision
     cos, sin = vision_rope(4, 6, vision)
     patches = np.random.default_rng(0).standard_normal((24, vision.patch_dim), np.float32)
-    first = engine.encode_image(patches, cos, sin)
-    engine.release_vision()
+    first = engine.vision.encode(patches, cos, sin)
+    engine.vision.release()
     assert first.shape == (6, vision.output_size)
-    np.testing.assert_array_equal(engine.encode_image(patches, cos, sin), first)
+    np.testing.assert_array_equal(engine.vision.encode(patches, cos, sin), first)
 
 
 def test_a_closed_engine_begins_anew(bundle: Bundle) -> None:
-    engine = OnnxEngine(bundle, threads=1)
+    engine = open_onnx(bundle, threads=1)
     rows = embeddings(bundle, 4)
     first = decode(bundle, engine, rows, 0)
     engine.close()
     np.testing.assert_array_equal(decode(bundle, engine, rows, 0), first)
 
 
-def test_inputs_of_a_wrong_shape_are_refused(bundle: Bundle, engine: OnnxEngine) -> None:
+def test_inputs_of_a_wrong_shape_are_refused(bundle: Bundle, engine: Engine) -> None:
     with pytest.raises(EngineError, match="33 tokens"):
         decode(bundle, engine, embeddings(bundle, 33), 0)
     with pytest.raises(EngineError, match="hidden must be float32"):
-        engine.logits(embeddings(bundle, 2).astype(np.float64))  # type: ignore[arg-type]
+        engine.text.logits(embeddings(bundle, 2).astype(np.float64))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("threads", [0, 257])
@@ -131,7 +131,7 @@ def test_threads_that_no_pool_should_have_are_refused(
 
 @pytest.mark.parametrize(
     ("engine", "own"),
-    [(ExecuTorchEngine, names.EXECUTORCH), (CoreMLEngine, names.COREML), (OnnxEngine, names.ONNX)],
+    [(open_executorch, names.EXECUTORCH), (open_coreml, names.COREML), (open_onnx, names.ONNX)],
 )
 def test_a_bundle_for_another_target_is_refused(
     bundle: Bundle, engine: Callable[[Bundle], Engine], own: str
@@ -184,7 +184,7 @@ def _operator(model: onnx.ModelProto) -> None:
 def test_an_unfit_graph_is_refused_in_a_sentence(bundle: Bundle, tmp_path: Path, change: object) -> None:
     changed = bundles.with_graph(bundle, tmp_path / "copy", names.HOST_TEXT_DECODER, change)  # type: ignore[arg-type]
     with pytest.raises(PocketVLError) as raised:
-        decode(changed, OnnxEngine(changed, threads=1), embeddings(bundle, 2), 0)
+        decode(changed, open_onnx(changed, threads=1), embeddings(bundle, 2), 0)
     text = str(raised.value)
     assert names.HOST_TEXT_DECODER in text
     assert text.endswith(".")
@@ -199,13 +199,13 @@ def test_cut_weights_are_refused(bundle: Bundle, tmp_path: Path, kept: int) -> N
     vision = bundle.manifest.geometry.vision
     cos, sin = vision_rope(2, 2, vision)
     with pytest.raises(EngineError, match=r"cannot load .*host_vision_encoder\.onnx.* Copy the whole bundle"):
-        OnnxEngine(cut, threads=1).encode_image(np.zeros((4, vision.patch_dim), np.float32), cos, sin)
+        open_onnx(cut, threads=1).vision.encode(np.zeros((4, vision.patch_dim), np.float32), cos, sin)
 
 
 def test_nothing_is_said_on_stderr(bundle: Bundle, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """onnxruntime would log its errors beside raising them."""
     changed = bundles.with_graph(bundle, tmp_path / "copy", names.HOST_TEXT_DECODER, _operator)
     with pytest.raises(EngineError):
-        decode(changed, OnnxEngine(changed, threads=1), embeddings(bundle, 2), 0)
-    decode(bundle, OnnxEngine(bundle), embeddings(bundle, 2), 0)
+        decode(changed, open_onnx(changed, threads=1), embeddings(bundle, 2), 0)
+    decode(bundle, open_onnx(bundle), embeddings(bundle, 2), 0)
     assert capfd.readouterr().err == ""

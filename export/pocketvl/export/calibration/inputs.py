@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from pocketvl.export.calibration.samples import Sample
 from pocketvl.export.checkpoint import Checkpoint
+from pocketvl.runtime.decoding.feed import Media, build_feed
 from pocketvl.runtime.errors import CalibrationError, ImageError, PromptError
 from pocketvl.runtime.geometry import ImageSettings
 from pocketvl.runtime.messages import Message, Part, Picture, Text
 from pocketvl.runtime.patches import patchify
-from pocketvl.runtime.positions import mrope_positions, text_rope, vision_rope
-from pocketvl.runtime.prefill import placeholders
+from pocketvl.runtime.positions import text_rope, vision_rope
 from pocketvl.runtime.prompt import PromptEncoder
 from pocketvl.runtime.resize import resize_image, resize_to_bucket
 from pocketvl.runtime.tokenizer import Tokenizer
@@ -81,7 +82,9 @@ class InputMaker:
                 f"it has {len(ids)} tokens, more than the context of {self._max_context}; use a smaller"
                 " picture."
             )
-        positions, _ = mrope_positions(ids, grids, self._special, vision.spatial_merge_size)
-        cos, sin = (torch.from_numpy(part) for part in text_rope(positions, self._geometry.text))
-        is_image = torch.from_numpy(placeholders(ids, self._special))
+        unencoded = np.empty((0, self._geometry.text.hidden_size), np.float32)
+        media = [Media(grid, str(number), unencoded) for number, grid in enumerate(grids)]
+        feed = build_feed(ids, media, self._special, vision.spatial_merge_size)
+        cos, sin = (torch.from_numpy(part) for part in text_rope(feed.positions, self._geometry.text))
+        is_image = torch.from_numpy(feed.is_media())
         return SampleInputs(tuple(pictures), TextInputs(torch.tensor(ids), is_image, cos, sin))

@@ -5,7 +5,7 @@ import logging
 from contextlib import redirect_stderr
 from typing import Any
 
-from pocketvl.runtime.errors import ExportError
+from pocketvl.runtime.errors import ExportError, SpaceError
 from pocketvl.runtime.extras import import_failure
 
 
@@ -26,6 +26,11 @@ def convert(model: Any, **options: Any) -> Any:
         with redirect_stderr(io.StringIO()):
             return ct.convert(model, minimum_deployment_target=ct.target.iOS18, **options)
     except (NotImplementedError, RuntimeError, ValueError) as error:
+        if "FileWriter" in str(error):  # all that it says of a full disk
+            raise SpaceError(
+                f"coremltools could not write its files ({error}); free some space for temporary files, or"
+                " name a folder with more in TMPDIR."
+            ) from error
         raise ExportError(
             f"coremltools could not convert the graph ({error}); install coremltools==9.0."
         ) from error

@@ -20,7 +20,7 @@ from pocketvl.export.progress import Progress, Steps, parts
 from pocketvl.export.target import Component, ExportInputs
 from pocketvl.export.weights import fill, leaf_sizes, write_table
 from pocketvl.runtime import names
-from pocketvl.runtime.embedding import EmbeddingMap
+from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.entry_points import pte_decoder, pte_head
 from pocketvl.runtime.errors import ExportError
 from pocketvl.runtime.geometry import TextGeometry

@@ -1,0 +1,1 @@
+"""From token ids and image embeddings to tokens: feeding, the KV cache, choosing."""
