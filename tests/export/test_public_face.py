@@ -1,12 +1,9 @@
 """`from pocketvl.export import export_bundle`: strings in, the same export as the command line's."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-import pocketvl.export
 from pocketvl.export import export_bundle
 from pocketvl.runtime.bundle import open_bundle
 from pocketvl.runtime.errors import ExportError, RecipeError, UsageError
@@ -46,9 +43,3 @@ def test_wrong_words_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="'int3'"):
         export_bundle("tiny", tmp_path / "out", recipe="int3")
     assert not list(tmp_path.iterdir())
-
-
-def test_the_face_is_one_function_and_costs_nothing_to_import() -> None:
-    assert pocketvl.export.__all__ == ["export_bundle"]
-    code = "import sys, pocketvl.export; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

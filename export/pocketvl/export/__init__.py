@@ -1,86 +1,27 @@
 """From a checkpoint to a bundle: graphs, artifacts, manifest.
 
-from pocketvl.export import export_bundle
+    from pocketvl.export import export_bundle
 
-export_bundle("Qwen/Qwen2-VL-2B-Instruct", "out", target="onnx", recipe="int4", calibration="photos")
+    export_bundle("Qwen/Qwen2-VL-2B-Instruct", "out", target="onnx", recipe="int4", calibration="photos")
+
+It is imported when first used: torch takes seconds.
 """
 
-from collections.abc import Callable, Sequence
-from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pocketvl.runtime.manifest import Manifest
+    from pocketvl.export.targets import export_bundle
 
 __all__ = ["export_bundle"]
 
 
-def export_bundle(
-    model: str | PathLike[str],
-    output: str | PathLike[str],
-    *,
-    target: str = "executorch",
-    recipe: str | PathLike[str] = "int4",
-    method: str | None = None,
-    calibration: str | PathLike[str] | None = None,
-    calibration_samples: int | None = None,
-    lora: Sequence[str | PathLike[str]] = (),
-    revision: str | None = None,
-    buckets: Sequence[int] | None = None,
-    max_context: int | None = None,
-    prefill_chunk: int | None = None,
-    decoder_chunks: int = 1,
-    min_pixels: int | None = None,
-    max_pixels: int | None = None,
-    overwrite: bool = False,
-    progress: Callable[[str, float], None] | None = None,
-    warn: Callable[[str], None] | None = None,
-) -> "Manifest":
-    """Export a Qwen2-VL checkpoint into the new folder `output`, as `pocketvl export` does.
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from pocketvl.export import targets
 
-    model: a hub id, a folder or "tiny". target: "executorch", "coreml" or "onnx". recipe: one of
-    pocketvl.quant.recipe.NAMED_RECIPES or a .toml file. method: how integers are chosen, "gptq", "hqq" or
-    "rtn", instead of the recipe's. calibration: a folder of images, a .jsonl file or "generated"; without it
-    a recipe that would be calibrated is rounded, and `warn` told so, unless the model is "tiny".
-    lora: folders of PEFT adapters. revision: of a hub id. buckets: numbers of patches, ascending.
-    decoder_chunks: packages that a Core ML decoder is split into. min_pixels and max_pixels replace the
-    checkpoint's image limits. overwrite replaces an existing bundle once the new one is complete.
-    progress is called with the step that begins and the share of the time that is spent, 0..1; warn with
-    sentences for the user. What is left out is as the command line has it.
-
-    Returns what manifest.json says. Raises UsageError, CheckpointError, RecipeError, CalibrationError,
-    ExportError.
-    """
-    from pocketvl.export import pipeline
-    from pocketvl.export.component import ExportSettings
-    from pocketvl.export.targets import target_for
-    from pocketvl.quant.recipe_file import load_recipe
-
-    given = {
-        "buckets": None if buckets is None else tuple(buckets),
-        "max_context": max_context,
-        "prefill_chunk": prefill_chunk,
-    }
-    settings = {name: value for name, value in given.items() if value is not None}
-    data = None if calibration is None else str(calibration)
-    chosen = load_recipe(str(recipe), method).with_calibration(data, calibration_samples)
-    return pipeline.export_bundle(
-        str(model),
-        Path(output),
-        target=target_for(target),
-        recipe=chosen,
-        settings=ExportSettings(decoder_chunks=decoder_chunks, **settings),  # type: ignore[arg-type]
-        revision=revision,
-        lora=[Path(folder) for folder in lora],
-        min_pixels=min_pixels,
-        max_pixels=max_pixels,
-        overwrite=overwrite,
-        command="pocketvl.export.export_bundle",
-        progress=progress or _silent,
-        warn=warn or _silent,
-    )
+    return getattr(targets, name)
 
 
-def _silent(*_: object) -> None:
-    """For callers that show nothing."""
+def __dir__() -> list[str]:
+    return __all__
