@@ -25,7 +25,7 @@ from tests.support.packed_checkpoints import Scheme, write_packed_checkpoint
 TARGETS = ("executorch", "onnx", "coreml")
 RTN = ("--method", "rtn")
 SMALL = ("--buckets", "16,64", "--max-context", "320", "--prefill-chunk", "32")
-CALIBRATED = ("--calibration-samples", "8")
+CALIBRATED = ("--calibration", "generated", "--calibration-samples", "8")
 
 
 def cases(folder: Path) -> dict[str, list[str]]:
