@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from pocketvl.export.checkpoint.tensors import EMBEDDING
 from pocketvl.export.component import TensorSource
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.modules import LayerNorm, Linear, RMSNorm
@@ -21,7 +22,6 @@ from pocketvl.runtime.errors import CheckpointError, ExportError, RecipeError
 from pocketvl.runtime.manifest import EmbeddingTable, LayerGroup
 
 Filled = Callable[[str], None]  # called with the name of each leaf that got its weights
-_SOURCE = "model.embed_tokens.weight"
 _STORAGE = {32: "float32", 16: "float16", 8: "int8"}
 _FLOAT_ROWS = 4096  # written at a time
 
@@ -198,10 +198,10 @@ def write_table(source: TensorSource, plan: LayerPlan, folder: Path) -> tuple[Em
     values that float16 does not hold.
     """
     rows, columns = plan.geometry.text.vocab_size, plan.geometry.text.hidden_size
-    weight = source.tensor(_SOURCE)
+    weight = source.tensor(EMBEDDING)
     if tuple(weight.shape) != (rows, columns):
         raise CheckpointError(
-            f"{_SOURCE} has shape {list(weight.shape)}, but the config asks for {[rows, columns]};"
+            f"{EMBEDDING} has shape {list(weight.shape)}, but the config asks for {[rows, columns]};"
             " are both of one model?"
         )
     path = folder / names.TOKEN_EMBEDDING_FILE
@@ -231,8 +231,12 @@ def write_table(source: TensorSource, plan: LayerPlan, folder: Path) -> tuple[Em
 
 def _float_rows(rows: torch.Tensor, bits: Bits) -> NDArray[Any]:
     if not torch.isfinite(rows).all():
-        raise CheckpointError(f"{_SOURCE} holds NaN or infinite values; was the checkpoint saved completely?")
+        raise CheckpointError(
+            f"{EMBEDDING} holds NaN or infinite values; was the checkpoint saved completely?"
+        )
     values: NDArray[np.float32] = rows.float().contiguous().numpy()
     if bits.bits == 32:
         return values
-    return as_float16(values, _SOURCE, "give lm_head, which it follows, 32 or 8 bits by a rule of the recipe")
+    return as_float16(
+        values, EMBEDDING, "give lm_head, which it follows, 32 or 8 bits by a rule of the recipe"
+    )

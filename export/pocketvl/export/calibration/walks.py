@@ -9,6 +9,7 @@ import torch
 
 from pocketvl.export.calibration.inputs import PictureInputs, TextInputs
 from pocketvl.export.calibration.stage import Decider, NormFold, RowsFold
+from pocketvl.export.checkpoint.tensors import EMBEDDING
 from pocketvl.export.executorch.operators import FusedAttention
 from pocketvl.export.executorch.text_graph import Attention, DecoderLayer, TextDecoder
 from pocketvl.export.executorch.vision import Merger, VisionBlock, VisionEncoder
@@ -18,7 +19,6 @@ from pocketvl.export.modules import LMHead
 from pocketvl.export.weights import fill_floats
 from pocketvl.runtime.native_log import captured_stderr
 
-_EMBEDDING = "model.embed_tokens.weight"
 # The rows of a tied head are the token embeddings as well, so they must stay near what they were, too.
 _TIED_DAMPING = 1.0
 
@@ -126,7 +126,7 @@ class TextWalk:
 
     def embed(self, image_embeddings: torch.Tensor, decider: Decider) -> None:
         """Start: token embeddings, with those of pictures (tokens, width) in their places."""
-        self.hidden = decider.source.tensor(_EMBEDDING)[self._ids].float()
+        self.hidden = decider.source.tensor(EMBEDDING)[self._ids].float()
         self.hidden[self._is_image] = image_embeddings
 
     @torch.no_grad()

@@ -36,7 +36,7 @@ from pocketvl.runtime.positions import vision_frequencies
 Angles = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # cosines and sines (N, head_dim / 2), the first row
 # Tower stands for all nodes of the host's graph. Rows of pixel_values come in the merger's order:
 # (rows / merge, columns / merge, merge, merge).
-_PICTURES = """
+_IMAGES_GRAPH = """
 <ir_version: {ir_version}, opset_import: ["": {opset}]>
 main (float[patches, {patch_dim}] pixel_values, int64[pictures, 3] grid_thw)
   => (float[tokens, {output}] image_features)
@@ -207,7 +207,7 @@ def write_images(host: Path, vision: VisionGeometry, path: Path) -> None:
     onnx = import_onnx()
     tower = onnx.load(host, load_external_data=False)
     model = onnx.parser.parse_model(
-        _PICTURES.format(
+        _IMAGES_GRAPH.format(
             ir_version=tower.ir_version,
             opset=OPSET,
             patch_dim=vision.patch_dim,

@@ -10,6 +10,7 @@ from torch import nn
 from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
 from pocketvl.export.calibration.samples import Sample
 from pocketvl.export.calibration.walks import attend_each
+from pocketvl.export.checkpoint.tensors import EMBEDDING
 from pocketvl.export.component import TensorSource
 from pocketvl.export.executorch.text_graph import DecoderLayer, TextDecoder
 from pocketvl.export.executorch.vision import VisionBlock, VisionEncoder
@@ -22,7 +23,6 @@ from pocketvl.export.weights import fill_floats
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.geometry import SpecialTokens
 
-_EMBEDDING = "model.embed_tokens.weight"
 _ROWS = 64  # distributions compared at a time, in float64
 
 
@@ -74,7 +74,7 @@ class EagerModel:
         for graph in (self._vision, self._text, self._head):
             fill_floats(graph, source)
         self._tied = geometry.text.tie_word_embeddings
-        self._table = self._head.head.weight if self._tied else source.tensor(_EMBEDDING).float()
+        self._table = self._head.head.weight if self._tied else source.tensor(EMBEDDING).float()
         self._patches = torch.cat([picture.patches for picture in pictures])
         self._vision_lengths = [len(picture.patches) for picture in pictures]
         self._positions = [self._vision.positions(p.rope_cos, p.rope_sin) for p in pictures]
