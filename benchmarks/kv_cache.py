@@ -22,8 +22,8 @@ from executorch.exir._serialize._flatbuffer_program import _flatbuffer_to_progra
 from make_checkpoint import GEOMETRY
 from torch import nn
 
-from pocketvl.export.graphs.leaf import half_rotation
-from pocketvl.export.xnnpack import load_custom_ops, lower
+from pocketvl.export.executorch.operators import half_rotation
+from pocketvl.export.executorch.xnnpack import load_custom_ops, lower
 from pocketvl.runtime.executorch_engine import set_threads
 from pocketvl.runtime.positions import text_rope
 
@@ -38,7 +38,7 @@ BASELINE = "float32"
 
 
 class FloatCache(nn.Module):
-    """As in pocketvl.export.graphs.text_decoder, with a cache of float32 or float16."""
+    """As in pocketvl.export.executorch.text_graph, with a cache of float32 or float16."""
 
     def __init__(self, context: int, dtype: torch.dtype) -> None:
         super().__init__()

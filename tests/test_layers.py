@@ -112,3 +112,16 @@ def test_the_runtime_needs_no_torch_but_in_its_executorch_engine() -> None:
         path.name for path in sources("runtime") if any(m.split(".")[0] == "torch" for m in imports_of(path))
     }
     assert users == {"executorch_engine.py"}
+
+
+def test_targets_of_the_export_know_nothing_of_one_another() -> None:
+    """targets.py alone names all three; what is common to them names none."""
+    export = ROOT / "export" / "pocketvl" / "export"
+    targets = ("executorch", "coreml", "onnx")
+    common = [path for path in export.glob("*.py") if path.name != "targets.py"]
+    for own in (*targets, None):
+        files = common if own is None else list((export / own).rglob("*.py"))
+        assert files
+        others = tuple(f"pocketvl.export.{name}" for name in targets if name != own)
+        for path in files:
+            assert not [module for module in imports_of(path) if module.startswith(others)], path

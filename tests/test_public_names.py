@@ -12,6 +12,7 @@ from pocketvl.runtime.bundle import Bundle
 from pocketvl.runtime.errors import BundleError
 
 PUBLIC = {
+    "pocketvl.export": ["export_bundle"],
     "pocketvl.runtime": [
         "Answer",
         "AnswerStream",

@@ -31,7 +31,7 @@ from tiny_losses import order_loss, token_loss, word_loss  # noqa: E402
 from tiny_start import build_model, build_optimizers, whiten_patches  # noqa: E402
 from tokenizers import Tokenizer  # noqa: E402
 
-from pocketvl.export.tiny.scoring import iou, parse_box  # noqa: E402
+from pocketvl.export.tiny.example import iou, parse_box  # noqa: E402
 from pocketvl.export.tiny.tasks import PART_NAMES, TASKS, make_drawn  # noqa: E402
 
 SHARES = {"read": 0.27, "count": 0.14, "colour": 0.11, "chart": 0.10, "point": 0.22, "pair": 0.16}

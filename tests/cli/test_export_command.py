@@ -7,14 +7,13 @@ import typer
 
 from pocketvl.cli.export import export
 from pocketvl.cli.export_command import export_command
-from pocketvl.export.pipeline import Exporters
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.quant.recipe_file import recipe_toml
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import open_bundle
-from tests.support import exporters
 from tests.support.checkpoints import write_checkpoint
 from tests.support.command_line import run
+from tests.support.exporters import QUICK
 from tests.support.geometries import ONE_LAYER
 
 
@@ -75,8 +74,7 @@ def test_a_folder_is_called_as_the_source_is(
 def test_no_file_of_a_bundle_names_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    quick = Exporters(vision=exporters.vision, text=exporters.text)
-    monkeypatch.setattr("pocketvl.cli.export.exporters_for", lambda _: quick)
+    monkeypatch.setattr("pocketvl.export.targets.target_for", lambda _: QUICK)
     write_checkpoint(tmp_path / "small", ONE_LAYER)
     (tmp_path / "mine.toml").write_text(recipe_toml(named_recipe("fp32")))
     bundle = tmp_path / "out"

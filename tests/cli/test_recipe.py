@@ -8,15 +8,17 @@ import pytest
 
 from pocketvl.cli.recipe import parse_size
 from pocketvl.export.checkpoint import open_checkpoint
-from pocketvl.export.estimate import estimate_export, linear_layers
-from pocketvl.export.pipeline import Exporters
+from pocketvl.export.component import ExportSettings
+from pocketvl.export.executorch.target import EXECUTORCH
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.layers import linear_layers
 from pocketvl.quant.recipe_file import load_recipe
 from pocketvl.runtime.bundle import open_bundle
 from pocketvl.runtime.errors import UsageError
-from tests.support import exporters
 from tests.support.adapters import write_adapter
 from tests.support.checkpoints import SMALL_GEOMETRY
 from tests.support.command_line import run
+from tests.support.exporters import QUICK
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,8 @@ def test_a_budget_becomes_a_file_that_loads(
     told = json.loads(out)
     recipe = load_recipe(str(path))
     assert (recipe.name, recipe.method, recipe.calibration.samples) == ("mixed-300kB", "gptq", 6)
-    assert sum(estimate_export(SMALL_GEOMETRY, recipe).artifacts.values()) == told["size"] <= 300_000
+    sizes = EXECUTORCH.estimate(resolve(recipe, SMALL_GEOMETRY), ExportSettings()).artifacts
+    assert sum(sizes.values()) == told["size"] <= 300_000
     for layer in linear_layers(SMALL_GEOMETRY):
         bits, named = recipe.bits(layer.name, layer.in_features), told["layers"][layer.name]
         assert (named["bits"], named["group_size"]) == (bits.bits, bits.group_size)
@@ -68,8 +71,7 @@ def test_without_data_a_recipe_is_measured_on_generated_images_and_rounds(
 def test_without_data_an_export_rounds_and_says_so_once(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quick = Exporters(exporters.vision, exporters.text)
-    monkeypatch.setattr("pocketvl.cli.export.exporters_for", lambda _: quick)
+    monkeypatch.setattr("pocketvl.export.targets.target_for", lambda _: QUICK)
     targets = ("--target", "executorch", "--target", "onnx")
     status, _, err = run(capsys, "export", checkpoint, "-o", tmp_path / "out", *targets)
     assert status == 0

@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from pocketvl.export.checkpoint import open_checkpoint
-from pocketvl.export.checkpoint.layers import layer_sources
-from pocketvl.export.checkpoint.requantizer import with_damage
-from pocketvl.export.graphs.text_decoder import TextDecoder
+from pocketvl.export.checkpoint.packed import Requantizer
+from pocketvl.export.executorch.text_graph import TextDecoder
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.layers import linear_layers
 from pocketvl.export.weights import fill
 from pocketvl.quant.packed.damage import Damage
 from pocketvl.quant.quantize import quantize_linear
@@ -51,24 +52,27 @@ def test_equal_zero_points_in_the_middle_stand(tmp_path: Path) -> None:
     assert np.array_equal(quantized.integers, written.layers["model.layers.0.self_attn.k_proj"].codes - 8)
 
 
-def fill_decoder(source: Any, recipe: Recipe) -> TextDecoder:
-    decoder = TextDecoder(source.geometry.text, recipe, 8)
-    fill(decoder, source, recipe)
-    return decoder
+def filled_decoder(source: Any, recipe: Recipe) -> tuple[TextDecoder, list[Damage]]:
+    """And what quantizing layers again cost."""
+    plan = resolve(recipe, source.geometry, source)
+    requantizer = Requantizer(source, source.requantized, plan)
+    decoder = TextDecoder(plan, 8)
+    fill(decoder, requantizer, plan.method)
+    return decoder, requantizer.damage
 
 
 @pytest.mark.parametrize("method", ["rtn", "hqq"])
 def test_the_recipe_decides_and_the_damage_is_measured(tmp_path: Path, method: str) -> None:
     written = write_packed_checkpoint(tmp_path, AWQ)
     checkpoint = open_checkpoint(str(tmp_path))
-    decoder, damage = with_damage(fill_decoder, checkpoint, named_recipe("int4", method))
+    decoder, damage = filled_decoder(checkpoint, named_recipe("int4", method))
     layer = "text_decoder.layers.1.down_proj"
     weight = written.tensors["model.layers.1.mlp.down_proj.weight"]
     wanted = quantize_linear(weight, Bits(4, 32), method, layer)
     stored = decoder.layers[1].down.weight
     assert torch.equal(stored.qdata, torch.from_numpy(wanted.integers))
     found = {one.layer: one.relative_error for one in damage}
-    sources = layer_sources(written.geometry)
+    sources = {layer.name: layer.source for layer in linear_layers(written.geometry)}
     assert found.keys() == {layer for layer in sources if sources[layer] in written.layers}
     error = np.linalg.norm(wanted.dequantize() - weight.numpy()) / np.linalg.norm(weight.numpy())
     assert found[layer] == pytest.approx(error, rel=1e-5)
@@ -76,7 +80,7 @@ def test_the_recipe_decides_and_the_damage_is_measured(tmp_path: Path, method: s
 
 
 def test_a_checkpoint_of_floats_has_no_damage() -> None:
-    _, damage = with_damage(fill_decoder, open_checkpoint("tiny"), named_recipe("int4"))
+    _, damage = filled_decoder(open_checkpoint("tiny"), named_recipe("int4"))
     empty: list[Damage] = []
     assert damage == empty
 

@@ -16,12 +16,12 @@ from huggingface_hub.errors import (
 
 from pocketvl.export.checkpoint import open_checkpoint
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.pipeline import Exporters, export_bundle
+from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.errors import CheckpointError, UsageError
 from pocketvl.runtime.manifest import read_manifest
-from tests.support import exporters
 from tests.support.checkpoints import write_checkpoint
+from tests.support.exporters import QUICK
 
 HUB_ID = "Qwen/Qwen2-VL-2B-Instruct"
 COMMIT = "895c3a49bc3fa70a340399125c650a463535e71c"
@@ -87,7 +87,7 @@ def test_the_manifest_names_the_commit(hub: FakeHub, tmp_path: Path) -> None:
         settings=ExportSettings(),
         revision="v1.0",
         command="pytest",
-        exporters=Exporters(exporters.vision, exporters.text),
+        target=QUICK,
     )
     assert hub.revisions[0] == "v1.0"
     assert (manifest.provenance.source, manifest.provenance.source_revision) == (HUB_ID, COMMIT)

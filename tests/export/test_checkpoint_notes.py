@@ -8,9 +8,8 @@ import pytest
 
 from pocketvl.export.checkpoint import open_checkpoint
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.pipeline import Exporters, export_bundle
+from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import named_recipe
-from tests.support import exporters
 from tests.support.checkpoints import (
     CHAT_TEMPLATE,
     SMALL_GEOMETRY,
@@ -18,6 +17,7 @@ from tests.support.checkpoints import (
     write_checkpoint,
     write_weights,
 )
+from tests.support.exporters import QUICK
 
 
 def notes(folder: Path) -> tuple[str, ...]:
@@ -119,7 +119,7 @@ def test_an_export_says_it_and_the_manifest_holds_what_was_found(folder: Path, t
         settings=ExportSettings(),
         command="pytest",
         warn=said.append,
-        exporters=Exporters(exporters.vision, exporters.text),
+        target=QUICK,
     )
     assert not manifest.geometry.text.tie_word_embeddings
     assert "model has an lm_head of its own" in said[0]

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.cost import calibration_cost, component_cost, export_cost, unit_cost
+from pocketvl.export.estimate import calibration_cost, component_cost, export_cost, unit_cost
+from pocketvl.export.layer_plan import resolve
 from pocketvl.quant.recipe import Calibration, named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.geometry import ImageSettings, ModelGeometry
@@ -42,7 +43,7 @@ CALIBRATED = replace(named_recipe("int4", "gptq"), calibration=Calibration("phot
 @pytest.mark.parametrize("component", [names.VISION_ENCODER, names.TEXT_DECODER])
 def test_a_larger_model_takes_longer(target: str, component: str) -> None:
     small, large = (
-        sum(component_cost(target, component, geometry, named_recipe("int4"), SETTINGS).seconds)
+        sum(component_cost(target, component, geometry, SETTINGS).seconds)
         for geometry in (SMALL_GEOMETRY, QWEN2_VL_2B)
     )
     assert 0 < small < 60 < large / 0.5 < 7200
@@ -54,7 +55,6 @@ def test_static_shapes_take_a_conversion_each() -> None:
             target,
             names.VISION_ENCODER,
             QWEN2_VL_2B,
-            named_recipe("int8"),
             ExportSettings(buckets=buckets, vision_shapes=shapes),
         )
         for target, shapes, buckets in (
@@ -71,14 +71,14 @@ def test_static_shapes_take_a_conversion_each() -> None:
 
 def test_what_is_not_calibrated_takes_no_calibration() -> None:
     for recipe in (named_recipe("int4"), named_recipe("int8", "gptq")):
-        assert calibration_cost(QWEN2_VL_2B, recipe, SETTINGS, IMAGE) == 0
-    assert calibration_cost(QWEN2_VL_2B, CALIBRATED, SETTINGS, IMAGE) > 300
+        assert calibration_cost(resolve(recipe, QWEN2_VL_2B), SETTINGS, IMAGE) == 0
+    assert calibration_cost(resolve(CALIBRATED, QWEN2_VL_2B), SETTINGS, IMAGE) > 300
 
 
 def test_calibration_grows_with_samples_their_size_and_the_layers_that_are_decided() -> None:
     def seconds(data: str = "photos", samples: int = 32, recipe: str = "int4") -> float:
         chosen = replace(named_recipe(recipe, "gptq"), calibration=Calibration(data, samples))
-        return calibration_cost(QWEN2_VL_2B, chosen, SETTINGS, IMAGE)
+        return calibration_cost(resolve(chosen, QWEN2_VL_2B), SETTINGS, IMAGE)
 
     assert seconds("generated") < seconds("generated:448") < seconds()
     assert seconds(samples=64) > 1.5 * seconds()
@@ -88,20 +88,21 @@ def test_calibration_grows_with_samples_their_size_and_the_layers_that_are_decid
 def test_a_unit_that_only_runs_is_cheaper_than_one_that_is_decided() -> None:
     tower, layer = (
         [
-            unit_cost(unit, 1000, 1000, QWEN2_VL_2B, named_recipe(recipe, "gptq"))
+            unit_cost(unit, 1000, 1000, resolve(named_recipe(recipe, "gptq"), QWEN2_VL_2B))
             for recipe in ("int8", "int4-small")
         ]
         for unit in ("vision_encoder.blocks.1", "text_decoder.layers.1")
     )
     assert tower[0] < tower[1]
     assert layer[0] < layer[1]
-    ones = [unit_cost(f"text_decoder.layers.{index}", 9, 9, QWEN2_VL_2B, CALIBRATED) for index in (1, 10)]
+    plan = resolve(CALIBRATED, QWEN2_VL_2B)
+    ones = [unit_cost(f"text_decoder.layers.{index}", 9, 9, plan) for index in (1, 10)]
     assert ones[0] == ones[1]  # layer 1 is not layers 10 to 19 as well
 
 
 def test_the_whole_is_the_sum_of_its_parts() -> None:
-    cost = export_cost(names.ONNX, SMALL_GEOMETRY, CALIBRATED, SETTINGS, IMAGE, 10**9)
-    vision = component_cost(names.ONNX, names.VISION_ENCODER, SMALL_GEOMETRY, CALIBRATED, SETTINGS)
+    cost = export_cost(names.ONNX, resolve(CALIBRATED, SMALL_GEOMETRY), SETTINGS, IMAGE, 10**9)
+    vision = component_cost(names.ONNX, names.VISION_ENCODER, SMALL_GEOMETRY, SETTINGS)
     assert cost.vision == sum(vision.seconds)
     assert cost.total == cost.start + cost.calibration + cost.vision + cost.text + cost.finish
     assert cost.finish == 2.0

@@ -10,36 +10,22 @@ import psutil
 import pytest
 
 from pocketvl.export import estimate
-from pocketvl.export.checkpoint.tensors import expected_tensors
-from pocketvl.export.estimate import (
-    Estimate,
-    Layer,
-    check_space,
-    estimate_export,
-    linear_layers,
-    stored_bytes,
-)
+from pocketvl.export.component import ExportSettings
+from pocketvl.export.estimate import Estimate, check_space
+from pocketvl.export.executorch.target import EXECUTORCH, bytes_of
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.layers import Layer
 from pocketvl.quant.recipe import NAMED_RECIPES, Bits, Recipe, Rule, named_recipe
 from pocketvl.runtime.errors import RecipeError, SpaceError
+from pocketvl.runtime.geometry import ModelGeometry
 from tests.support.checkpoints import SMALL_GEOMETRY
 
+
+def estimated(geometry: ModelGeometry, recipe: Recipe) -> Estimate:
+    return EXECUTORCH.estimate(resolve(recipe, geometry), ExportSettings())
+
+
 Usage = namedtuple("Usage", "total used free")
-
-
-def test_every_matrix_of_the_checkpoint_is_a_layer() -> None:
-    """Their elements are those of all weights with two or more axes, the embedding once as the head."""
-    matrices = [shape for shape in expected_tensors(SMALL_GEOMETRY).values() if len(shape) > 1]
-    elements = sum(torch_size(shape) for shape in matrices)
-    layers = list(linear_layers(SMALL_GEOMETRY))
-    assert sum(layer.out_features * layer.in_features for layer in layers) == elements
-    assert len({layer.name for layer in layers}) == len(layers) == len(matrices)
-
-
-def torch_size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
 
 
 @pytest.mark.parametrize(
@@ -52,11 +38,11 @@ def torch_size(shape: tuple[int, ...]) -> int:
     ],
 )
 def test_stored_bytes(bits: Bits, size: int) -> None:
-    assert stored_bytes(Layer("x", 64, 96), bits) == size
+    assert bytes_of(Layer("x", "y", 64, 96, bias=False), bits) == size
 
 
 def test_smaller_recipes_are_smaller() -> None:
-    sizes = [estimate_export(SMALL_GEOMETRY, named_recipe(name)) for name in NAMED_RECIPES]
+    sizes = [estimated(SMALL_GEOMETRY, named_recipe(name)) for name in NAMED_RECIPES]
     assert [size.disk for size in sizes] == sorted((size.disk for size in sizes), reverse=True)
     assert len({size.disk for size in sizes}) == len(NAMED_RECIPES)
     assert all(size.disk >= sum(size.artifacts.values()) for size in sizes)
@@ -69,15 +55,15 @@ def test_smaller_recipes_are_smaller() -> None:
 def test_an_untied_table_is_counted(recipe: str, table: int) -> None:
     untied = replace(SMALL_GEOMETRY, text=replace(SMALL_GEOMETRY.text, tie_word_embeddings=False))
     chosen = named_recipe(recipe)
-    difference = estimate_export(untied, chosen).disk - estimate_export(SMALL_GEOMETRY, chosen).disk
+    difference = estimated(untied, chosen).disk - estimated(SMALL_GEOMETRY, chosen).disk
     assert difference == table
 
 
 def test_a_recipe_that_does_not_fit_is_refused_at_once() -> None:
     with pytest.raises(RecipeError, match=r"vision_encoder\.patch_embed has 1176 inputs"):
-        estimate_export(SMALL_GEOMETRY, Recipe("all4", "rtn", (Rule("*", Bits(4, 32)),)))
+        estimated(SMALL_GEOMETRY, Recipe("all4", "rtn", (Rule("*", Bits(4, 32)),)))
     with pytest.raises(RecipeError, match="no rule for the layer lm_head"):
-        estimate_export(
+        estimated(
             SMALL_GEOMETRY,
             Recipe("x", "rtn", (Rule("vision_encoder.*", Bits(8)), Rule("text_decoder.*", Bits(8)))),
         )

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,19 +16,18 @@ from safetensors.torch import load_file
 
 from pocketvl.evaluate.reference import Reference
 from pocketvl.export import pipeline
-from pocketvl.export.census import stored_scales, stored_weights
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
-from pocketvl.export.checkpoint.layers import layer_sources
-from pocketvl.export.component import ExportSettings
-from pocketvl.export.graphs.leaf import linears
-from pocketvl.export.graphs.lm_head import LMHead
-from pocketvl.export.graphs.text_decoder import TextDecoder
-from pocketvl.export.graphs.vision_encoder import VisionEncoder
-from pocketvl.export.pipeline import Exporters, export_bundle
-from pocketvl.export.pte import read_pte
+from pocketvl.export.executorch.census import read_pte, scale_bytes, stored_weights
+from pocketvl.export.executorch.text_graph import TextDecoder
+from pocketvl.export.executorch.xnnpack import load_custom_ops
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.layers import linear_layers
+from pocketvl.export.modules import LMHead
+from pocketvl.export.pipeline import export_bundle
+from pocketvl.export.target import ExportInputs
+from pocketvl.export.targets import target_for
 from pocketvl.export.weights import fill
-from pocketvl.export.xnnpack import load_custom_ops
-from pocketvl.quant.recipe import Bits, Recipe, named_recipe
+from pocketvl.quant.recipe import Bits, named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import CheckpointError
 from pocketvl.runtime.manifest import Manifest
@@ -35,6 +35,7 @@ from pocketvl.runtime.positions import text_rope
 from tests.support import exporters
 from tests.support.bundles import SETTINGS
 from tests.support.checkpoints import SMALL_GEOMETRY, Layout, write_checkpoint, write_weights
+from tests.support.exporters import QUICK
 from tests.support.geometries import GEOMETRIES
 from tests.support.packed_checkpoints import (
     Scheme,
@@ -46,14 +47,13 @@ from tests.support.packed_checkpoints import (
 from tests.support.sources import Dequantized
 
 SYMMETRIC = Scheme(zero=8)
-QUICK = Exporters(vision=exporters.vision, text=exporters.text)
 WEIGHTS = "model.safetensors"
 
 
 def layers_of(written: Written) -> dict[str, str]:
     """Layer, as recipes call it -> source, of the packed ones."""
-    sources = layer_sources(written.geometry)
-    return {layer: source for layer, source in sources.items() if source in written.layers}
+    layers = linear_layers(written.geometry)
+    return {layer.name: layer.source for layer in layers if layer.source in written.layers}
 
 
 def change(folder: Path, edit: Callable[[dict[str, torch.Tensor]], Any]) -> None:
@@ -72,14 +72,6 @@ def refusal(folder: Path) -> str:
     with pytest.raises(CheckpointError) as caught:
         open_checkpoint(str(folder))
     return str(caught.value)
-
-
-@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=list(GEOMETRIES))
-def test_layers_have_the_sources_of_the_graphs(geometry: Any) -> None:
-    recipe = named_recipe("fp32")
-    graphs = (VisionEncoder(geometry.vision, recipe), TextDecoder(geometry.text, recipe, 8))
-    wanted = {leaf.layer: leaf.source for graph in graphs for leaf in linears(graph)}
-    assert layer_sources(geometry) == wanted | {"lm_head": "lm_head"}
 
 
 @pytest.mark.parametrize("layout", ["hub", "transformers5"])
@@ -195,9 +187,10 @@ def test_logits_of_the_unpacked_integers(tmp_path: Path, scheme: Scheme) -> None
     source = Dequantized(open_checkpoint(str(tmp_path / "packed")))
     text, recipe = written.geometry.text, named_recipe("fp32")
     load_custom_ops()
-    decoder, head = TextDecoder(text, recipe, 32), LMHead(text, recipe)
+    plan = resolve(recipe, written.geometry)
+    decoder, head = TextDecoder(plan, 32), LMHead(plan)
     for graph in (decoder, head):
-        fill(graph, source, recipe)
+        fill(graph, source, plan.method)
     ids = tuple(range(40, 64))
     cos, sin = text_rope(np.broadcast_to(np.arange(len(ids)), (3, len(ids))), text)
     embeddings = source.tensor("model.embed_tokens.weight").float()[list(ids)][None]
@@ -212,7 +205,7 @@ def test_logits_of_the_unpacked_integers(tmp_path: Path, scheme: Scheme) -> None
 
 def export(folder: Path, output: Path, **options: Any) -> tuple[Manifest, list[str]]:
     said: list[str] = []
-    options = {"recipe": named_recipe("int4"), "settings": SETTINGS, "exporters": QUICK} | options
+    options = {"recipe": named_recipe("int4"), "settings": SETTINGS, "target": QUICK} | options
     manifest = export_bundle(str(folder), output, command="pytest", warn=said.append, **options)
     return manifest, said
 
@@ -224,7 +217,7 @@ def test_the_bundle_holds_the_integers_of_the_checkpoint(tmp_path: Path) -> None
         tmp_path / "packed",
         tmp_path / "bundle",
         recipe=named_recipe("int8"),
-        exporters=Exporters(vision=exporters.vision),
+        target=replace(target_for(names.EXECUTORCH), export_vision=exporters.vision),
     )
     path = tmp_path / "bundle" / names.TEXT_DECODER_PTE
     places, data = read_pte(path).data, path.read_bytes()
@@ -232,7 +225,7 @@ def test_the_bundle_holds_the_integers_of_the_checkpoint(tmp_path: Path) -> None
         stored = stored_weights((layer.codes - 8).to(torch.int8).numpy(), 4)
         place = places[sha256(stored.tobytes()).hexdigest()]
         assert data[place.offset : place.offset + place.size] == stored.tobytes()
-        scales = stored_scales(layer.scales.bfloat16().float().numpy(), 4).tobytes()
+        scales = scale_bytes(layer.scales.bfloat16().float().numpy(), 4).tobytes()
         place = places["scale_" + sha256(scales).hexdigest()]
         assert data[place.offset : place.offset + place.size] == scales
     assert manifest.quantization_method == "gptq checkpoint + rtn"
@@ -242,12 +235,10 @@ def test_the_bundle_holds_the_integers_of_the_checkpoint(tmp_path: Path) -> None
     assert said == ["Layers that keep the integers of the gptq checkpoint: 14 (4 bits in groups of 32)."]
 
 
-def filled_text(
-    source: Any, recipe: Recipe, settings: ExportSettings, eos: Any, folder: Path, progress: Any
-) -> Any:
+def filled_text(inputs: ExportInputs, progress: Any) -> Any:
     """Fills the decoder's graph, and writes nothing of it."""
-    fill(TextDecoder(source.geometry.text, recipe, 8), source, recipe)
-    return exporters.text(source, recipe, settings, eos, folder, progress)
+    fill(TextDecoder(inputs.plan, 8), inputs.source, inputs.plan.method)
+    return exporters.text(inputs, progress)
 
 
 @pytest.mark.parametrize("isolated", [False, True])
@@ -257,8 +248,8 @@ def test_layers_that_are_quantized_again_are_reported(
     if isolated:
         monkeypatch.setattr(pipeline, "_ISOLATED_ABOVE", 0)
     write_packed_checkpoint(tmp_path / "packed", Scheme(bits=8, zero=128, group_size=32))
-    quick = Exporters(exporters.vision, filled_text)
-    manifest, said = export(tmp_path / "packed", tmp_path / "bundle", exporters=quick)
+    quick = replace(QUICK, export_text=filled_text)
+    manifest, said = export(tmp_path / "packed", tmp_path / "bundle", target=quick)
     assert manifest.quantization_method == "rtn"
     assert len(said) == 1
     assert said[0].startswith("Layers of the checkpoint that had to be quantized again: 14.")
@@ -277,16 +268,16 @@ def test_what_is_known_to_stand_shrinks_the_estimate(tmp_path: Path) -> None:
     """The recipe has the checkpoint's bits before anything is estimated or begun."""
     seen: list[Bits] = []
 
-    def vision(source: Any, recipe: Any, settings: ExportSettings, folder: Path, progress: Any) -> Any:
-        seen.append(recipe.bits("text_decoder.layers.0.q_proj", 96))
-        return exporters.vision(source, recipe, settings, folder, progress)
+    def vision(inputs: ExportInputs, progress: Any) -> Any:
+        seen.append(inputs.plan.bits["text_decoder.layers.0.q_proj"])
+        return exporters.vision(inputs, progress)
 
     write_packed_checkpoint(tmp_path / "packed", Scheme(zero=8, group_size=128))
     export(
         tmp_path / "packed",
         tmp_path / "bundle",
         recipe=named_recipe("int8"),
-        exporters=Exporters(vision, exporters.text),
+        target=replace(QUICK, export_vision=vision),
     )
     assert seen == [Bits(4, 32)]
 

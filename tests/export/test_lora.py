@@ -10,17 +10,19 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pocketvl.export.checkpoint import MergedLora, merge_lora, open_checkpoint
-from pocketvl.export.checkpoint.requantizer import with_damage
+from pocketvl.export.checkpoint.packed import Requantizer
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.graphs.text_decoder import TextDecoder
-from pocketvl.export.pipeline import Exporters, export_bundle
+from pocketvl.export.executorch.text_graph import TextDecoder
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.pipeline import export_bundle
 from pocketvl.export.weights import fill
+from pocketvl.quant.packed.damage import Damage
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.recipe import Bits, Recipe, named_recipe
 from pocketvl.runtime.errors import CheckpointError
-from tests.support import exporters
 from tests.support.adapters import MODULES, transformers5, write_adapter
 from tests.support.checkpoints import random_tensors, write_checkpoint
+from tests.support.exporters import QUICK
 from tests.support.geometries import GEOMETRIES
 from tests.support.packed_checkpoints import Scheme, write_packed_checkpoint
 
@@ -130,10 +132,13 @@ def test_an_untied_head(tmp_path: Path) -> None:
     check_weights(merged(tmp_path / "base", tmp_path / "lora"), {"lm_head": 2 * products["lm_head"]})
 
 
-def fill_decoder(source: Any, recipe: Recipe) -> TextDecoder:
-    decoder = TextDecoder(source.geometry.text, recipe, 8)
-    fill(decoder, source, recipe)
-    return decoder
+def filled_decoder(source: Any, recipe: Recipe) -> tuple[TextDecoder, list[Damage]]:
+    """And what quantizing layers again cost."""
+    plan = resolve(recipe, source.geometry, source)
+    requantizer = Requantizer(source, source.requantized, plan)
+    decoder = TextDecoder(plan, 8)
+    fill(decoder, requantizer, plan.method)
+    return decoder, requantizer.damage
 
 
 def test_onto_packed_integers(tmp_path: Path) -> None:
@@ -144,8 +149,7 @@ def test_onto_packed_integers(tmp_path: Path) -> None:
     layer = "text_decoder.layers.0.up_proj"
     assert source.requantized == {layer}
     assert len(source.fixed_bits) == len(written.layers) - 1
-    recipe = named_recipe("int8").with_layers(source.fixed_bits)
-    decoder, damage = with_damage(fill_decoder, source, recipe)
+    decoder, damage = filled_decoder(source, named_recipe("int8"))
     weight = (written.layers[UP].weight() + 2 * products[UP]).float()
     assert (source.tensor(f"{UP}.weight") - weight).abs().max() < 1e-6
     wanted = quantize_linear(source.tensor(f"{UP}.weight"), Bits(8), "rtn", layer)
@@ -167,7 +171,7 @@ def test_an_export(base: Path, tmp_path: Path) -> None:
             settings=ExportSettings(),
             lora=lora,
             command="pytest",
-            exporters=Exporters(exporters.vision, exporters.text),
+            target=QUICK,
         )
         for index, lora in enumerate(folders)
     )

@@ -9,17 +9,22 @@ import pytest
 
 from pocketvl.export import estimate, pipeline
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.pipeline import Exporters, export_bundle
+from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import Bits, Calibration, Recipe, Rule, named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import open_bundle
 from pocketvl.runtime.errors import CheckpointError, ExportError, RecipeError, SpaceError, UsageError
 from pocketvl.runtime.manifest import Manifest
-from tests.support import exporters
 from tests.support.checkpoints import CHAT_TEMPLATE, write_checkpoint
+from tests.support.exporters import QUICK, full_disk
 from tests.support.tokenizers import tokenizer_json
 
-QUICK = Exporters(vision=exporters.vision, text=exporters.text)
+
+def never(*_: object) -> Any:
+    raise AssertionError("work began")
+
+
+NEVER = replace(QUICK, export_vision=never, export_text=never)
 
 
 @pytest.fixture
@@ -33,7 +38,7 @@ def export(model: Path, output: Path, **options: Any) -> Manifest:
         "recipe": named_recipe("int8"),
         "settings": ExportSettings(),
         "command": "pocketvl export small",
-        "exporters": QUICK,
+        "target": QUICK,
     } | options
     return export_bundle(str(model), output, **options)
 
@@ -112,10 +117,6 @@ def test_progress_only_grows_and_ends_at_one(model: Path, tmp_path: Path) -> Non
     assert (shares[0], shares[-1]) == (0.0, 1.0)
 
 
-def never(*_: object) -> Any:
-    raise AssertionError("work began")
-
-
 @pytest.mark.parametrize(
     ("options", "error"),
     [
@@ -132,7 +133,7 @@ def test_what_cannot_succeed_is_refused_before_any_work(
     model: Path, tmp_path: Path, options: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        export(model, tmp_path / "out", exporters=Exporters(never, never), **options)
+        export(model, tmp_path / "out", target=NEVER, **options)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["models"]
 
 
@@ -154,7 +155,7 @@ def test_too_little_space(model: Path, tmp_path: Path, monkeypatch: pytest.Monke
     usage = estimate.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(estimate.shutil, "disk_usage", lambda _: usage._replace(free=10**6))
     with pytest.raises(SpaceError, match=r"1\.0 MB free"):
-        export(model, tmp_path / "out", exporters=Exporters(never, never))
+        export(model, tmp_path / "out", target=NEVER)
 
 
 def test_little_memory_is_a_warning(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +172,7 @@ def test_little_memory_is_a_warning(model: Path, tmp_path: Path, monkeypatch: py
 def test_a_disk_that_fills_up(model: Path, tmp_path: Path) -> None:
     export(model, tmp_path / "out")
     with pytest.raises(SpaceError, match="became full"):
-        export(model, tmp_path / "out", overwrite=True, exporters=replace(QUICK, vision=exporters.full_disk))
+        export(model, tmp_path / "out", overwrite=True, target=replace(QUICK, export_vision=full_disk))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "out"]
     open_bundle(tmp_path / "out", verify="always")
 

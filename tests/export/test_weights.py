@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from pocketvl.export.census import stored_scales, stored_weights
-from pocketvl.export.graphs.leaf import Linear
-from pocketvl.export.graphs.lm_head import LMHead
-from pocketvl.export.graphs.text_decoder import TextDecoder
+from pocketvl.export.executorch.census import scale_bytes, stored_weights
+from pocketvl.export.executorch.text_graph import TextDecoder
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.layers import Layer
+from pocketvl.export.modules import Linear, LMHead
 from pocketvl.export.weights import fill, to_torchao
 from pocketvl.quant.activations import quantized_activations
 from pocketvl.quant.quantize import quantize_linear
@@ -50,8 +51,8 @@ def test_torchao_itself_would_make_the_same_kind_of_tensor() -> None:
 
 def test_a_linear_layer_computes_with_its_quantized_weight() -> None:
     source = RandomSource(SMALL_GEOMETRY)
-    leaf = Linear("layer", "visual.blocks.0.mlp.fc1", 128, 64, True, Bits(4, 32))
-    fill(leaf, source, named_recipe("int4"))
+    leaf = Linear(Layer("layer", "visual.blocks.0.mlp.fc1", 128, 64, True), Bits(4, 32))
+    fill(leaf, source, "rtn")
     x = torch.randn(3, 64)
     quantized = quantize_linear(source.tensor(f"{leaf.source}.weight"), Bits(4, 32), "rtn", "layer")
     wanted = x @ torch.from_numpy(quantized.dequantize()).T + source.tensor(f"{leaf.source}.bias")
@@ -62,7 +63,7 @@ def test_stored_bytes_are_nibbles_low_first() -> None:
     integers = np.array([[-8, 7, 0, 1]], np.int8)
     assert stored_weights(integers, 4).tolist() == [[0xF0, 0x98]]
     assert stored_weights(integers, 8).tolist() == [[248, 7, 0, 1]]
-    assert stored_scales(np.array([[1.5]], np.float32), 4).tolist() == [[0x3FC0]]
+    assert scale_bytes(np.array([[1.5]], np.float32), 4).tolist() == [[0x3FC0]]
 
 
 def test_calibration_rounds_inputs_as_the_artifact_does() -> None:
@@ -94,9 +95,9 @@ class Watched:
 
 def test_every_tensor_of_the_decoder_is_read_once() -> None:
     source = Watched(RandomSource(SMALL_GEOMETRY))
-    recipe = named_recipe("int4")
-    fill(TextDecoder(SMALL_GEOMETRY.text, recipe, 8), source, recipe)
-    fill(LMHead(SMALL_GEOMETRY.text, recipe), source, recipe)
+    plan = resolve(named_recipe("int4"), SMALL_GEOMETRY)
+    fill(TextDecoder(plan, 8), source, plan.method)
+    fill(LMHead(plan), source, plan.method)
     wanted = [name for name in source.inner.names() if name.startswith("model.") and "embed" not in name]
     assert sorted(source.read) == sorted([*wanted, "lm_head.weight"])
 
@@ -125,15 +126,15 @@ class Broken:
     ],
 )
 def test_wrong_shapes_and_values_name_the_tensor(name: str, shape: tuple[int, ...]) -> None:
-    recipe = named_recipe("int4")
-    decoder = TextDecoder(SMALL_GEOMETRY.text, recipe, 8)
+    plan = resolve(named_recipe("int4"), SMALL_GEOMETRY)
+    decoder = TextDecoder(plan, 8)
     with pytest.raises(CheckpointError, match=name.removesuffix(".weight").removesuffix(".bias")):
-        fill(decoder, Broken(name, torch.ones(shape)), recipe)
+        fill(decoder, Broken(name, torch.ones(shape)), plan.method)
     nan = RandomSource(SMALL_GEOMETRY).tensor(name)
     nan.view(-1)[3] = torch.nan
     layer = "up_proj" if "up_proj" in name else name
     with pytest.raises(CheckpointError, match=f"{layer}.*NaN"):
-        fill(TextDecoder(SMALL_GEOMETRY.text, recipe, 8), Broken(name, nan), recipe)
+        fill(TextDecoder(plan, 8), Broken(name, nan), plan.method)
 
 
 @dataclass
@@ -152,11 +153,11 @@ class Decided:
 
 
 def test_integers_that_are_decided_already_are_taken_as_they_are() -> None:
-    recipe = named_recipe("int4")
+    plan = resolve(named_recipe("int4"), SMALL_GEOMETRY)
     integers = np.arange(96 * 96, dtype=np.int64).reshape(96, 96) % 16 - 8
     decided = QuantizedLinear(integers.astype(np.int8), np.full((96, 3), 1 / 3, np.float32), 4, 32)
-    decoder = TextDecoder(SMALL_GEOMETRY.text, recipe, 8)
-    fill(decoder, Decided("text_decoder.layers.1.q_proj", decided), recipe)
+    decoder = TextDecoder(plan, 8)
+    fill(decoder, Decided("text_decoder.layers.1.q_proj", decided), plan.method)
     weight = decoder.layers[1].attention.q.weight
     assert torch.equal(weight.qdata, torch.from_numpy(decided.integers))
     # XNNPACK keeps scales as bfloat16.
@@ -164,8 +165,8 @@ def test_integers_that_are_decided_already_are_taken_as_they_are() -> None:
 
 
 def test_decided_integers_of_other_bits_than_the_recipes_are_refused() -> None:
-    recipe = named_recipe("int8")
+    plan = resolve(named_recipe("int8"), SMALL_GEOMETRY)
     decided = QuantizedLinear(np.zeros((96, 96), np.int8), np.ones((96, 3), np.float32), 4, 32)
-    decoder = TextDecoder(SMALL_GEOMETRY.text, recipe, 8)
+    decoder = TextDecoder(plan, 8)
     with pytest.raises(RecipeError, match=r"layers\.1\.q_proj was quantized beforehand to 4 bits"):
-        fill(decoder, Decided("text_decoder.layers.1.q_proj", decided), recipe)
+        fill(decoder, Decided("text_decoder.layers.1.q_proj", decided), plan.method)

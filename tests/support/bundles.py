@@ -1,7 +1,6 @@
 """Bundles for tests, exported as a user would, each of them once in a test run."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
@@ -9,9 +8,8 @@ from filelock import FileLock
 from pocketvl.evaluate.sweep.store import content_key
 from pocketvl.export.checkpoint import open_checkpoint
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.coreml.exporters import coreml_exporters
-from pocketvl.export.onnx.exporters import onnx_exporters
-from pocketvl.export.pipeline import Exporters, export_bundle
+from pocketvl.export.pipeline import export_bundle
+from pocketvl.export.targets import target_for
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle, open_bundle
@@ -20,12 +18,6 @@ from pocketvl.runtime.bundle import Bundle, open_bundle
 SETTINGS = ExportSettings(buckets=(16, 64, 144), max_context=320, prefill_chunk=32)
 # Core ML compiles a function per bucket. 80 patches are exactly an image of 28 x 560.
 COREML_SETTINGS = ExportSettings((16, 80, 144), max_context=224, prefill_chunk=32)
-
-EXPORTERS: dict[str, Callable[[], Exporters]] = {
-    names.EXECUTORCH: Exporters,
-    names.ONNX: onnx_exporters,
-    names.COREML: coreml_exporters,
-}
 
 
 class SharedExports:
@@ -53,7 +45,7 @@ class SharedExports:
                     recipe=named_recipe(recipe),
                     settings=settings,
                     command="pytest",
-                    exporters=EXPORTERS[target](),
+                    target=target_for(target),
                 )
         return kept
 

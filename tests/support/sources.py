@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from pocketvl.export.checkpoint.layers import layer_sources
+from pocketvl.export.layers import linear_layers
 from pocketvl.runtime.geometry import ModelGeometry
 
 
@@ -14,7 +14,7 @@ class Dequantized:
     def __init__(self, source: Any) -> None:
         self.source = source
         self.geometry: ModelGeometry = source.geometry
-        self._layers = {f"{name}.weight": layer for layer, name in layer_sources(self.geometry).items()}
+        self._layers = {f"{layer.source}.weight": layer.name for layer in linear_layers(self.geometry)}
 
     def tensor(self, name: str) -> torch.Tensor:
         layer = self._layers.get(name)

@@ -20,7 +20,7 @@ from pocketvl.export.tiny import make_example
 pytest.importorskip("onnx", reason="exporting needs pip install 'pocketvl[export]'")
 pytest.importorskip("onnxruntime", reason="running needs pip install 'pocketvl[onnx]'")
 
-from pocketvl.export.onnx.exporters import onnx_exporters
+from pocketvl.export.onnx.target import ONNX
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.bundle import Bundle, open_bundle
@@ -104,7 +104,7 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         recipe=named_recipe(request.param, "rtn"),
         settings=ExportSettings(buckets=(64, 256), max_context=512),
         command="pytest",
-        exporters=onnx_exporters(),
+        target=ONNX,
     )
     return open_bundle(folder, verify="always")
 

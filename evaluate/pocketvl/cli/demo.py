@@ -14,7 +14,6 @@ from rich.table import Table
 from pocketvl.cli import options
 from pocketvl.cli.console import megabytes, note, out, progress_bar
 from pocketvl.cli.extras import needs_extra
-from pocketvl.cli.targets import exporters_for
 from pocketvl.runtime import names
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def demo(
     """
     with needs_extra("export", _NEEDS):
         from pocketvl.evaluate.contact_sheet import contact_sheet
-        from pocketvl.export.destination import output_folder
+        from pocketvl.export.bundle.destination import output_folder
         from pocketvl.export.tiny import TASKS, make_example
     output, chosen_target = output_folder(output), target or _quickest_target()
     bundle = _export(output, recipe, chosen_target)
@@ -94,9 +93,10 @@ def _export(output: Path, recipe: str, target: str) -> Path:
     with needs_extra("export", _NEEDS):
         from pocketvl.export.component import ExportSettings
         from pocketvl.export.pipeline import export_bundle
+        from pocketvl.export.targets import target_for
         from pocketvl.quant.recipe_file import load_recipe
 
-        exporters = exporters_for(target)
+        writer = target_for(target)
     chosen = load_recipe(recipe)
     if chosen.calibrated and not recipe.endswith(".toml"):
         chosen = chosen.with_calibration(None, _SAMPLES)
@@ -109,12 +109,12 @@ def _export(output: Path, recipe: str, target: str) -> Path:
         manifest = export_bundle(
             "tiny",
             bundle,
+            target=writer,
             recipe=chosen,
             settings=ExportSettings(buckets=(256, 576), max_context=1024),
             overwrite=True,
             command=shlex.join(["pocketvl", "demo", "--recipe", Path(recipe).name, "--target", target]),
             progress=progress,
-            exporters=exporters,
         )
     size = sum(record.size for record in manifest.files)
     note(f"   {megabytes(size)} in {time.perf_counter() - began:.1f} s")

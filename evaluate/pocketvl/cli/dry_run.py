@@ -13,17 +13,15 @@ from rich.table import Table
 from pocketvl.cli.console import clock, megabytes, note, out, print_json
 
 if TYPE_CHECKING:
-    from pocketvl.export.pipeline import Task
-    from pocketvl.quant.recipe import Recipe
-    from pocketvl.runtime.geometry import ModelGeometry
+    from pocketvl.export.pipeline import ExportJob
 
 
-def dry_run(tasks: Mapping[Path, "Task"], *, as_json: bool) -> None:
-    """tasks: by the folder that each bundle would go to; the first calibrates for all. Raises SpaceError and
+def dry_run(jobs: Mapping[Path, "ExportJob"], *, as_json: bool) -> None:
+    """jobs: by the folder that each bundle would go to; the first calibrates for all. Raises SpaceError and
     CalibrationError as the export would."""
     facts = []
-    for number, (folder, task) in enumerate(tasks.items()):
-        facts.append(_facts(folder, task, calibrates=number == 0))
+    for number, (folder, job) in enumerate(jobs.items()):
+        facts.append(_facts(folder, job, calibrates=number == 0))
     if as_json:
         print_json(facts)
         return
@@ -31,45 +29,36 @@ def dry_run(tasks: Mapping[Path, "Task"], *, as_json: bool) -> None:
         _print(each)
 
 
-def _facts(folder: Path, task: "Task", *, calibrates: bool) -> dict[str, Any]:
+def _facts(folder: Path, job: "ExportJob", *, calibrates: bool) -> dict[str, Any]:
     from pocketvl.export.calibration.samples import load_samples
-    from pocketvl.export.checkpoint.kept import method_name
     from pocketvl.export.estimate import check_space, nearest_existing
     from pocketvl.quant.recipe import GENERATED
 
-    warning = check_space(task.estimate, folder)
-    seconds = asdict(task.cost)
+    warning = check_space(job.estimate, folder)
+    seconds = asdict(job.cost)
     calibration = None
-    if task.recipe.calibrated:
-        data = task.recipe.calibration
+    if job.plan.recipe.calibrated:
+        data = job.plan.recipe.calibration
         named = data.data or GENERATED
         if named.partition(":")[0] != GENERATED:
             load_samples(data)
-        layers = _calibrated_layers(task.recipe, task.source.geometry)
-        calibration = {"data": named, "samples": data.samples, "layers": layers}
+        calibration = {"data": named, "samples": data.samples, "layers": len(job.plan.calibrated)}
         if not calibrates:
             seconds["calibration"] = 0.0
     return {
-        "target": task.exporters.target,
+        "target": job.target.name,
         "output": str(folder),
-        "recipe": task.recipe.name,
-        "method": method_name(task.recipe, task.source),
-        "components": task.estimate.artifacts,
-        "disk_bytes": task.estimate.disk,
+        "recipe": job.plan.recipe.name,
+        "method": job.plan.method_name,
+        "components": job.estimate.artifacts,
+        "disk_bytes": job.estimate.disk,
         "disk_free_bytes": shutil.disk_usage(nearest_existing(folder.absolute())).free,
-        "memory_bytes": task.estimate.memory,
+        "memory_bytes": job.estimate.memory,
         "memory_available_bytes": psutil.virtual_memory().available,
         "calibration": calibration,
         "seconds": {**seconds, "total": sum(seconds.values())},
         "warning": warning,
     }
-
-
-def _calibrated_layers(recipe: "Recipe", geometry: "ModelGeometry") -> int:
-    from pocketvl.export.estimate import linear_layers
-
-    bits = (recipe.bits(layer.name, layer.in_features) for layer in linear_layers(geometry))
-    return sum(each.is_calibrated for each in bits)
 
 
 def _print(facts: dict[str, Any]) -> None:

@@ -76,7 +76,7 @@ def evaluate(
         from pocketvl.evaluate.data.dataset import open_dataset
         from pocketvl.evaluate.reference_cache import ReferenceCache
         from pocketvl.evaluate.reference_models import open_reference
-        from pocketvl.export.destination import check_outside_bundles, output_folder
+        from pocketvl.export.bundle.destination import check_outside_bundles, output_folder
     from pocketvl.runtime.bundle import open_bundle
     from pocketvl.runtime.engines import open_engine
 

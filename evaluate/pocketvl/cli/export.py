@@ -1,5 +1,6 @@
 """`pocketvl export`: a checkpoint becomes a bundle."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
@@ -24,7 +25,7 @@ from pocketvl.cli.recipe import (
     make_plan,
     write_recipe,
 )
-from pocketvl.cli.targets import chosen_targets, exporters_for
+from pocketvl.cli.targets import chosen_targets
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.manifest import Manifest
@@ -104,9 +105,10 @@ def export(
     with needs_extra("export", "Exporting"):
         from pocketvl.cli.dry_run import dry_run
         from pocketvl.cli.export_command import export_command
+        from pocketvl.export.bundle.destination import check_destination, output_folder
         from pocketvl.export.component import DEFAULT_BUCKETS, ExportSettings
-        from pocketvl.export.destination import check_destination, output_folder
         from pocketvl.export.pipeline import check_export, export_bundle
+        from pocketvl.export.targets import target_for
         from pocketvl.quant.recipe_file import load_recipe
     settings = ExportSettings(
         buckets=DEFAULT_BUCKETS if buckets is None else parse_buckets(buckets),
@@ -157,27 +159,22 @@ def export(
         for name in targets
     }
     if dry:
-        tasks = {
-            bundle: check_export(model, settings=of_target[name], exporters=exporters_for(name), **common)
+        jobs = {
+            bundle: check_export(model, settings=of_target[name], target=target_for(name), **common)
             for name, bundle in bundles.items()
         }
-        dry_run(tasks, as_json=as_json)
+        dry_run(jobs, as_json=as_json)
         return
     # The first checks itself; what the others refuse is to be known before its work.
     for name in targets[1:]:
-        check_export(model, settings=of_target[name], exporters=exporters_for(name), **common)
-    said: set[str] = set()  # what holds for all targets is noted once
-
-    def note_once(sentence: str) -> None:
-        if sentence not in said:
-            said.add(sentence)
-            note(sentence)
-
+        check_export(model, settings=of_target[name], target=target_for(name), **common)
+    note_once = _noting_once()
     for name, bundle in bundles.items():
         with progress_bar(f"export {model}") as progress:
             manifest = export_bundle(
                 model,
                 bundle,
+                target=target_for(name),
                 settings=of_target[name],
                 **common,
                 overwrite=overwrite,
@@ -185,13 +182,24 @@ def export(
                 command=export_command(context),
                 progress=progress,
                 warn=note_once,
-                exporters=exporters_for(name),
             )
         _report(manifest, bundle)
     rmtree(decisions, ignore_errors=True)
     if plan is not None:
         write_recipe(plan, _beside(output))
         out.print(f"{describe(plan)}, recipe: {_beside(output)}", soft_wrap=True)
+
+
+def _noting_once() -> Callable[[str], None]:
+    """A note() that says nothing twice: what holds for all targets is noted by the first."""
+    said: set[str] = set()
+
+    def note_once(sentence: str) -> None:
+        if sentence not in said:
+            said.add(sentence)
+            note(sentence)
+
+    return note_once
 
 
 def parse_buckets(text: str) -> tuple[int, ...]:

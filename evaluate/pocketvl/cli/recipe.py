@@ -13,7 +13,7 @@ from rich.table import Table
 from pocketvl.cli import options
 from pocketvl.cli.console import megabytes, note, out, print_json, progress_bar
 from pocketvl.cli.extras import needs_extra
-from pocketvl.cli.targets import chosen_targets, exporters_for
+from pocketvl.cli.targets import chosen_targets
 from pocketvl.runtime.errors import RecipeError, UsageError
 
 if TYPE_CHECKING:
@@ -161,6 +161,7 @@ def make_plan(
     """
     from pocketvl.export.component import ExportSettings
     from pocketvl.export.sensitivity.plan import plan_recipe
+    from pocketvl.export.targets import target_for
     from pocketvl.quant.recipe import Calibration
 
     check_data(model, method, calibration)
@@ -181,7 +182,7 @@ def make_plan(
             lora=lora,
             min_pixels=min_pixels,
             max_pixels=max_pixels,
-            stored=[exporters_for(target).stored for target in targets],
+            bytes_of=[target_for(target).bytes_of for target in targets],
             progress=progress,
         )
     if not plan.measured:

@@ -11,7 +11,6 @@ from pocketvl.cli.console import error, note, out, progress_bar
 from pocketvl.cli.evaluate_tables import note_left_out
 from pocketvl.cli.export import parse_buckets
 from pocketvl.cli.extras import needs_extra
-from pocketvl.cli.targets import exporters_for
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import UsageError
 
@@ -74,9 +73,14 @@ def sweep(
         from pocketvl.evaluate.sweep.plan import SweepSettings
         from pocketvl.evaluate.sweep.recipes import read_recipes
         from pocketvl.evaluate.sweep.sweep import run_sweep
-        from pocketvl.export.component import DEFAULT_BUCKETS, DEFAULT_PREFILL_CHUNK, ExportSettings
-        from pocketvl.export.destination import check_outside_bundles, output_folder
-        from pocketvl.export.fitting import fit_calibration
+        from pocketvl.export.bundle.destination import check_outside_bundles, output_folder
+        from pocketvl.export.component import (
+            DEFAULT_BUCKETS,
+            DEFAULT_PREFILL_CHUNK,
+            ExportSettings,
+            fit_calibration,
+        )
+        from pocketvl.export.targets import target_for
     output = output_folder(output)
     check_outside_bundles(output)
     recipes = read_recipes(recipe, reference)
@@ -84,6 +88,7 @@ def sweep(
         note(sentence)
     settings = SweepSettings(
         model=model,
+        target=target_for(target),
         recipes=recipes,
         data=tuple(dict.fromkeys(data)),
         limit=limit,
@@ -93,7 +98,6 @@ def sweep(
             max_context=max_context,
             prefill_chunk=min(DEFAULT_PREFILL_CHUNK, max_context),
         ),
-        exporters=exporters_for(target),
         max_tokens=max_tokens,
         fidelity_questions=fidelity_questions,
         bench=bench,

@@ -35,8 +35,8 @@ def verify(
         from pocketvl.evaluate.reference import Reference
         from pocketvl.evaluate.verify import accuracy
         from pocketvl.evaluate.verify import verify as run
+        from pocketvl.export.bundle.model_card import check_card, update_parity
         from pocketvl.export.checkpoint import open_checkpoint
-        from pocketvl.export.model_card import check_card, update_parity
     from pocketvl.runtime.bundle import open_bundle
     from pocketvl.runtime.engines import open_engine
 

@@ -1,31 +1,38 @@
-"""How much disk and memory an export will take, known before it starts."""
+"""Disk, memory and time that an export takes, known before it starts, and whether this machine has them.
+
+Seconds are those of two cores of a laptop, fitted to exports of the tiny and the full-size model. Other
+machines are faster or slower, but by about the same factor for all steps, so their shares of the whole hold
+there, too.
+"""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from pocketvl.quant.recipe import Bits, Recipe
+from pocketvl.export.component import ExportSettings
+from pocketvl.export.layer_plan import LayerPlan
+from pocketvl.export.layers import Layer, linear_layers
+from pocketvl.quant.recipe import GENERATED, Bits
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import SpaceError
-from pocketvl.runtime.geometry import ModelGeometry, TextGeometry, VisionGeometry
+from pocketvl.runtime.geometry import ImageSettings, ModelGeometry
 
 # Graph, tokenizer, template, manifest: what a bundle holds besides weights.
 DISK_EXTRA = 32 * 10**6
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A linear layer as recipes name it: text_decoder.layers.0.q_proj."""
-
-    name: str
-    out_features: int
-    in_features: int
-
-
-StoredBytes = Callable[[Layer, Bits], int]  # weight and scales of a layer in one target's artifact
+BytesOf = Callable[[Layer, Bits], int]  # weight and scales of a layer in one target's artifact
+_COREML_FUNCTIONS = 3
+_START_OF = {names.EXECUTORCH: 0.6, names.ONNX: 0.4, names.COREML: 3.2}
+_SAMPLE = 0.012  # seconds: reading one and turning it into inputs
+_START = 1.6  # importing what calibration runs on
+_RUN, _DECIDE = 1.5e-11, 3.5e-11  # seconds for a weight and a token: running a layer, and deciding over it
+_FACTORIZE = 1.5e-11  # for a cube of a layer's inputs: inverting their second moments
+_UNIT = 0.2  # a block or layer that is decided, however small
+_GENERATED = (64, 40)  # patches and tokens of a generated sample
+_PROMPT = 30  # tokens of a sample beside its picture
+_HASHED = 5e8  # bytes a second, read and hashed
 
 
 @dataclass(frozen=True)
@@ -37,33 +44,12 @@ class Estimate:
     memory: int  # most that the export holds at one time
 
 
-def linear_layers(geometry: ModelGeometry) -> Iterator[Layer]:
-    """Every linear layer of the graphs, by the names that recipes match."""
-    yield from _vision_layers(geometry.vision)
-    yield from _text_layers(geometry.text)
-    yield Layer(names.LM_HEAD, geometry.text.vocab_size, geometry.text.hidden_size)
-
-
-def estimate_export(geometry: ModelGeometry, recipe: Recipe) -> Estimate:
-    """Sizes of an export. Raises RecipeError if a layer has no bits or cannot take them."""
-    artifacts = {names.VISION_ENCODER: 0, names.TEXT_DECODER: 0, names.LM_HEAD: 0}
-    loaded = dict(artifacts)
-    head = Layer(names.LM_HEAD, geometry.text.vocab_size, geometry.text.hidden_size)
-    for layer in linear_layers(geometry):
-        component = layer.name.split(".")[0]
-        bits = recipe.bits(layer.name, layer.in_features)
-        artifacts[component] += stored_bytes(layer, bits)
-        loaded[component] += _loaded_bytes(layer, bits)
-    if not geometry.text.tie_word_embeddings:
-        # A table of its own stays at 8 bits where the head has fewer.
-        bits = recipe.bits(head.name, head.in_features)
-        artifacts[names.TOKEN_EMBEDDING] = stored_bytes(head, bits if bits.is_float else Bits(8))
-    decoder = (names.TEXT_DECODER, names.LM_HEAD)  # one file, lowered together
-    memory = max(
-        _peak(loaded[names.VISION_ENCODER], artifacts[names.VISION_ENCODER]),
-        _peak(sum(loaded[name] for name in decoder), sum(artifacts[name] for name in decoder)),
-    )
-    return Estimate(artifacts, sum(artifacts.values()) + DISK_EXTRA, memory)
+def artifact_bytes(plan: LayerPlan, bytes_of: BytesOf) -> dict[str, int]:
+    """Component -> bytes of its weights and scales."""
+    artifacts = dict.fromkeys((names.VISION_ENCODER, names.TEXT_DECODER, names.LM_HEAD), 0)
+    for layer, bits in plan.layers:
+        artifacts[layer.component] += bytes_of(layer, bits)
+    return artifacts
 
 
 def check_space(estimate: Estimate, output: Path) -> str | None:
@@ -94,52 +80,6 @@ def check_space(estimate: Estimate, output: Path) -> str | None:
     return None
 
 
-def stored_bytes(layer: Layer, bits: Bits) -> int:
-    """Weight and scales in a .pte file: int8 has a float32 scale a row, int4 a bfloat16 scale a group."""
-    weights = layer.out_features * layer.in_features
-    if bits.bits == 4 and bits.group_size is not None:
-        return weights // 2 + 2 * (weights // bits.group_size)
-    return weights * bits.bits // 8 + (4 * layer.out_features if bits.bits == 8 else 0)
-
-
-def _loaded_bytes(layer: Layer, bits: Bits) -> int:
-    """A layer's weight while it is lowered: int4 is held as one byte a value, float as float32."""
-    return layer.out_features * layer.in_features * (4 if bits.is_float else 1)
-
-
-def _peak(loaded: int, artifact: int) -> int:
-    """Fitted to measured exports: weights stand in memory twice while they are lowered, then serialized."""
-    return 13 * 10**8 + 2 * loaded + artifact
-
-
-def _vision_layers(vision: VisionGeometry) -> Iterator[Layer]:
-    width, ffn = vision.hidden_size, vision.intermediate_size
-    yield Layer("vision_encoder.patch_embed", width, vision.patch_dim)
-    for index in range(vision.depth):
-        block = f"vision_encoder.blocks.{index}"
-        yield Layer(f"{block}.qkv", 3 * width, width)
-        yield Layer(f"{block}.proj", width, width)
-        yield Layer(f"{block}.fc1", ffn, width)
-        yield Layer(f"{block}.fc2", width, ffn)
-    merged = width * vision.merge_area
-    yield Layer("vision_encoder.merger.fc1", merged, merged)
-    yield Layer("vision_encoder.merger.fc2", vision.output_size, merged)
-
-
-def _text_layers(text: TextGeometry) -> Iterator[Layer]:
-    width, ffn = text.hidden_size, text.intermediate_size
-    queries, keys = text.num_heads * text.head_dim, text.num_kv_heads * text.head_dim
-    for index in range(text.num_layers):
-        layer = f"text_decoder.layers.{index}"
-        yield Layer(f"{layer}.q_proj", queries, width)
-        yield Layer(f"{layer}.k_proj", keys, width)
-        yield Layer(f"{layer}.v_proj", keys, width)
-        yield Layer(f"{layer}.o_proj", width, queries)
-        yield Layer(f"{layer}.gate_proj", ffn, width)
-        yield Layer(f"{layer}.up_proj", ffn, width)
-        yield Layer(f"{layer}.down_proj", width, ffn)
-
-
 def nearest_existing(path: Path) -> Path:
     """The folder, or the first above it that exists. path: absolute."""
     return next(folder for folder in (path, *path.parents) if folder.exists())
@@ -147,3 +87,159 @@ def nearest_existing(path: Path) -> Path:
 
 def _gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 10**8 else f"{size / 1e6:.1f} MB"
+
+
+@dataclass(frozen=True)
+class _Rate:
+    """Seconds of one step: once, for each block or decoder layer, and for 10^9 weights."""
+
+    once: float = 0.0
+    layer: float = 0.0
+    weights: float = 0.0
+
+    def of(self, layers: int, weights: int) -> float:
+        return self.once + self.layer * layers + self.weights * weights / 1e9
+
+
+@dataclass(frozen=True)
+class _Rates:
+    quantize: _Rate
+    trace: _Rate
+    lower: _Rate
+    check: _Rate
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds that a component takes: weights quantized and placed, graphs traced, lowered or converted, and
+    the result checked."""
+
+    quantize: float
+    trace: float
+    lower: float
+    check: float
+
+    @property
+    def seconds(self) -> tuple[float, float, float, float]:
+        return self.quantize, self.trace, self.lower, self.check
+
+
+@dataclass(frozen=True)
+class ExportCost:
+    """Seconds of a whole export. start: until its checks are through, most of it imports; calibration: 0
+    where there is none."""
+
+    start: float
+    calibration: float
+    vision: float
+    text: float
+    finish: float
+
+    @property
+    def total(self) -> float:
+        return self.start + self.calibration + self.vision + self.text + self.finish
+
+
+# Core ML's graphs are converted for each bucket, and the decoder's for each of three numbers of tokens.
+_RATES = {
+    (names.EXECUTORCH, names.VISION_ENCODER): _Rates(
+        _Rate(weights=20), _Rate(3.3, 0.12), _Rate(4, 1), _Rate(0.1, weights=3)
+    ),
+    (names.EXECUTORCH, names.TEXT_DECODER): _Rates(
+        _Rate(weights=15), _Rate(1, 0.16), _Rate(3, 2.1), _Rate(0.1, weights=3)
+    ),
+    (names.ONNX, names.VISION_ENCODER): _Rates(_Rate(weights=60), _Rate(), _Rate(1.3, 0.6), _Rate(0.1)),
+    (names.ONNX, names.TEXT_DECODER): _Rates(_Rate(weights=60), _Rate(), _Rate(1, 0.9), _Rate(0.5, 0.1)),
+    (names.COREML, names.VISION_ENCODER): _Rates(
+        _Rate(0.1, weights=60), _Rate(), _Rate(0.25, 0.15, 60), _Rate(0.35, weights=60)
+    ),
+    (names.COREML, names.TEXT_DECODER): _Rates(
+        _Rate(0.1, weights=60), _Rate(), _Rate(0.5, 0.38, 30), _Rate(0.65, weights=60)
+    ),
+}
+
+
+def component_cost(target: str, component: str, geometry: ModelGeometry, settings: ExportSettings) -> Cost:
+    """component: names.VISION_ENCODER, or names.TEXT_DECODER with its head."""
+    vision = component == names.VISION_ENCODER
+    layers = geometry.vision.depth if vision else geometry.text.num_layers
+    weights = sum(
+        layer.weights
+        for layer in linear_layers(geometry)
+        if (layer.component == names.VISION_ENCODER) == vision
+    )
+    rates = _RATES[target, component]
+    times = 1
+    if target == names.COREML:
+        times = len(settings.buckets) if vision else _COREML_FUNCTIONS
+    elif vision and settings.vision_shapes == "buckets":
+        times = len(settings.buckets)
+    return Cost(
+        quantize=rates.quantize.of(layers, weights),
+        trace=times * rates.trace.of(layers, weights),
+        lower=times * rates.lower.of(layers, weights),
+        check=rates.check.of(layers, weights),
+    )
+
+
+def unit_cost(unit: str, patches: int, tokens: int, plan: LayerPlan) -> float:
+    """Seconds that calibration takes over one block, layer, merger or head: a name that starts those of its
+    layers. patches, tokens: of all samples together."""
+    seconds, decided = 0.0, False
+    for layer, bits in plan.layers:
+        if not f"{layer.name}.".startswith(f"{unit}."):
+            continue
+        rows = patches if layer.component == names.VISION_ENCODER else tokens
+        seconds += rows * layer.weights * (_DECIDE if bits.is_calibrated else _RUN)
+        if bits.is_calibrated:
+            decided = True
+            seconds += _FACTORIZE * layer.in_features**3
+    return seconds + (_UNIT if decided else _UNIT / 8)
+
+
+def reading_cost(samples: int) -> float:
+    """Seconds until calibration has its inputs."""
+    return _START + _SAMPLE * samples
+
+
+def calibration_cost(plan: LayerPlan, settings: ExportSettings, image: ImageSettings) -> float:
+    """Seconds, as far as they can be known without reading the samples: own pictures count as large ones."""
+    calibration = plan.recipe.calibration
+    if not plan.recipe.calibrated:
+        return 0.0
+    patches, tokens = _sample_size(calibration.data or GENERATED, plan.geometry, settings, image)
+    samples = calibration.samples
+    units = dict.fromkeys(_unit_of(name) for name in plan.bits)
+    return reading_cost(samples) + sum(
+        unit_cost(unit, samples * patches, samples * tokens, plan) for unit in units
+    )
+
+
+def export_cost(
+    target: str, plan: LayerPlan, settings: ExportSettings, image: ImageSettings, disk: int
+) -> ExportCost:
+    """disk: bytes of the bundle."""
+    vision, text = (
+        sum(component_cost(target, component, plan.geometry, settings).seconds)
+        for component in (names.VISION_ENCODER, names.TEXT_DECODER)
+    )
+    calibration = calibration_cost(plan, settings, image)
+    return ExportCost(_START_OF[target], calibration, vision, text, disk / _HASHED)
+
+
+def _sample_size(
+    data: str, geometry: ModelGeometry, settings: ExportSettings, image: ImageSettings
+) -> tuple[int, int]:
+    """Patches and tokens of one sample."""
+    kind, _, side = data.partition(":")
+    if kind == "generated" and not side.isdecimal():
+        return _GENERATED
+    pixels = int(side) ** 2 if kind == "generated" else image.max_pixels
+    patches = min(settings.buckets[-1], min(pixels, image.max_pixels) // geometry.vision.patch_size**2)
+    return patches, patches // geometry.vision.merge_area + _PROMPT
+
+
+def _unit_of(layer: str) -> str:
+    """text_decoder.layers.3.q_proj -> text_decoder.layers.3; vision_encoder.patch_embed as it is."""
+    words = layer.split(".")
+    return ".".join(words[:3]) if len(words) == 4 else ".".join(words[:2])

@@ -2,55 +2,32 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from shutil import copyfile, rmtree
 from typing import Any, Protocol, TypeVar
 
-from pocketvl.export.bundle_writer import PartialBundle, partial_bundle
+from pocketvl.export.bundle.destination import check_destination, output_folder
+from pocketvl.export.bundle.model_card import write_card
+from pocketvl.export.bundle.writer import PartialBundle, partial_bundle
 from pocketvl.export.calibration.calibrate import calibrate
 from pocketvl.export.calibration.store import CalibratedSource
 from pocketvl.export.checkpoint import Checkpoint, MergedLora, merge_lora, open_checkpoint
-from pocketvl.export.checkpoint.kept import (
-    PackedSource,
-    describe_kept,
-    kept_layers,
-    method_name,
-    with_checkpoint_bits,
-)
-from pocketvl.export.checkpoint.requantizer import with_damage
-from pocketvl.export.component import Component, ExportSettings, TensorSource
-from pocketvl.export.cost import ExportCost, export_cost
-from pocketvl.export.destination import check_destination, output_folder
-from pocketvl.export.estimate import (
-    Estimate,
-    StoredBytes,
-    check_space,
-    estimate_export,
-    linear_layers,
-    stored_bytes,
-)
-from pocketvl.export.fitting import fit_calibration, fit_image, fit_settings
+from pocketvl.export.checkpoint.packed import Requantizer
+from pocketvl.export.component import ExportSettings, PackedSource, fit_calibration, fit_image, fit_settings
+from pocketvl.export.estimate import Estimate, ExportCost, check_space, export_cost
 from pocketvl.export.isolated import run_isolated
-from pocketvl.export.model_card import write_card
+from pocketvl.export.layer_plan import LayerPlan, resolve
 from pocketvl.export.progress import Progress, parts, silent
-from pocketvl.export.text import export_text_decoder
-from pocketvl.export.vision import export_vision_encoder
+from pocketvl.export.target import ExportInputs, Target
 from pocketvl.quant.packed.damage import Damage, describe_damage
 from pocketvl.quant.recipe import CALIBRATED_METHODS, GENERATED, Recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.geometry import ImageSettings, ModelGeometry
+from pocketvl.runtime.geometry import ImageSettings
 from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, LayerGroup, Manifest, Provenance
 
 T = TypeVar("T")
-
-VisionExporter = Callable[[TensorSource, Recipe, ExportSettings, Path, Progress], Component]
-TextExporter = Callable[
-    [TensorSource, Recipe, ExportSettings, tuple[int, ...], Path, Progress],
-    tuple[Component, EmbeddingTable],
-]
 
 # An export that needs more memory than this runs each component in a process of its own, so that the second
 # does not pile up on what the first left. A small one would only wait for two more interpreters.
@@ -77,68 +54,30 @@ def _ignore(*_: object) -> None:
     pass
 
 
-def _check_executorch(settings: ExportSettings, geometry: ModelGeometry, recipe: Recipe) -> None:
-    settings.check_one_decoder()
-    for layer in linear_layers(geometry):
-        if recipe.bits(layer.name, layer.in_features).bits == 16:
-            raise UsageError(
-                f"The recipe {recipe.name!r} stores {layer.name} in float16, which ExecuTorch bundles do"
-                " not; use --target onnx or --target coreml, or give it 32 or 8 bits."
-            )
-
-
-def _estimate_executorch(geometry: ModelGeometry, recipe: Recipe, _: ExportSettings) -> Estimate:
-    return estimate_export(geometry, recipe)
-
-
 @dataclass(frozen=True)
-class Exporters:
-    """What turns weights into artifacts. ExecuTorch's, unless told otherwise."""
-
-    vision: VisionExporter = export_vision_encoder
-    text: TextExporter = export_text_decoder
-    target: str = names.EXECUTORCH
-    tools: tuple[str, ...] = ("torch", "torchao", "executorch")  # whose versions the manifest records
-    # Raises UsageError, before any work, for settings or a recipe that the target cannot take.
-    check: Callable[[ExportSettings, ModelGeometry, Recipe], None] = _check_executorch
-    # Disk and memory, before any work. Raises RecipeError.
-    estimate: Callable[[ModelGeometry, Recipe, ExportSettings], Estimate] = _estimate_executorch
-    # Weight and scales of a layer in the artifact.
-    stored: StoredBytes = stored_bytes
-    # Writes what the folder needs beside its components.
-    finish: Callable[[Path, Checkpoint, ImageSettings, ExportSettings], None] = _ignore
-
-
-@dataclass(frozen=True)
-class Task:
+class ExportJob:
     """A checkpoint and how it is exported, with all that the call left open filled in."""
 
+    target: Target
     checkpoint: Checkpoint
     source: Checkpoint | MergedLora
-    recipe: Recipe
+    plan: LayerPlan
     settings: ExportSettings
     image: ImageSettings
-    exporters: Exporters
     estimate: Estimate
     notes: tuple[str, ...]  # for the user
 
     @property
     def cost(self) -> ExportCost:
         """How long it is going to take."""
-        return export_cost(
-            self.exporters.target,
-            self.source.geometry,
-            self.recipe,
-            self.settings,
-            self.image,
-            self.estimate.disk,
-        )
+        return export_cost(self.target.name, self.plan, self.settings, self.image, self.estimate.disk)
 
 
 def export_bundle(
     model: str,
     output: Path,
     *,
+    target: Target,
     recipe: Recipe,
     settings: ExportSettings,
     revision: str | None = None,
@@ -150,7 +89,6 @@ def export_bundle(
     command: str,
     progress: Progress = silent,
     warn: Callable[[str], None] = _ignore,
-    exporters: Exporters | None = None,
 ) -> Manifest:
     """Export `model` (hub id, folder or `tiny`) into the new folder `output`.
 
@@ -158,56 +96,57 @@ def export_bundle(
     revision: a branch, tag or commit of a hub id; the manifest records the commit.
     lora: folders of PEFT adapters that are merged into the weights, one after the other. A checkpoint of
     packed integers decides the bits of its layers where the recipe quantizes them at all.
-    min_pixels and max_pixels replace the checkpoint's picture limits. overwrite replaces an existing
+    min_pixels and max_pixels replace the checkpoint's image limits. overwrite replaces an existing
     bundle once the new one is complete. command is recorded in the manifest. Whatever can be known to
     fail is refused before any work, and a failure leaves nothing behind but what calibration has decided so
     far, beside `output` in .NAME.calibration, from where the same call goes on. decisions: another folder for
     that, which is the caller's to remove, so that exports for several targets calibrate once. Raises
     UsageError, CheckpointError, RecipeError, CalibrationError, ExportError.
     """
-    output, exporters = output_folder(output), exporters or Exporters()
+    output = output_folder(output)
     check_destination(output, overwrite)
     progress("reading the checkpoint", 0.0)
-    task = check_export(
+    job = check_export(
         model,
+        target=target,
         recipe=recipe,
         settings=settings,
         revision=revision,
         lora=lora,
         min_pixels=min_pixels,
         max_pixels=max_pixels,
-        exporters=exporters,
     )
-    for sentence in task.notes:
+    for sentence in job.notes:
         warn(sentence)
-    if task.recipe.method in CALIBRATED_METHODS and not task.recipe.calibrated:
-        warn(f"No layer has fewer than 8 bits, so all are rounded: {task.recipe.method} has nothing to do.")
-    if kept := kept_layers(task.recipe, task.source):
-        warn(describe_kept(kept, task.source))
-    warning = check_space(task.estimate, output)
+    method = job.plan.method
+    if method in CALIBRATED_METHODS and not job.plan.recipe.calibrated:
+        warn(f"No layer has fewer than 8 bits, so all are rounded: {method} has nothing to do.")
+    if kept := job.plan.describe_kept():
+        warn(kept)
+    warning = check_space(job.estimate, output)
     if warning is not None:
         warn(warning)
-    run = run_isolated if task.estimate.memory > _ISOLATED_ABOVE else _run_here
+    run = run_isolated if job.estimate.memory > _ISOLATED_ABOVE else _run_here
     decided = decisions or output.with_name(f".{output.name}.calibration")
-    weights: PackedSource = task.source
+    weights: PackedSource = job.source
     data: str | None = None
-    cost = task.cost
+    cost = job.cost
     _, calibrating, writing, finishing = parts(
         progress, (cost.start, cost.calibration, cost.vision + cost.text, cost.finish)
     )
-    if task.recipe.calibrated:
-        arguments = (task.checkpoint, task.source, task.recipe, task.settings, task.image, decided)
+    if job.plan.recipe.calibrated:
+        arguments = (job.checkpoint, job.source, job.plan, job.settings, job.image, decided)
         data = run(calibrate, arguments, calibrating)
-        weights = CalibratedSource(task.source, decided)
+        weights = CalibratedSource(job.source, decided)
     with partial_bundle(output, overwrite=overwrite) as partial:
-        written = _write_components(partial.folder, task, weights, run, writing)
+        written = _write_components(partial.folder, job, weights, run, writing)
         if written.damage:
             warn(describe_damage(written.damage))
-        _write_text_files(task.checkpoint, partial.folder)
-        exporters.finish(partial.folder, task.checkpoint, task.image, task.settings)
+        _write_text_files(job.checkpoint, partial.folder)
+        target.finish(partial.folder, job.checkpoint, job.image, job.settings)
         finishing("hashing", 0.0)
-        manifest = _manifest(partial, task, written, data, command)
-        write_card(partial.folder, manifest, task.checkpoint.folder)
+        manifest = _manifest(partial, job, written, data, command)
+        write_card(partial.folder, manifest, job.checkpoint.folder)
         partial.complete(manifest)
     if decisions is None:
         rmtree(decided, ignore_errors=True)
@@ -218,40 +157,47 @@ def export_bundle(
 def check_export(
     model: str,
     *,
+    target: Target,
     recipe: Recipe,
     settings: ExportSettings,
     revision: str | None = None,
     lora: Sequence[Path] = (),
     min_pixels: int | None = None,
     max_pixels: int | None = None,
-    exporters: Exporters,
-) -> Task:
+) -> ExportJob:
     """What can be known before any work. Raises UsageError, CheckpointError, RecipeError."""
     recipe, notes = fit_calibration(recipe, model)
     checkpoint = open_checkpoint(model, revision)
     source = merge_lora(checkpoint, lora)
     image = fit_image(checkpoint.image, source.geometry.vision, min_pixels, max_pixels)
     settings = fit_settings(settings, image, source.geometry)
-    recipe.check_rules([layer.name for layer in linear_layers(source.geometry)])
-    exporters.check(settings, source.geometry, recipe)
-    recipe = with_checkpoint_bits(recipe, source)
-    estimate = exporters.estimate(source.geometry, recipe, settings)
-    said = (*source.notes, *notes)
-    return Task(checkpoint, source, recipe, settings, image, exporters, estimate, said)
+    plan = resolve(recipe, source.geometry, source)
+    target.check(settings, plan)
+    estimate = target.estimate(plan, settings)
+    notes = (*source.notes, *notes)
+    return ExportJob(target, checkpoint, source, plan, settings, image, estimate, notes)
+
+
+def with_damage(
+    export: Callable[[ExportInputs, Progress], T],
+    inputs: ExportInputs,
+    requantized: frozenset[str],
+    progress: Progress,
+) -> tuple[T, list[Damage]]:
+    """export(inputs, progress), and what quantizing these layers of a packed checkpoint again cost it."""
+    requantizer = Requantizer(inputs.source, requantized, inputs.plan)
+    return export(replace(inputs, source=requantizer), progress), requantizer.damage
 
 
 def _write_components(
-    folder: Path, task: Task, weights: PackedSource, run: Runner, progress: Progress
+    folder: Path, job: ExportJob, weights: PackedSource, run: Runner, progress: Progress
 ) -> Written:
-    """weights: those of the task, calibrated where its recipe is."""
-    given = (weights, task.recipe, task.settings)
-    of_vision, of_text = parts(progress, (task.cost.vision, task.cost.text))
-    vision, vision_damage = run(with_damage, (task.exporters.vision, *given, folder), of_vision)
-    (text, table), text_damage = run(
-        with_damage,
-        (task.exporters.text, *given, task.checkpoint.special_tokens.eos, folder),
-        of_text,
-    )
+    """weights: those of the job, calibrated where its recipe is."""
+    inputs = ExportInputs(weights, job.plan, job.settings, job.checkpoint.special_tokens, folder)
+    given = inputs, frozenset(weights.requantized)
+    of_vision, of_text = parts(progress, (job.cost.vision, job.cost.text))
+    vision, vision_damage = run(with_damage, (job.target.export_vision, *given), of_vision)
+    (text, table), text_damage = run(with_damage, (job.target.export_text, *given), of_text)
     entry_points = (*vision.entry_points, *text.entry_points)
     layers = (*vision.layers, *text.layers)
     return Written(entry_points, layers, table, (*vision_damage, *text_damage))
@@ -264,18 +210,18 @@ def _write_text_files(source: Checkpoint, folder: Path) -> None:
 
 
 def _manifest(
-    partial: PartialBundle, task: Task, written: Written, data: str | None, command: str
+    partial: PartialBundle, job: ExportJob, written: Written, data: str | None, command: str
 ) -> Manifest:
     """data: sha256 of what was calibrated on."""
-    checkpoint, settings, exporters = task.checkpoint, task.settings, task.exporters
+    checkpoint, settings, target, recipe = job.checkpoint, job.settings, job.target, job.plan.recipe
     return Manifest(
         schema_version=names.SCHEMA_VERSION,
-        target=exporters.target,
-        recipe=task.recipe.name,
-        quantization_method=method_name(task.recipe, task.source),
-        geometry=task.source.geometry,
+        target=target.name,
+        recipe=recipe.name,
+        quantization_method=job.plan.method_name,
+        geometry=job.plan.geometry,
         special_tokens=checkpoint.special_tokens,
-        image=task.image,
+        image=job.image,
         buckets=settings.buckets,
         max_context=settings.max_context,
         prefill_chunk=settings.prefill_chunk,
@@ -284,15 +230,15 @@ def _manifest(
         entry_points=written.entry_points,
         token_embedding=written.table,
         layers=written.layers,
-        files=partial.records(exporters.target),
-        optional_files=partial.records(exporters.target, optional=True),
+        files=partial.records(target.name),
+        optional_files=partial.records(target.name, optional=True),
         provenance=Provenance(
-            source=task.source.name,
-            source_sha256=task.source.fingerprint(),
-            calibration=_calibration(task.recipe) if data else None,
+            source=job.source.name,
+            source_sha256=job.source.fingerprint(),
+            calibration=_calibration(recipe) if data else None,
             calibration_sha256=data,
             pocketvl=version("pocketvl"),
-            tools={tool: version(tool) for tool in exporters.tools},
+            tools={package: version(package) for package in target.packages},
             command=command,
             source_revision=checkpoint.revision,
         ),

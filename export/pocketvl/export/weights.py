@@ -1,30 +1,42 @@
 """Weights go into a graph one tensor at a time, each quantized before the next is read."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
+from pocketvl.export.checkpoint.tensors import EMBEDDING
 from pocketvl.export.component import TensorSource
-from pocketvl.export.graphs.leaf import LayerNorm, Linear, RMSNorm
+from pocketvl.export.layer_plan import LayerPlan
+from pocketvl.export.modules import LayerNorm, Linear, RMSNorm
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Bits, Recipe, method_of
+from pocketvl.quant.recipe import Bits, method_of
 from pocketvl.quant.rtn import stored_scales
-from pocketvl.runtime.errors import CheckpointError, RecipeError
+from pocketvl.runtime import names
+from pocketvl.runtime.errors import CheckpointError, ExportError, RecipeError
+from pocketvl.runtime.manifest import EmbeddingTable, LayerGroup
 
 Filled = Callable[[str], None]  # called with the name of each leaf that got its weights
+_STORAGE = {32: "float32", 16: "float16", 8: "int8"}
+_FLOAT_ROWS = 4096  # written at a time
 
 
-def fill(graph: nn.Module, source: TensorSource, recipe: Recipe, filled: Filled = lambda _: None) -> None:
+def fill(graph: nn.Module, source: TensorSource, method: str, filled: Filled = lambda _: None) -> None:
     """Replace the meta tensors of a graph's leaves by the checkpoint's, quantized as each leaf's bits say.
+
+    method: how integers are chosen that were not decided before.
 
     Holds one float tensor of the checkpoint at a time beside what is already quantized. Raises
     CheckpointError for a tensor that is missing, has another shape or is not finite.
     """
     for name, leaf in graph.named_modules():
         if isinstance(leaf, Linear):
-            _fill_linear(leaf, source, recipe.method)
+            _fill_linear(leaf, source, method)
         elif isinstance(leaf, RMSNorm | LayerNorm):
             _fill_norm(leaf, source)
         else:
@@ -108,6 +120,20 @@ def to_torchao(quantized: QuantizedLinear) -> torch.Tensor:
     return tensor
 
 
+def as_float16(values: NDArray[np.float32], what: str, remedy: str) -> NDArray[np.float16]:
+    """Rounded to the nearest float16. what: whose values these are, for the error; remedy: its last clause.
+
+    Raises ExportError where a value is beyond float16's 65504.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        rounded: NDArray[np.float16] = np.ascontiguousarray(values, np.float16)
+    if not np.isfinite(rounded).all():
+        raise ExportError(
+            f"Values of {what} reach {np.abs(values).max():.5g}, but float16 ends at 65504; {remedy}."
+        )
+    return rounded
+
+
 def _fill_linear(leaf: Linear, source: TensorSource, method: str) -> None:
     weight = float_weight(leaf, source) if leaf.bits.is_float else to_torchao(decided(leaf, source, method))
     leaf.weight = nn.Parameter(weight, requires_grad=False)
@@ -162,3 +188,55 @@ def _read(source: TensorSource, name: str, shape: tuple[int, ...]) -> torch.Tens
     if not torch.isfinite(tensor).all():
         raise CheckpointError(f"{name} holds NaN or infinite values; was the checkpoint saved completely?")
     return tensor.float().contiguous()
+
+
+def write_table(source: TensorSource, plan: LayerPlan, folder: Path) -> tuple[EmbeddingTable, LayerGroup]:
+    """Write token_embedding.bin for a checkpoint whose embeddings are its own.
+
+    Of the plan's table_bits: floats, or int8 with a float32 scale per row. Rows first, then the scales.
+    Raises CheckpointError for a tensor of another shape or values that are not finite, ExportError for
+    values that float16 does not hold.
+    """
+    rows, columns = plan.geometry.text.vocab_size, plan.geometry.text.hidden_size
+    weight = source.tensor(EMBEDDING)
+    if tuple(weight.shape) != (rows, columns):
+        raise CheckpointError(
+            f"{EMBEDDING} has shape {list(weight.shape)}, but the config asks for {[rows, columns]};"
+            " are both of one model?"
+        )
+    path = folder / names.TOKEN_EMBEDDING_FILE
+    bits = plan.table_bits
+    with path.open("wb") as file:
+        if bits.is_float:
+            for first in range(0, rows, _FLOAT_ROWS):
+                file.write(_float_rows(weight[first : first + _FLOAT_ROWS], bits).data)
+        else:
+            quantized = quantize_linear(weight, bits, "rtn", "token_embedding")
+            file.write(quantized.integers.data)
+            file.write(bytes(-rows * columns % 4))  # aligned for whoever maps the scales as floats
+            file.write(quantized.scales.data)
+    size = path.stat().st_size
+    table = EmbeddingTable(
+        file=path.name,
+        rows=rows,
+        columns=columns,
+        storage=_STORAGE[bits.bits],
+        data_offset=0,
+        scales_offset=None if bits.is_float else size - rows * 4,
+        scales_dtype=None if bits.is_float else "float32",
+        group_size=None if bits.is_float else columns,
+    )
+    return table, LayerGroup(names.TOKEN_EMBEDDING, bits.bits, None, 1, rows * columns, size)
+
+
+def _float_rows(rows: torch.Tensor, bits: Bits) -> NDArray[Any]:
+    if not torch.isfinite(rows).all():
+        raise CheckpointError(
+            f"{EMBEDDING} holds NaN or infinite values; was the checkpoint saved completely?"
+        )
+    values: NDArray[np.float32] = rows.float().contiguous().numpy()
+    if bits.bits == 32:
+        return values
+    return as_float16(
+        values, EMBEDDING, "give lm_head, which it follows, 32 or 8 bits by a rule of the recipe"
+    )

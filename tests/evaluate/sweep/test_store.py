@@ -9,32 +9,34 @@ import pytest
 from pocketvl.evaluate.sweep.export_task import export_key
 from pocketvl.evaluate.sweep.store import Store, content_key, write_atomically
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.pipeline import Exporters
+from pocketvl.export.targets import target_for
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import CalibrationError, PocketVLError
 
 SETTINGS = ExportSettings()
 INT4 = named_recipe("int4")
+TARGET = target_for(names.EXECUTORCH)
 EXPORTS = {
-    "checkpoint": ("b", INT4, SETTINGS),
-    "recipe": ("a", named_recipe("int8"), SETTINGS),
-    "method": ("a", named_recipe("int4", "hqq"), SETTINGS),
-    "name": ("a", replace(INT4, name="mine"), SETTINGS),
-    "buckets": ("a", INT4, ExportSettings(buckets=(256,))),
-    "context": ("a", INT4, ExportSettings(max_context=512)),
-    "target": ("a", INT4, SETTINGS, Exporters(target=names.ONNX)),
-    "tools": ("a", INT4, SETTINGS, Exporters(tools=("torch",))),
+    "checkpoint": ("b", TARGET, INT4, SETTINGS),
+    "recipe": ("a", TARGET, named_recipe("int8"), SETTINGS),
+    "method": ("a", TARGET, named_recipe("int4", "hqq"), SETTINGS),
+    "name": ("a", TARGET, replace(INT4, name="mine"), SETTINGS),
+    "buckets": ("a", TARGET, INT4, ExportSettings(buckets=(256,))),
+    "context": ("a", TARGET, INT4, ExportSettings(max_context=512)),
+    "target": ("a", replace(TARGET, name=names.ONNX), INT4, SETTINGS),
+    "tools": ("a", replace(TARGET, packages=("torch",)), INT4, SETTINGS),
 }
 
 
 @pytest.mark.parametrize("change", list(EXPORTS))
 def test_whatever_changes_a_bundle_changes_its_key(change: str) -> None:
-    assert export_key(*EXPORTS[change]) != export_key("a", INT4, SETTINGS)
+    assert export_key(*EXPORTS[change]) != export_key("a", TARGET, INT4, SETTINGS)
 
 
 def test_equal_exports_have_one_key() -> None:
-    assert export_key("a", named_recipe("int4"), ExportSettings()) == export_key("a", INT4, SETTINGS)
+    again = export_key("a", TARGET, named_recipe("int4"), ExportSettings())
+    assert again == export_key("a", TARGET, INT4, SETTINGS)
 
 
 def test_calibration_counts_by_its_content(tmp_path: Path) -> None:
@@ -43,11 +45,11 @@ def test_calibration_counts_by_its_content(tmp_path: Path) -> None:
     keys = []
     for prompt in ("What is this?", "What is that?", "What is this?"):
         data.write_text(json.dumps({"prompt": prompt}))
-        keys.append(export_key("a", recipe, SETTINGS))
+        keys.append(export_key("a", TARGET, recipe, SETTINGS))
     assert keys[0] == keys[2] != keys[1]
     data.unlink()
     with pytest.raises(CalibrationError, match="check the path"):
-        export_key("a", recipe, SETTINGS)
+        export_key("a", TARGET, recipe, SETTINGS)
 
 
 def test_keys_do_not_depend_on_the_order_of_parts() -> None:

@@ -24,11 +24,11 @@ from pocketvl.evaluate.sweep.sweep import run_sweep
 from pocketvl.evaluate.sweep.task import Outcome, Task
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.estimate import Estimate
-from pocketvl.export.pipeline import Exporters
+from pocketvl.export.targets import target_for
 from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
 from pocketvl.runtime.errors import PocketVLError
-from tests.support import exporters
 from tests.support.checkpoints import write_checkpoint
+from tests.support.exporters import QUICK
 from tests.support.geometries import ONE_LAYER
 
 SHAPES = ExportSettings(buckets=(16, 64, 144), max_context=320, prefill_chunk=32)
@@ -44,6 +44,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[SweepSettings, Path
     recipes = (named_recipe("fp32"), IMPOSSIBLE, named_recipe("int8"))
     settings = SweepSettings(
         str(folder / "model"),
+        target_for("executorch"),
         recipes,
         ("generated:2",),
         export=SHAPES,
@@ -128,13 +129,12 @@ def test_longer_answers_need_no_new_bundles(swept: Any) -> None:
 
 def test_a_damaged_bundle_is_exported_again(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "model")
-    quick = Exporters(vision=exporters.vision, text=exporters.text)
     settings = SweepSettings(
         str(tmp_path / "model"),
+        QUICK,
         (named_recipe("fp32"), named_recipe("int8")),
         ("generated/read:1",),
         export=SHAPES,
-        exporters=quick,
         fidelity_questions=0,
         bench=False,
     )
@@ -169,10 +169,10 @@ def test_exports_at_a_time_are_as_many_as_the_target_says(
 
     settings = SweepSettings(
         str(small_checkpoint),
+        replace(QUICK, estimate=estimate),
         (named_recipe("fp32"), named_recipe("int8")),
         ("generated/read:1",),
         export=SHAPES,
-        exporters=Exporters(estimate=estimate),
         bench=False,
     )
     with suppress(PocketVLError):  # there is nothing to report of

@@ -9,19 +9,20 @@ import torch
 
 from pocketvl.export.calibration import stage
 from pocketvl.export.calibration.calibrate import calibrate
-from pocketvl.export.calibration.folds import RowsFold
 from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
 from pocketvl.export.calibration.samples import load_samples
+from pocketvl.export.calibration.stage import RowsFold
 from pocketvl.export.calibration.store import CalibratedSource, Decisions
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.estimate import linear_layers
-from pocketvl.export.graphs.leaf import Linear
-from pocketvl.export.graphs.text_decoder import TextDecoder
-from pocketvl.export.graphs.vision_attention import FusedAttention, HeadByHeadAttention, attention_inputs
-from pocketvl.export.graphs.vision_encoder import VisionEncoder
+from pocketvl.export.executorch.operators import FusedAttention, HeadByHeadAttention, attention_inputs
+from pocketvl.export.executorch.text_graph import TextDecoder
+from pocketvl.export.executorch.vision import VisionEncoder
+from pocketvl.export.executorch.xnnpack import load_custom_ops
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.layers import Layer, linear_layers
+from pocketvl.export.modules import Linear
 from pocketvl.export.weights import fill, fill_floats
-from pocketvl.export.xnnpack import load_custom_ops
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits, Calibration, Recipe, Rule, named_recipe
 from pocketvl.runtime.errors import CalibrationError
@@ -48,7 +49,8 @@ def run(checkpoint: Checkpoint, folder: Path, recipe: Recipe = RECIPE, stop_at: 
         if stop_at and step.endswith(stop_at):
             raise StopError
 
-    calibrate(checkpoint, checkpoint, recipe, SETTINGS, checkpoint.image, folder, progress)
+    plan = resolve(recipe, checkpoint.geometry, checkpoint)
+    calibrate(checkpoint, checkpoint, plan, SETTINGS, checkpoint.image, folder, progress)
     return CalibratedSource(checkpoint, folder)
 
 
@@ -109,10 +111,10 @@ def graph_outputs(source, recipe: Recipe, checkpoint: Checkpoint) -> tuple[torch
     """Of the vision tower for a picture that was not calibrated on, and of the decoder behind it."""
     load_custom_ops()
     geometry, generator = checkpoint.geometry, torch.Generator().manual_seed(9)
-    encoder = VisionEncoder(geometry.vision, recipe)
-    decoder = TextDecoder(geometry.text, recipe, 64)
+    plan = resolve(recipe, geometry)
+    encoder, decoder = VisionEncoder(plan), TextDecoder(plan, 64)
     for graph in (encoder, decoder):
-        fill(graph, source, recipe) if recipe.name != "float" else fill_floats(graph, source)
+        fill(graph, source, plan.method) if recipe.name != "float" else fill_floats(graph, source)
     (picture,) = held_out(checkpoint).pictures
     with torch.no_grad():
         images = encoder(picture.patches, picture.rope_cos, picture.rope_sin)
@@ -132,7 +134,7 @@ def test_what_was_decided_is_nearer_to_the_model_than_rounding(
 
 
 def test_scales_fold_into_the_linear_layer_before_without_touching_its_integers() -> None:
-    leaf = Linear("v", "v", 4, 8, True, Bits(4, 32))
+    leaf = Linear(Layer("v", "v", 4, 8, True), Bits(4, 32))
     leaf.weight = torch.nn.Parameter(torch.randn(4, 8), requires_grad=False)
     leaf.bias = torch.nn.Parameter(torch.randn(4), requires_grad=False)
     before = leaf.weight.data.clone(), leaf.bias.data.clone()

@@ -14,9 +14,9 @@ from transformers import Qwen2VLForConditionalGeneration
 
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.coreml.text_graph import DecoderChunk
-from pocketvl.export.coreml.vision_graph import HalfVisionEncoder
-from pocketvl.export.graphs.leaf import Linear, linears
-from pocketvl.export.graphs.lm_head import LMHead
+from pocketvl.export.coreml.vision import HalfVisionEncoder
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.modules import Linear, LMHead, linears
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits, Recipe
@@ -41,11 +41,11 @@ def export(
 
 
 def leaves(geometry: ModelGeometry, recipe: Recipe) -> Iterator[Linear]:
-    text = geometry.text
+    plan = resolve(recipe, geometry)
     graphs: tuple[nn.Module, ...] = (
-        HalfVisionEncoder(geometry.vision, recipe),
-        DecoderChunk(text, recipe, 32, range(text.num_layers)),
-        LMHead(text, recipe),
+        HalfVisionEncoder(plan),
+        DecoderChunk(plan, 32, range(geometry.text.num_layers)),
+        LMHead(plan),
     )
     return (leaf for graph in graphs for leaf in linears(graph))
 

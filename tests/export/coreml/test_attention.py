@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import load_file
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.coreml import attention
-from pocketvl.export.coreml.attention import attend, block_rows
+from pocketvl.export.coreml import fp16
+from pocketvl.export.coreml.fp16 import attend, block_rows
 from pocketvl.export.coreml.package import MODEL_FILE
-from pocketvl.export.coreml.vision import export_vision_package
+from pocketvl.export.coreml.vision import export_vision
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
@@ -22,6 +22,7 @@ from pocketvl.runtime.coreml_engine import open_coreml
 from pocketvl.runtime.geometry import TextGeometry
 from tests.export.coreml import bundles
 from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint, write_weights
+from tests.support.exporters import export_inputs
 from tests.support.geometries import GEOMETRIES
 from tests.support.numbers import relative
 from tests.support.random_source import RandomSource
@@ -43,7 +44,7 @@ def inputs(queries: int, rows_of_mask: int) -> tuple[torch.Tensor, ...]:
 def test_attention_is_torchs_in_any_blocks(
     monkeypatch: pytest.MonkeyPatch, queries: int, rows_of_mask: int, most: int
 ) -> None:
-    monkeypatch.setattr(attention, "_MOST_SCORES", most)
+    monkeypatch.setattr(fp16, "_MOST_SCORES", most)
     q, k, v, mask = inputs(queries, rows_of_mask)
     wanted = torch.nn.functional.scaled_dot_product_attention(q * 8**0.5, k, v, attn_mask=mask)
     torch.testing.assert_close(attend(q, k, v, mask), wanted)
@@ -67,10 +68,11 @@ def test_blocks_of_the_full_size(heads: int, queries: int, keys: int, rows: int)
 def test_a_tower_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     outputs, products = [], []
     for name, most in (("whole", 1 << 25), ("blocks", 2 * 16 * 6)):
-        monkeypatch.setattr(attention, "_MOST_SCORES", most)
+        monkeypatch.setattr(fp16, "_MOST_SCORES", most)
         (tmp_path / name).mkdir()
         source, settings = RandomSource(SMALL_GEOMETRY, std=0.3), ExportSettings((16,))
-        export_vision_package(source, named_recipe("fp32"), settings, tmp_path / name, lambda *_: None)
+        inputs = export_inputs(source, named_recipe("fp32"), tmp_path / name, settings)
+        export_vision(inputs, lambda *_: None)
         path = tmp_path / name / names.VISION_ENCODER_PACKAGE
         function = Package.open(path).function()
         generator = np.random.default_rng(0)

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from pocketvl.export.coreml.census import Expected, census, expected, stored_layers
-from pocketvl.export.coreml.function import Signature, build_function
+from pocketvl.export.census import Expected, layer_groups
+from pocketvl.export.coreml.census import census, expected
+from pocketvl.export.coreml.function import Signature, Weights, build_function, prepare
 from pocketvl.export.coreml.package import Description, write_package
-from pocketvl.export.coreml.placeholders import Weights, prepare
-from pocketvl.export.graphs.leaf import Linear
-from pocketvl.export.layer_groups import layer_groups
+from pocketvl.export.layers import Layer
+from pocketvl.export.modules import Linear
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime.coreml.package import Package
@@ -33,8 +33,8 @@ class TwoLinears(nn.Module):
     def __init__(self, first: Bits, second: Bits) -> None:
         super().__init__()
         block, source = "vision_encoder.blocks.0", "visual.blocks.0.mlp"
-        self.first = Linear(f"{block}.fc1", f"{source}.fc1", 128, 64, True, first)
-        self.second = Linear(f"{block}.fc2", f"{source}.fc2", 64, 128, True, second)
+        self.first = Linear(Layer(f"{block}.fc1", f"{source}.fc1", 128, 64, True), first)
+        self.second = Linear(Layer(f"{block}.fc2", f"{source}.fc2", 64, 128, True), second)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.second(torch.sigmoid(self.first(x)))
@@ -92,9 +92,9 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_finds_what_was_planned(package: Path) -> None:
     wanted = planned(INT4, INT8)
-    places = census(package, {"run": wanted})
-    assert set(places) == {"vision_encoder.blocks.0.fc1", "vision_encoder.blocks.0.fc2"}
-    assert layer_groups("two", stored_layers(wanted)) == (
+    found = census(package, {"run": wanted})
+    assert set(found) == {"vision_encoder.blocks.0.fc1", "vision_encoder.blocks.0.fc2"}
+    assert layer_groups("two", wanted, found) == (
         LayerGroup("two", 4, 32, 1, SIZE, SIZE // 2 + SIZE // 32 * 2),
         LayerGroup("two", 8, None, 1, SIZE, SIZE + 64 * 2),
     )
@@ -102,8 +102,8 @@ def test_finds_what_was_planned(package: Path) -> None:
 
 def test_floats_are_found_as_fp16(tmp_path: Path) -> None:
     wanted = planned(FLOAT, FLOAT)
-    census(written(FLOAT, FLOAT, tmp_path), {"run": wanted})
-    assert layer_groups("two", stored_layers(wanted)) == (LayerGroup("two", 32, None, 2, 2 * SIZE, 4 * SIZE),)
+    found = census(written(FLOAT, FLOAT, tmp_path), {"run": wanted})
+    assert layer_groups("two", wanted, found) == (LayerGroup("two", 32, None, 2, 2 * SIZE, 4 * SIZE),)
 
 
 @pytest.mark.parametrize("bits", [INT8, Bits(4, 64), FLOAT])
@@ -119,7 +119,7 @@ def test_other_integers_fail(package: Path) -> None:
 
 def test_other_scales_fail(package: Path) -> None:
     first, second = planned(INT4, INT8)
-    other = replace(first, kernel=replace(first.kernel, scale_key="0" * 64))
+    other = replace(first, scale_key="0" * 64)
     with pytest.raises(CensusError, match="was written into"):
         census(package, {"run": (other, second)})
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from pocketvl.export.coreml.function import Signature, build_function
+from pocketvl.export.coreml.function import Signature, Weights, build_function, prepare
 from pocketvl.export.coreml.package import Description, write_package
-from pocketvl.export.coreml.placeholders import Weights, prepare
 from pocketvl.export.coreml.text import decoder_states
 from pocketvl.export.coreml.text_graph import DecoderChunk
-from pocketvl.export.coreml.vision_graph import HalfVisionEncoder
+from pocketvl.export.coreml.vision import HalfVisionEncoder
+from pocketvl.export.layer_plan import resolve
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.coreml.package import Package
 from pocketvl.runtime.entry_points import package_decoder, package_vision
@@ -70,7 +70,7 @@ def in_torch(graph: nn.Module, given: dict[str, np.ndarray]) -> np.ndarray:
 @pytest.mark.parametrize("recipe", ["int4-small", "int8"])
 def test_vision(tmp_path: Path, recipe: str) -> None:
     graph, signature = (
-        HalfVisionEncoder(GEOMETRY.vision, named_recipe(recipe)),
+        HalfVisionEncoder(resolve(named_recipe(recipe), GEOMETRY)),
         Signature.of(package_vision(GEOMETRY.vision, 16)),
     )
     package = package_of(graph, [signature], tmp_path / "vision.mlpackage")
@@ -83,7 +83,7 @@ def test_vision(tmp_path: Path, recipe: str) -> None:
 def test_decoder(tmp_path: Path, recipe: str) -> None:
     """Prefill, then tokens one by one over the same cache."""
     text = GEOMETRY.text
-    graph = DecoderChunk(text, named_recipe(recipe), SLOTS, range(text.num_layers))
+    graph = DecoderChunk(resolve(named_recipe(recipe), GEOMETRY), SLOTS, range(text.num_layers))
     states = decoder_states(text, SLOTS, text.num_layers)
     signatures = {
         tokens: Signature.of(package_decoder(text, SLOTS, tokens, "decoder.mlpackage"), states)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.coreml.head import export_head
+from pocketvl.export.coreml._coremltools import convert, import_coremltools
 from pocketvl.export.coreml.package import MODEL_FILE, WEIGHT_FILE
-from pocketvl.export.coreml.tools import convert, import_coremltools
-from pocketvl.export.coreml.vision import export_vision_package
+from pocketvl.export.coreml.text import export_head
+from pocketvl.export.coreml.vision import export_vision
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import Bundle
@@ -24,6 +24,7 @@ from pocketvl.runtime.errors import SpaceError
 from pocketvl.runtime.manifest import LayerGroup
 from tests.export.coreml import bundles
 from tests.support.checkpoints import SMALL_GEOMETRY
+from tests.support.exporters import export_inputs
 from tests.support.random_source import RandomSource
 
 TEXT, VISION = SMALL_GEOMETRY.text, SMALL_GEOMETRY.vision
@@ -41,7 +42,9 @@ def test_float_weights_are_fp16_by_either_name(tmp_path: Path) -> None:
     for name in ("fp32", "fp16"):
         folder = tmp_path / name
         folder.mkdir()
-        component, table = export_head(source, named_recipe(name), bundles.SETTINGS, folder, lambda *_: None)
+        component, table = export_head(
+            export_inputs(source, named_recipe(name), folder, bundles.SETTINGS), lambda *_: None
+        )
         path = folder / names.HEAD_PACKAGE
         model = path / MODEL_FILE
         packages[name] = ((path / WEIGHT_FILE).read_bytes(), table, parse_functions(read_model(model), model))
@@ -149,7 +152,7 @@ def test_weights_are_stored_once_for_all_functions_and_an_export_twice_is_the_sa
         folder = tmp_path / name
         folder.mkdir()
         source, settings = RandomSource(SMALL_GEOMETRY), ExportSettings(buckets)
-        export_vision_package(source, named_recipe("int4-small"), settings, folder, lambda *_: None)
+        export_vision(export_inputs(source, named_recipe("int4-small"), folder, settings), lambda *_: None)
         sizes.append((folder / names.VISION_ENCODER_PACKAGE / WEIGHT_FILE).stat().st_size)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         digests.append([sha256(path.read_bytes()).hexdigest() for path in files])

@@ -10,15 +10,18 @@ from typer.testing import CliRunner
 
 from pocketvl.cli.app import app
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.coreml.exporters import coreml_exporters
+from pocketvl.export.coreml.target import COREML
 from pocketvl.export.coreml.text import chunk_spans
-from pocketvl.export.pipeline import Exporters
+from pocketvl.export.executorch.target import EXECUTORCH
+from pocketvl.export.layer_plan import resolve
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.bundle import open_bundle
 from pocketvl.runtime.entry_points import token_counts
 from pocketvl.runtime.errors import ExportError, MissingExtraError, UsageError
 from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint
 from tests.support.random_source import FULL_TEXT
+
+PLAN = resolve(named_recipe("int4"), SMALL_GEOMETRY)
 
 
 @given(st.integers(1, 28))
@@ -39,12 +42,12 @@ def test_chunks_hold_every_layer_once(chunks: int) -> None:
 )
 def test_settings_that_core_ml_cannot_take(settings: ExportSettings, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        coreml_exporters().check(settings, SMALL_GEOMETRY, named_recipe("int4"))
+        COREML.check(settings, PLAN)
 
 
 def test_executorch_takes_no_chunks() -> None:
     with pytest.raises(UsageError, match="--target coreml"):
-        Exporters().check(ExportSettings(decoder_chunks=2), SMALL_GEOMETRY, named_recipe("int4"))
+        EXECUTORCH.check(ExportSettings(decoder_chunks=2), PLAN)
 
 
 def test_no_chunks_are_no_setting() -> None:
@@ -60,7 +63,7 @@ def test_functions_of_a_prefill_chunk(chunk: int, counts: tuple[int, ...]) -> No
 def test_without_coremltools(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "coremltools", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'pocketvl\[export,coreml\]'"):
-        coreml_exporters().check(ExportSettings(), SMALL_GEOMETRY, named_recipe("int4"))
+        COREML.check(ExportSettings(), PLAN)
 
 
 def test_the_command_line_refuses_chunks_without_core_ml(tmp_path: Path) -> None:

@@ -9,20 +9,21 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from pocketvl.export.component import Component, ExportSettings
-from pocketvl.export.onnx.text import export_text_onnx
+from pocketvl.export.onnx.text import export_text
+from pocketvl.export.target import Component
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.geometry import TextGeometry
 from pocketvl.runtime.manifest import EmbeddingTable
 from pocketvl.runtime.positions import text_rope
+from tests.support.exporters import export_inputs
 from tests.support.random_source import RandomSource
 
 Float32 = NDArray[np.float32]
 
 
 def export(source: RandomSource, recipe: Recipe, folder: Path) -> tuple[Component, EmbeddingTable]:
-    return export_text_onnx(source, recipe, ExportSettings(), (1,), folder, lambda *_: None)
+    return export_text(export_inputs(source, recipe, folder), lambda *_: None)
 
 
 @cache

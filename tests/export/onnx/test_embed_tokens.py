@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pocketvl.export.onnx.data_file import DataFile, read_entry
-from pocketvl.export.onnx.embed_tokens import copy_table
+from pocketvl.export.onnx.text import copy_table
 from pocketvl.runtime.manifest import EmbeddingTable
 
 ROWS, COLUMNS = 50_000, 256

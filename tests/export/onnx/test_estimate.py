@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.estimate import DISK_EXTRA, Layer
-from pocketvl.export.onnx.estimate import estimate_onnx, stored_bytes
-from pocketvl.export.onnx.stored import pack
+from pocketvl.export.estimate import DISK_EXTRA
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.layers import Layer
+from pocketvl.export.onnx.operators import pack
+from pocketvl.export.onnx.target import bytes_of, estimate
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import NAMED_RECIPES, Bits, named_recipe
 from pocketvl.runtime import names
@@ -36,16 +38,20 @@ def test_stored_bytes_are_those_of_packed_integers(columns: int, bits: Bits) -> 
     group = bits.group_size or columns
     scales = np.ones((3, columns // group), np.float32)
     packed = pack(QuantizedLinear(np.zeros((3, columns), np.int8), scales, bits.bits, group))
-    assert stored_bytes(Layer("x", 3, columns), bits) == packed.data.nbytes + packed.scales.nbytes
+    assert (
+        bytes_of(Layer("x", "y", 3, columns, bias=False), bits) == packed.data.nbytes + packed.scales.nbytes
+    )
 
 
 def test_stored_bytes_of_floats() -> None:
-    layer = Layer("x", 64, 96)
-    assert [stored_bytes(layer, Bits(bits)) for bits in (32, 16)] == [64 * 96 * 4, 64 * 96 * 2]
+    layer = Layer("x", "y", 64, 96, bias=False)
+    assert [bytes_of(layer, Bits(bits)) for bits in (32, 16)] == [64 * 96 * 4, 64 * 96 * 2]
 
 
 def test_smaller_recipes_are_smaller() -> None:
-    sizes = [estimate_onnx(SMALL_GEOMETRY, named_recipe(name), ExportSettings()) for name in NAMED_RECIPES]
+    sizes = [
+        estimate(resolve(named_recipe(name), SMALL_GEOMETRY), ExportSettings()) for name in NAMED_RECIPES
+    ]
     assert [size.disk for size in sizes] == sorted((size.disk for size in sizes), reverse=True)
 
 
@@ -53,18 +59,18 @@ def check(bundle: Bundle) -> None:
     """Layers to the byte; beside them norms, biases, what lies between pages, graphs and text files."""
     manifest = bundle.manifest
     settings = ExportSettings(manifest.buckets, "dynamic", manifest.max_context, manifest.prefill_chunk)
-    estimate = estimate_onnx(manifest.geometry, named_recipe(manifest.recipe), settings)
+    known = estimate(resolve(named_recipe(manifest.recipe), manifest.geometry), settings)
     for component in (names.VISION_ENCODER, names.TEXT_DECODER, names.LM_HEAD):
         written = sum(group.bytes for group in manifest.layers if group.component == component)
-        assert estimate.artifacts[component] == written
+        assert known.artifacts[component] == written
     (copy,) = (bundle.folder / names.ONNX_FOLDER).glob("embed_tokens*.onnx_data")
     own = sum(group.bytes for group in manifest.layers if group.component == names.TOKEN_EMBEDDING)
     tables = copy.stat().st_size + own
-    assert abs(estimate.artifacts[names.TOKEN_EMBEDDING] - tables) < 2 * PAGE
+    assert abs(known.artifacts[names.TOKEN_EMBEDDING] - tables) < 2 * PAGE
     total = sum(path.stat().st_size for path in bundle.folder.rglob("*") if path.is_file())
-    layers = sum(estimate.artifacts.values())
+    layers = sum(known.artifacts.values())
     assert layers < total < layers + 400_000
-    assert estimate.disk == layers + DISK_EXTRA
+    assert known.disk == layers + DISK_EXTRA
 
 
 def test_a_bundle_is_as_large_as_was_estimated(any_bundle: Bundle) -> None:
@@ -79,6 +85,6 @@ def test_so_is_one_with_a_table_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_table_of_its_own_is_written_twice(tied: bool) -> None:
     geometry = replace(SMALL_GEOMETRY, text=replace(SMALL_GEOMETRY.text, tie_word_embeddings=tied))
-    estimate = estimate_onnx(geometry, named_recipe("int8"), ExportSettings())
-    head = estimate.artifacts[names.LM_HEAD]
-    assert estimate.artifacts[names.TOKEN_EMBEDDING] == (head if tied else 2 * head)
+    known = estimate(resolve(named_recipe("int8"), geometry), ExportSettings())
+    head = known.artifacts[names.LM_HEAD]
+    assert known.artifacts[names.TOKEN_EMBEDDING] == (head if tied else 2 * head)

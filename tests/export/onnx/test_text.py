@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from pocketvl.export.graphs.leaf import Linear
-from pocketvl.export.onnx.embed_tokens import write_embed_tokens
-from pocketvl.export.onnx.expected import Expected, key_of
-from pocketvl.export.onnx.files import graph_name
+from pocketvl.export.layers import Layer
+from pocketvl.export.modules import Linear
+from pocketvl.export.onnx.census import expected
+from pocketvl.export.onnx.folder import graph_name
+from pocketvl.export.onnx.text import write_embed_tokens
 from pocketvl.export.weights import decided
 from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.errors import CensusError
+from tests.export.executorch.test_text import reference, source_of
 from tests.export.onnx import graphs
-from tests.export.test_text import reference, source_of
 from tests.support.numbers import relative
 
 CALLS = (24, 17, 1, 1, 9)
@@ -111,7 +112,7 @@ class Dequantized:
         bits = self._recipe.bits(layer, value.shape[1])
         if bits.is_float:
             return value.half().float() if bits.bits == 16 else value
-        leaf = Linear(layer, path, *value.shape, False, bits)
+        leaf = Linear(Layer(layer, path, *value.shape, False), bits)
         return torch.from_numpy(decided(leaf, self._source, self._recipe.method).dequantize())
 
 
@@ -128,13 +129,12 @@ def test_the_table_is_the_heads_own_rows(quantized: Any) -> None:
 def test_a_table_with_other_values_is_refused(quantized: Any, tmp_path: Path, key: str) -> None:
     source, recipe, folder, _, table = quantized
     shape = (table.rows, table.columns)
-    leaf = Linear("lm_head", "lm_head", *shape, False, recipe.bits("lm_head", table.columns))
+    leaf = Linear(Layer("lm_head", "lm_head", *shape, False), recipe.bits("lm_head", table.columns))
     integers = decided(leaf, source, recipe.method)
-    keys = key_of(integers.integers), key_of(integers.scales)
-    holds = Expected("lm_head", leaf.bits, shape, *keys, 0)
+    holds = expected("lm_head", leaf.bits, integers.integers, integers.scales)
     copytree(folder, tmp_path / "copy")
     write_embed_tokens(tmp_path / "copy", table, holds)
-    with pytest.raises(CensusError, match=r"embed_tokens_.*\.onnx holds other values for lm_head"):
+    with pytest.raises(CensusError, match=r"lm_head was written into embed_tokens_.* of other values"):
         write_embed_tokens(tmp_path / "copy", table, replace(holds, **{key: "0" * 64}))
 
 
@@ -209,7 +209,7 @@ def test_each_layer_gets_its_own_bits(tmp_path: Path) -> None:
 
 
 def test_graphs_are_named_by_the_bits_of_most_weights() -> None:
-    layers = [Linear("", "", 8, 8, False, bits) for bits in (Bits(32), Bits(8), Bits(8))]
+    layers = [Linear(Layer("", "", 8, 8, False), bits) for bits in (Bits(32), Bits(8), Bits(8))]
     assert graph_name("model", layers) == "model_int8.onnx"
-    assert graph_name("model", [*layers, Linear("", "", 99, 8, False, Bits(4, 32))]) == "model_q4.onnx"
+    assert graph_name("model", [*layers, Linear(Layer("", "", 99, 8, False), Bits(4, 32))]) == "model_q4.onnx"
     assert graph_name("model", layers[:1]) == "model.onnx"

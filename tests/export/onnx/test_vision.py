@@ -13,20 +13,20 @@ from hypothesis import strategies as st
 from transformers import Qwen2VLForConditionalGeneration
 
 from pocketvl.export.checkpoint import open_checkpoint
+from pocketvl.export.layer_plan import resolve
 from pocketvl.export.onnx.census import census
 from pocketvl.export.onnx.convert import write_graph
 from pocketvl.export.onnx.data_file import DataFile
-from pocketvl.export.onnx.place import place
-from pocketvl.export.onnx.vision_graph import OnnxVisionEncoder
-from pocketvl.export.onnx.vision_pictures import write_pictures
+from pocketvl.export.onnx.vision import OnnxVisionEncoder, write_images
+from pocketvl.export.onnx.weights import externalize
 from pocketvl.export.tiny import checkpoint_folder
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import CensusError
 from pocketvl.runtime.onnx.ports import ports_of
 from pocketvl.runtime.patches import Grid
+from tests.export.executorch.test_vision import reference, source_of
 from tests.export.onnx import towers
-from tests.export.test_vision_encoder import reference, source_of
 from tests.support.numbers import relative
 
 # Square, 1:20, 20:1, one token, a video of two slices: all in one call.
@@ -150,13 +150,13 @@ def test_weights_are_stored_once_beside_small_graphs(quantized: Any) -> None:
 
 def test_the_census_looks_into_the_loop(tmp_path: Path) -> None:
     source, recipe = source_of(2, 32, depth=1), named_recipe("int8")
-    encoder = OnnxVisionEncoder(source.geometry.vision, recipe)
+    encoder = OnnxVisionEncoder(resolve(recipe, source.geometry))
     with DataFile(tmp_path / "vision.onnx_data") as data:
-        place(encoder, source, recipe.method, data)
+        externalize(encoder, source, recipe.method, data)
     ports = ports_of(names.VISION_ENCODER, source.geometry)
     host, pictures = tmp_path / "host.onnx", tmp_path / "pictures.onnx"
     write_graph(encoder, ports.inputs, ports.outputs, host)
-    write_pictures(host, source.geometry.vision, pictures)
+    write_images(host, source.geometry.vision, pictures)
     census({pictures: encoder})
     model = onnx.load(pictures, load_external_data=False)
     fc1, proj = (f"blocks.0.{name}.scales" for name in ("fc1", "proj"))
@@ -166,7 +166,9 @@ def test_the_census_looks_into_the_loop(tmp_path: Path) -> None:
     length = 4 * source.geometry.vision.hidden_size  # of proj's scales; fc1 has more rows
     tensors[proj].external_data.add(key="length", value=str(length))
     onnx.save(model, pictures)
-    with pytest.raises(CensusError, match=r"other values for vision_encoder\.blocks\.0\.proj"):
+    with pytest.raises(
+        CensusError, match=r"vision_encoder\.blocks\.0\.proj was written into .* of other values"
+    ):
         census({pictures: encoder})
 
 

@@ -10,16 +10,18 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from pocketvl.export.component import Component, ExportSettings, TensorSource
-from pocketvl.export.graphs.leaf import linears
-from pocketvl.export.graphs.vision_encoder import VisionEncoder
-from pocketvl.export.onnx.vision import export_vision_onnx
+from pocketvl.export.component import ExportSettings, TensorSource
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.modules import linears
+from pocketvl.export.onnx.vision import OnnxVisionEncoder, export_vision
+from pocketvl.export.target import Component
 from pocketvl.export.weights import decided
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.geometry import VisionGeometry
 from pocketvl.runtime.patches import Grid
 from pocketvl.runtime.positions import vision_rope
+from tests.support.exporters import export_inputs
 
 Float32 = NDArray[np.float32]
 SETTINGS = ExportSettings(buckets=(16, 96))
@@ -27,7 +29,8 @@ SETTINGS = ExportSettings(buckets=(16, 96))
 
 def export(source: TensorSource, recipe: Recipe, folder: Path) -> Component:
     steps: list[float] = []
-    component = export_vision_onnx(source, recipe, SETTINGS, folder, lambda _, share: steps.append(share))
+    inputs = export_inputs(source, recipe, folder, SETTINGS)
+    component = export_vision(inputs, lambda _, share: steps.append(share))
     assert steps == sorted(steps)
     assert steps[-1] == 1.0
     return component
@@ -82,7 +85,7 @@ def by_transformers(model: torch.nn.Module, patches: Float32, grids: Sequence[Gr
 def quantize_weights(model: torch.nn.Module, source: TensorSource, recipe: Recipe) -> None:
     """Give transformers' tower the values that the recipe's integers stand for."""
     state = model.state_dict()
-    for leaf in linears(VisionEncoder(source.geometry.vision, recipe)):
+    for leaf in linears(OnnxVisionEncoder(resolve(recipe, source.geometry))):
         weight = state[f"{leaf.source.removeprefix('visual.')}.weight"]
         values = torch.from_numpy(decided(leaf, source, recipe.method).dequantize())
         weight.copy_(values.reshape(weight.shape))

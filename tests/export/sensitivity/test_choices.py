@@ -1,6 +1,6 @@
 """What each layer may take."""
 
-from pocketvl.export.sensitivity.choices import CHOICES, layer_choices
+from pocketvl.export.sensitivity.probe import CHOICES, layer_choices
 from pocketvl.quant.recipe import Bits
 from tests.support.checkpoints import SMALL_GEOMETRY
 

@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from pocketvl.export.calibration.inputs import PictureInputs, SampleInputs, TextInputs
-from pocketvl.export.graphs.lm_head import LMHead
-from pocketvl.export.graphs.text_decoder import TextDecoder
-from pocketvl.export.graphs.vision_encoder import VisionEncoder
-from pocketvl.export.sensitivity.divergence import layer_divergences, mean_divergence
-from pocketvl.export.sensitivity.eager import EagerModel
+from pocketvl.export.executorch.text_graph import TextDecoder
+from pocketvl.export.executorch.vision import VisionEncoder
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.modules import LMHead
+from pocketvl.export.sensitivity.eager import EagerModel, Question, layer_divergences, mean_divergence
 from pocketvl.export.sensitivity.probe import Rounded
-from pocketvl.export.sensitivity.questions import Question
 from pocketvl.export.weights import fill_floats
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.positions import vision_rope
@@ -46,9 +45,8 @@ QUESTIONS = [question(2, 4, 5, 1), question(4, 4, 9, 2)]
 
 @torch.no_grad()
 def graph_logits(source: RandomSource, asked: Question) -> torch.Tensor:
-    geometry, floats = source.geometry, named_recipe("fp32")
-    vision, head = VisionEncoder(geometry.vision, floats), LMHead(geometry.text, floats)
-    decoder = TextDecoder(geometry.text, floats, 64)
+    floats = resolve(named_recipe("fp32"), source.geometry)
+    vision, decoder, head = VisionEncoder(floats), TextDecoder(floats, 64), LMHead(floats)
     for graph in (vision, decoder, head):
         fill_floats(graph, source)
     (picture,), text = asked.inputs.pictures, asked.inputs.text

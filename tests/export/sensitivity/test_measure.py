@@ -12,11 +12,11 @@ from pocketvl.export.calibration.inputs import InputMaker
 from pocketvl.export.calibration.samples import Sample
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.estimate import linear_layers
+from pocketvl.export.layers import linear_layers
 from pocketvl.export.sensitivity import measure
-from pocketvl.export.sensitivity.choices import layer_choices
+from pocketvl.export.sensitivity.eager import make_questions
 from pocketvl.export.sensitivity.measure import Sensitivity, can_measure, measure_sensitivity
-from pocketvl.export.sensitivity.questions import make_questions
+from pocketvl.export.sensitivity.probe import layer_choices
 from pocketvl.quant.recipe import Bits, Calibration, Recipe, named_recipe
 from pocketvl.runtime.errors import CalibrationError
 from tests.support.checkpoints import random_tensors, write_checkpoint, write_weights

@@ -4,17 +4,21 @@ from dataclasses import replace
 
 import pytest
 
-from pocketvl.export.coreml.estimate import package_bytes
-from pocketvl.export.estimate import estimate_export, linear_layers, stored_bytes
-from pocketvl.export.onnx.estimate import stored_bytes as onnx_bytes
-from pocketvl.export.sensitivity.choices import layer_choices
+from pocketvl.export.component import ExportSettings
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.layers import linear_layers
 from pocketvl.export.sensitivity.measure import Sensitivity
 from pocketvl.export.sensitivity.plan import MaxKL, SizeBudget, plan_for
+from pocketvl.export.sensitivity.probe import layer_choices
+from pocketvl.export.targets import target_for
 from pocketvl.quant.recipe import NAMED_RECIPES, Bits, Calibration, Recipe, Rule, named_recipe
+from pocketvl.runtime import names
 from pocketvl.runtime.errors import RecipeError
 from pocketvl.runtime.geometry import ModelGeometry
 from tests.support.checkpoints import SMALL_GEOMETRY
 
+TARGETS = {name: target_for(name) for name in names.TARGETS}
+BYTES = [TARGETS[names.EXECUTORCH].bytes_of]
 UNTIED = replace(SMALL_GEOMETRY, text=replace(SMALL_GEOMETRY.text, tie_word_embeddings=False))
 BASE = Recipe("mine", "gptq", (Rule("*", named_recipe("int8").rules[0].bits),), Calibration(samples=9))
 
@@ -30,7 +34,8 @@ def sensitivity(geometry: ModelGeometry) -> Sensitivity:
 
 
 def size(geometry: ModelGeometry, recipe: Recipe) -> int:
-    return sum(estimate_export(geometry, recipe).artifacts.values())
+    plan = resolve(recipe, geometry)
+    return sum(TARGETS[names.EXECUTORCH].estimate(plan, ExportSettings()).artifacts.values())
 
 
 @pytest.mark.parametrize("geometry", [SMALL_GEOMETRY, UNTIED], ids=["tied", "untied"])
@@ -39,7 +44,7 @@ def size(geometry: ModelGeometry, recipe: Recipe) -> int:
 )
 def test_a_budget_is_kept_as_exports_count(geometry: ModelGeometry, name: str) -> None:
     budget = size(geometry, named_recipe(name))
-    plan = plan_for(geometry, sensitivity(geometry), BASE, SizeBudget(budget, "mine"))
+    plan = plan_for(geometry, sensitivity(geometry), BASE, SizeBudget(budget, "mine"), BYTES)
     assert plan.size == size(geometry, plan.recipe) <= budget
     assert plan.size > 0.97 * budget
     assert plan.kl == pytest.approx(sum(option.damage for option in plan.chosen.values()))
@@ -56,14 +61,14 @@ def test_a_budget_is_kept_as_exports_count(geometry: ModelGeometry, name: str) -
 def test_a_budget_is_of_the_target(geometry: ModelGeometry) -> None:
     """Scales are float32 for onnxruntime, so a budget buys fewer there; several targets all keep it."""
     budget, known = size(geometry, named_recipe("int4")), sensitivity(geometry)
-    counts = {"executorch": stored_bytes, "onnx": onnx_bytes, "coreml": package_bytes}
+    counts = {name: target.bytes_of for name, target in TARGETS.items()}
     plans = {
         name: plan_for(geometry, known, BASE, SizeBudget(budget, "mine"), [count])
         for name, count in counts.items()
     }
     every = plan_for(geometry, known, BASE, SizeBudget(budget, "mine"), list(counts.values()))
     head = next(layer for layer in linear_layers(geometry) if layer.name == "lm_head")
-    table = 0 if geometry.text.tie_word_embeddings else stored_bytes(head, Bits(8))
+    table = 0 if geometry.text.tie_word_embeddings else counts["executorch"](head, Bits(8))
     for name, count in counts.items():
         stored = [
             table + sum(count(layer, plan.chosen[layer.name].bits) for layer in linear_layers(geometry))
@@ -78,8 +83,8 @@ def test_a_budget_is_of_the_target(geometry: ModelGeometry) -> None:
 def test_both_goals_meet() -> None:
     """What a budget buys is what that KL costs."""
     known = sensitivity(SMALL_GEOMETRY)
-    bought = plan_for(SMALL_GEOMETRY, known, BASE, SizeBudget(350_000, "mine"))
-    back = plan_for(SMALL_GEOMETRY, known, BASE, MaxKL(bought.kl * (1 + 1e-9), "mine"))
+    bought = plan_for(SMALL_GEOMETRY, known, BASE, SizeBudget(350_000, "mine"), BYTES)
+    back = plan_for(SMALL_GEOMETRY, known, BASE, MaxKL(bought.kl * (1 + 1e-9), "mine"), BYTES)
     assert back.size <= bought.size
     assert back.kl == pytest.approx(bought.kl)
 
@@ -90,13 +95,13 @@ def test_goals_out_of_reach_say_what_is_in_reach(geometry: ModelGeometry) -> Non
     with pytest.raises(
         RecipeError, match=r"budget of 0.050 MB is out of reach: .* take (0\.\d+) MB"
     ) as refused:
-        plan_for(geometry, known, BASE, SizeBudget(50_000, "mine"))
+        plan_for(geometry, known, BASE, SizeBudget(50_000, "mine"), BYTES)
     reachable = int(str(refused.value).partition("(")[2].split()[0])
-    assert plan_for(geometry, known, BASE, SizeBudget(reachable, "mine")).size == reachable
+    assert plan_for(geometry, known, BASE, SizeBudget(reachable, "mine"), BYTES).size == reachable
     with pytest.raises(RecipeError, match="out of reach"):
-        plan_for(geometry, known, BASE, SizeBudget(reachable - 1, "mine"))
+        plan_for(geometry, known, BASE, SizeBudget(reachable - 1, "mine"), BYTES)
     with pytest.raises(RecipeError, match=r"KL divergence of 0\.5 is out of reach: .* is predicted"):
-        plan_for(geometry, known, BASE, MaxKL(0.5, "mine"))
+        plan_for(geometry, known, BASE, MaxKL(0.5, "mine"), BYTES)
 
 
 @pytest.mark.parametrize("nats", [0.0, -1.0, float("nan"), float("inf")])

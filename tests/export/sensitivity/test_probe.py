@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from pocketvl.export.calibration.store import Decisions
-from pocketvl.export.graphs.leaf import Linear
+from pocketvl.export.layers import Layer
+from pocketvl.export.modules import Linear
 from pocketvl.export.sensitivity.probe import Probe
 from pocketvl.quant.activations import quantized_activations
 from pocketvl.quant.quantize import quantize_linear
@@ -24,7 +25,7 @@ class PackedSource(RandomSource):
 
 def make_leaf(bias: bool, name: str = "x") -> Linear:
     generator = torch.Generator().manual_seed(1)
-    leaf = Linear(name, name, 48, 64, bias, Bits(32))
+    leaf = Linear(Layer(name, name, 48, 64, bias), Bits(32))
     leaf.weight = torch.nn.Parameter(torch.randn(48, 64, generator=generator), requires_grad=False)
     if bias:
         leaf.bias = torch.nn.Parameter(torch.randn(48, generator=generator), requires_grad=False)

@@ -5,9 +5,9 @@ from fnmatch import fnmatchcase
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocketvl.export.estimate import linear_layers
-from pocketvl.export.sensitivity.choices import layer_choices
-from pocketvl.export.sensitivity.rules import merge_rules, number_patterns
+from pocketvl.export.layers import linear_layers
+from pocketvl.export.sensitivity.plan import merge_rules, number_patterns
+from pocketvl.export.sensitivity.probe import layer_choices
 from pocketvl.quant.recipe import Bits, Recipe, Rule
 from tests.support.random_source import FULL
 

@@ -1,21 +1,12 @@
 """The bits of every layer of a model, as rows and columns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pocketvl.export.estimate import linear_layers
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.layers import Layer, decoder_layer, vision_block
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.geometry import ModelGeometry
-
-_TEXT_COLUMNS = {
-    "q_proj": "q",
-    "k_proj": "k",
-    "v_proj": "v",
-    "o_proj": "o",
-    "gate_proj": "gate",
-    "up_proj": "up",
-    "down_proj": "down",
-}
-_VISION_COLUMNS = {"qkv": "qkv", "proj": "proj", "fc1": "fc1", "fc2": "fc2"}
 
 
 @dataclass(frozen=True)
@@ -41,17 +32,15 @@ class BitMap:
 
 def bit_map(geometry: ModelGeometry, recipe: Recipe) -> BitMap:
     """What the recipe gives each layer. Raises RecipeError if a layer cannot take it."""
-    cells = {}
-    for layer in linear_layers(geometry):
-        bits = recipe.bits(layer.name, layer.in_features)
-        cells[layer.name] = Cell(bits.bits, bits.group_size)
-    text = _grid(cells, "text_decoder.layers", _TEXT_COLUMNS, geometry.text.num_layers)
-    vision = _grid(cells, "vision_encoder.blocks", _VISION_COLUMNS, geometry.vision.depth)
+    bits = resolve(recipe, geometry).bits
+    cells = {name: Cell(own.bits, own.group_size) for name, own in bits.items()}
+    text = _grid(cells, [decoder_layer(geometry.text, row) for row in range(geometry.text.num_layers)])
+    vision = _grid(cells, [vision_block(geometry.vision, row) for row in range(geometry.vision.depth)])
     single = tuple((name.removeprefix("vision_encoder."), cell) for name, cell in cells.items())
     return BitMap(text, vision, single)
 
 
-def _grid(cells: dict[str, Cell], prefix: str, columns: dict[str, str], count: int) -> Grid:
+def _grid(cells: dict[str, Cell], blocks: Sequence[Sequence[Layer]]) -> Grid:
     """Takes the grid's cells out of `cells`."""
-    rows = tuple(tuple(cells.pop(f"{prefix}.{row}.{name}") for name in columns) for row in range(count))
-    return Grid(tuple(columns.values()), rows)
+    columns = tuple(layer.kind.removesuffix("_proj") for layer in blocks[0])
+    return Grid(columns, tuple(tuple(cells.pop(layer.name) for layer in block) for block in blocks))

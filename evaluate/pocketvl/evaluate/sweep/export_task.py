@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from pocketvl.evaluate.sweep.store import content_key
 from pocketvl.export.calibration.samples import load_samples, samples_fingerprint
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.pipeline import Exporters, export_bundle
+from pocketvl.export.pipeline import export_bundle
+from pocketvl.export.target import Target
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.bundle import Bundle, open_bundle
 from pocketvl.runtime.errors import BundleError, CheckpointError
@@ -23,10 +24,10 @@ class ExportTask:
     key: str
     model: str
     fingerprint: str  # of the checkpoint, when the sweep began
+    target: Target
     bits: Recipe
     settings: ExportSettings
     output: Path
-    exporters: Exporters | None = None
 
     @property
     def recipe(self) -> str:
@@ -37,25 +38,22 @@ class ExportTask:
         manifest = export_bundle(
             self.model,
             self.output,
+            target=self.target,
             recipe=self.bits,
             settings=self.settings,
             overwrite=True,  # a bundle stands there only if it was damaged
             command=f"pocketvl sweep --recipe {self.recipe}",
-            exporters=self.exporters,
         )
         if manifest.provenance.source_sha256 != self.fingerprint:
             shutil.rmtree(self.output)
             raise CheckpointError(f"{self.model} has changed since the sweep began; run it again.")
 
 
-def export_key(
-    model_fingerprint: str, recipe: Recipe, settings: ExportSettings, exporters: Exporters | None = None
-) -> str:
+def export_key(model_fingerprint: str, target: Target, recipe: Recipe, settings: ExportSettings) -> str:
     """What decides a bundle's bytes: checkpoint, recipe, shapes, target, and its tools' versions.
 
     A recipe's calibration counts by its pictures and prompts, not by the path alone. Raises CalibrationError.
     """
-    exporters = exporters or Exporters()
     looked_at = samples_fingerprint(load_samples(recipe.calibration)) if recipe.calibrated else None
     return content_key(
         model=model_fingerprint,
@@ -63,8 +61,8 @@ def export_key(
         calibration=looked_at,
         name=recipe.name,
         settings=settings,
-        target=exporters.target,
-        tools=[version(tool) for tool in ("pocketvl", *exporters.tools)],
+        target=target.name,
+        tools=[version(tool) for tool in ("pocketvl", *target.packages)],
     )
 
 

@@ -17,7 +17,7 @@ from pocketvl.evaluate.sweep.shards import Shard, cut, spread
 from pocketvl.evaluate.sweep.store import Store
 from pocketvl.evaluate.sweep.task import Task
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.pipeline import Exporters
+from pocketvl.export.target import Target
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.bundle import Bundle
 
@@ -29,12 +29,12 @@ class SweepSettings:
     """What to compare. The first recipe is the reference, that the others are compared with."""
 
     model: str
+    target: Target
     recipes: tuple[Recipe, ...]
     data: tuple[str, ...]
     limit: int | None = None  # rows of each dataset
     strict: bool = False  # fail at a row that cannot be used
     export: ExportSettings = field(default_factory=ExportSettings)
-    exporters: Exporters | None = None
     max_tokens: int = 32  # of an answer
     fidelity_questions: int = 48  # of all datasets together; 0: none
     bench: bool = True
@@ -58,11 +58,16 @@ def plan_exports(settings: SweepSettings, model_fingerprint: str, store: Store) 
     """One export a recipe, done or not."""
     tasks = []
     for recipe in settings.recipes:
-        key = export_key(model_fingerprint, recipe, settings.export, settings.exporters)
-        output = store.bundle(key)
+        key = export_key(model_fingerprint, settings.target, recipe, settings.export)
         tasks.append(
             ExportTask(
-                key, settings.model, model_fingerprint, recipe, settings.export, output, settings.exporters
+                key,
+                settings.model,
+                model_fingerprint,
+                settings.target,
+                recipe,
+                settings.export,
+                store.bundle(key),
             )
         )
     return tuple(tasks)

@@ -27,11 +27,11 @@ from pocketvl.evaluate.sweep.results import Failure, SweepResult
 from pocketvl.evaluate.sweep.store import Store
 from pocketvl.evaluate.sweep.task import Outcome, Task
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
-from pocketvl.export.fitting import fit_calibration
-from pocketvl.export.pipeline import Exporters
+from pocketvl.export.component import fit_calibration
+from pocketvl.export.layer_plan import resolve
 from pocketvl.export.progress import Progress
 from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.errors import MissingExtraError, UsageError
+from pocketvl.runtime.errors import MissingExtraError, RecipeError, UsageError
 
 # Shares of the whole that the steps take.
 _EXPORT_END, _ANSWER_END, _FIDELITY_END, _BENCH_END = 0.4, 0.75, 0.9, 0.98
@@ -159,12 +159,11 @@ class _Work:
 
     def _exports_at_once(self) -> int:
         """As many as fit into the memory that is free now, by what the target says that one takes."""
-        exporters = self._settings.exporters or Exporters()
         needed = 1
         for recipe in self._settings.recipes:
-            with suppress(UsageError):  # its export will say so
-                estimate = exporters.estimate(self._checkpoint.geometry, recipe, self._settings.export)
-                needed = max(needed, estimate.memory)
+            with suppress(RecipeError, UsageError):  # its export will say so
+                plan = resolve(recipe, self._checkpoint.geometry, self._checkpoint)
+                needed = max(needed, self._settings.target.estimate(plan, self._settings.export).memory)
         return _fitting(needed)
 
     def _bundles_at_once(self) -> int:

@@ -9,16 +9,14 @@ from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
 from pocketvl.export.calibration.samples import load_samples, samples_fingerprint
 from pocketvl.export.calibration.stage import Decider
 from pocketvl.export.calibration.store import Decisions, Store
-from pocketvl.export.calibration.text import TextWalk
-from pocketvl.export.calibration.vision import VisionWalk
+from pocketvl.export.calibration.walks import TextWalk, VisionWalk
 from pocketvl.export.checkpoint import Checkpoint
 from pocketvl.export.component import ExportSettings, TensorSource
-from pocketvl.export.cost import reading_cost, unit_cost
-from pocketvl.export.estimate import linear_layers
+from pocketvl.export.estimate import reading_cost, unit_cost
+from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.progress import Progress, parts
-from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime.errors import CalibrationError
-from pocketvl.runtime.geometry import ImageSettings, ModelGeometry
+from pocketvl.runtime.geometry import ImageSettings
 
 _HIDDEN = "hidden"
 
@@ -32,7 +30,7 @@ class Fingerprinted(TensorSource, Protocol):
 def calibrate(
     checkpoint: Checkpoint,
     source: Fingerprinted,
-    recipe: Recipe,
+    plan: LayerPlan,
     settings: ExportSettings,
     image: ImageSettings,
     folder: Path,
@@ -46,7 +44,7 @@ def calibrate(
     CalibrationError, CheckpointError.
     """
     progress("reading calibration data", 0.0)
-    samples = load_samples(recipe.calibration)
+    samples = load_samples(plan.recipe.calibration)
     data = samples_fingerprint(samples)
     maker = InputMaker(checkpoint, image, settings.buckets, settings.max_context)
     inputs = [maker.make(sample, number) for number, sample in enumerate(samples, 1)]
@@ -54,13 +52,13 @@ def calibrate(
     key = json.dumps(
         [
             source.fingerprint(),
-            recipe.fingerprint(),
+            plan.fingerprint(),
             data,
             repr((settings.buckets, settings.max_context)),
             repr(image),
         ]
     )
-    _Run(source, recipe, Store(folder, key), inputs, progress).run()
+    _Run(source, plan, Store(folder, key), inputs, progress).run()
     return data
 
 
@@ -79,14 +77,9 @@ def _check_amount(inputs: list[SampleInputs], width: int) -> None:
         )
 
 
-def _last_calibrated(units: Sequence[str], recipe: Recipe, geometry: ModelGeometry) -> int:
-    """The last unit that the recipe gives a layer of fewer than 8 bits; -1 if there is none."""
-    calibrated = [
-        layer.name
-        for layer in linear_layers(geometry)
-        if recipe.bits(layer.name, layer.in_features).is_calibrated
-    ]
-    holds = [any(f"{name}.".startswith(f"{unit}.") for name in calibrated) for unit in units]
+def _last_calibrated(units: Sequence[str], plan: LayerPlan) -> int:
+    """The last unit with a layer that calibration decides over; -1 if there is none."""
+    holds = [any(f"{name}.".startswith(f"{unit}.") for name in plan.calibrated) for unit in units]
     return max((index for index, own in enumerate(holds) if own), default=-1)
 
 
@@ -94,34 +87,29 @@ class _Run:
     def __init__(
         self,
         source: TensorSource,
-        recipe: Recipe,
+        plan: LayerPlan,
         store: Store,
         inputs: list[SampleInputs],
         progress: Progress,
     ) -> None:
-        geometry = source.geometry
         pictures = [picture for sample in inputs for picture in sample.pictures]
-        self._source, self._recipe, self._store = source, recipe, store
-        self._vision = VisionWalk(geometry.vision, recipe, pictures)
-        self._text = TextWalk(geometry.text, recipe, [sample.text for sample in inputs])
+        self._source, self._store = source, store
+        self._calibration = plan.recipe.calibration
+        self._vision = VisionWalk(plan, pictures)
+        self._text = TextWalk(plan, [sample.text for sample in inputs])
         self._vision_units = tuple(self._vision.units())
         units = (*self._vision_units, *self._text.units())
-        self._units = units[: _last_calibrated(units, recipe, geometry) + 1]
+        self._units = units[: _last_calibrated(units, plan) + 1]
         patches = sum(len(picture.patches) for picture in pictures)
         tokens = sum(len(sample.text.token_ids) for sample in inputs)
-        self._progress = parts(
-            progress,
-            [
-                reading_cost(len(inputs)),
-                *(unit_cost(unit, patches, tokens, geometry, recipe) for unit in self._units),
-            ],
-        )[1:]
+        seconds = [unit_cost(unit, patches, tokens, plan) for unit in self._units]
+        self._progress = parts(progress, [reading_cost(len(inputs)), *seconds])[1:]
 
     def run(self) -> None:
         begin = self._resume()
         for index, unit in enumerate(self._units[begin:], begin):
             self._progress[index](f"calibrating {unit}", 0.0)
-            decider = Decider(self._source, self._recipe.calibration, Decisions())
+            decider = Decider(self._source, self._calibration, Decisions())
             (self._vision if unit in self._vision_units else self._text).step(unit, decider)
             if unit == self._vision_units[-1]:
                 self._text.embed(self._vision.hidden, decider)

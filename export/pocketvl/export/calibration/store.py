@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from pocketvl.export.checkpoint.kept import PackedSource
+from pocketvl.export.component import PackedSource
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.runtime.errors import CalibrationError
 from pocketvl.runtime.geometry import ModelGeometry

@@ -1,6 +1,7 @@
 """An opened checkpoint: everything checked, weights read on demand."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -8,11 +9,9 @@ from pathlib import Path
 import torch
 
 from pocketvl.export.checkpoint.config import CONFIG_FILE, ModelConfig, check_model_type, read_config
-from pocketvl.export.checkpoint.fingerprint import hash_files
 from pocketvl.export.checkpoint.generation import ignored_settings, read_sampling
 from pocketvl.export.checkpoint.header import StoredTensor
 from pocketvl.export.checkpoint.image_files import image_notes, read_image_settings
-from pocketvl.export.checkpoint.leftover import check_all_used
 from pocketvl.export.checkpoint.packed import PACKED_LM_HEAD, locate_packed
 from pocketvl.export.checkpoint.quantization import read_quantization
 from pocketvl.export.checkpoint.settings import (
@@ -29,6 +28,7 @@ from pocketvl.export.checkpoint.tensors import EMBEDDING, LM_HEAD, expected_tens
 from pocketvl.export.checkpoint.weights import (
     INDEX_FILE,
     Weights,
+    check_all_used,
     check_index,
     locate_tensor,
     read_headers,
@@ -38,7 +38,28 @@ from pocketvl.export.checkpoint.weights import (
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime.errors import CheckpointError
+from pocketvl.runtime.files import regular_size
 from pocketvl.runtime.geometry import ImageSettings, ModelGeometry, SamplingDefaults, SpecialTokens
+
+_CHUNK = 1 << 20
+
+
+def hash_files(paths: Iterable[Path]) -> str:
+    """sha256 over names, sizes and contents, in the order of the names. Raises CheckpointError."""
+    digest = hashlib.sha256()
+    for path in sorted(paths, key=lambda path: path.name):
+        try:
+            _update(digest, path)
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from None
+    return digest.hexdigest()
+
+
+def _update(digest: "hashlib._Hash", path: Path) -> None:
+    digest.update(f"{path.name}\0{regular_size(path, CheckpointError)}\0".encode())
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
 
 
 def open_checkpoint(model: str, revision: str | None = None) -> "Checkpoint":

@@ -8,10 +8,9 @@ from pathlib import Path
 import torch
 
 from pocketvl.export.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, base_note, read_adapter
-from pocketvl.export.checkpoint.checkpoint import Checkpoint
-from pocketvl.export.checkpoint.fingerprint import hash_files
-from pocketvl.export.checkpoint.layers import layer_sources
+from pocketvl.export.checkpoint.checkpoint import Checkpoint, hash_files
 from pocketvl.export.checkpoint.tensors import expected_tensors
+from pocketvl.export.layers import linear_layers
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.runtime.geometry import ModelGeometry
 
@@ -32,8 +31,8 @@ class MergedLora:
             name: tuple(adapter[name] for adapter in adapters if name in adapter)
             for name in {name for adapter in adapters for name in adapter}
         }
-        sources = layer_sources(base.geometry)
-        self._adapted = {layer for layer, source in sources.items() if f"{source}.weight" in self._updates}
+        layers = linear_layers(base.geometry)
+        self._adapted = {layer.name for layer in layers if f"{layer.source}.weight" in self._updates}
         self.geometry: ModelGeometry = base.geometry
         self.name = " + ".join([base.name, *(folder.resolve().name for folder in self._folders)])
         self.notes: tuple[str, ...] = (

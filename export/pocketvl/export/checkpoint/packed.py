@@ -1,29 +1,37 @@
-"""The linear layers that a GPTQ or AWQ checkpoint packs: located, checked, unpacked one at a time."""
+"""The linear layers that a GPTQ or AWQ checkpoint packs: located, checked, unpacked one at a time.
 
-from collections.abc import Mapping
+Those that cannot keep their integers are quantized again, and the cost is written down.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pocketvl.export.checkpoint.header import StoredTensor
-from pocketvl.export.checkpoint.layers import layer_sources
 from pocketvl.export.checkpoint.quantization import GPTQ, Quantization
-from pocketvl.export.checkpoint.tensors import Shapes, expected_tensors, stored_names
+from pocketvl.export.checkpoint.tensors import stored_names
 from pocketvl.export.checkpoint.weights import FLOATS, WORDS, locate_tensor, read_tensor
+from pocketvl.export.component import TensorSource
+from pocketvl.export.layer_plan import LayerPlan
+from pocketvl.export.layers import Layer, linear_layers
 from pocketvl.quant.packed.affine import AffineLinear, Grid
 from pocketvl.quant.packed.awq import awq_codes, awq_grid, awq_shapes
+from pocketvl.quant.packed.damage import Damage, measure_damage
 from pocketvl.quant.packed.fit import fitting_bits, in_groups
 from pocketvl.quant.packed.gptq import check_order, gptq_codes, gptq_grid, gptq_shapes
+from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Bits
+from pocketvl.quant.recipe import Bits, method_of
+from pocketvl.runtime import names
 from pocketvl.runtime.errors import CheckpointError
 from pocketvl.runtime.geometry import ModelGeometry
 
 PACKED_LM_HEAD = "lm_head.qweight"
-
 _KINDS = ("qweight", "qzeros", "scales", "g_idx")
 
 
@@ -100,12 +108,13 @@ def locate_packed(
                 " says how; copy it from the file that the quantizer wrote beside it (quantize_config.json)."
             )
         return {}
-    shapes = expected_tensors(geometry)
     layers = {}
-    for layer, source in layer_sources(geometry).items():
-        stored = [name for kind in _KINDS for name in stored_names(f"{source}.{kind}")]
-        if f"{source}.weight" in shapes and any(name in headers for name in stored):
-            layers[layer] = _locate(headers, source, shapes, quantization, where)
+    for layer in linear_layers(geometry):
+        if layer.name == names.LM_HEAD and geometry.text.tie_word_embeddings:
+            continue  # the table of embeddings, which stays float
+        stored = [name for kind in _KINDS for name in stored_names(f"{layer.source}.{kind}")]
+        if any(name in headers for name in stored):
+            layers[layer.name] = _locate(headers, layer, quantization, where)
     if not layers:
         raise CheckpointError(
             f"{where} has a quantization_config of the method {quantization.method!r}, but none of its layers"
@@ -115,10 +124,9 @@ def locate_packed(
 
 
 def _locate(
-    headers: dict[str, StoredTensor], source: str, shapes: Shapes, quantization: Quantization, where: Path
+    headers: dict[str, StoredTensor], layer: Layer, quantization: Quantization, where: Path
 ) -> PackedLinear:
-    out_features, *inputs = shapes[f"{source}.weight"]
-    in_features = int(np.prod(inputs))
+    source, out_features, in_features = layer.source, layer.out_features, layer.in_features
     group_size = quantization.group(in_features)
     try:
         if quantization.method == GPTQ:
@@ -137,7 +145,7 @@ def _locate(
         )
         for kind, shape in wanted.items()
     }
-    if f"{source}.bias" not in shapes:
+    if not layer.bias:
         _check_no_bias(headers, f"{source}.bias", out_features, where)
     return PackedLinear(source, in_features, places, quantization)
 
@@ -150,3 +158,35 @@ def _check_no_bias(headers: dict[str, StoredTensor], name: str, out_features: in
         raise CheckpointError(
             f"{where}: {name} is not zero, but no Qwen2-VL has this bias; the model cannot be exported."
         )
+
+
+class Requantizer:
+    """A TensorSource that quantizes the `requantized` layers of another by the plan, and measures that.
+
+    damage: of the layers that were asked for so far.
+    """
+
+    def __init__(self, inner: TensorSource, layers: Iterable[str], plan: LayerPlan) -> None:
+        self._inner, self._plan = inner, plan
+        again = set(layers)
+        self._weights = {
+            layer.name: f"{layer.source}.weight"
+            for layer in linear_layers(inner.geometry)
+            if layer.name in again
+        }
+        self.geometry: ModelGeometry = inner.geometry
+        self.damage: list[Damage] = []
+
+    def tensor(self, name: str) -> torch.Tensor:
+        return self._inner.tensor(name)
+
+    def quantized(self, layer: str) -> QuantizedLinear | None:
+        quantized = self._inner.quantized(layer)
+        if layer not in self._weights:
+            return quantized
+        weight = self._inner.tensor(self._weights[layer])
+        if quantized is None:
+            bits = self._plan.bits[layer]
+            quantized = quantize_linear(weight, bits, method_of(self._plan.method, bits), layer)
+        self.damage.append(measure_damage(layer, weight, quantized))
+        return quantized

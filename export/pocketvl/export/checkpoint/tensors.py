@@ -1,5 +1,8 @@
 """The names and shapes of every tensor of a Qwen2-VL checkpoint, in the hub's naming."""
 
+from collections.abc import Iterable
+
+from pocketvl.export.layers import Layer, decoder_layer, lm_head, merger, patch_embed, vision_block
 from pocketvl.runtime.geometry import ModelGeometry, TextGeometry, VisionGeometry
 
 Shapes = dict[str, tuple[int, ...]]
@@ -13,11 +16,11 @@ def expected_tensors(geometry: ModelGeometry) -> Shapes:
     text = geometry.text
     shapes = _vision(geometry.vision)
     shapes[EMBEDDING] = (text.vocab_size, text.hidden_size)
-    for layer in range(text.num_layers):
-        shapes |= _decoder_layer(f"model.layers.{layer}", text)
+    for index in range(text.num_layers):
+        shapes |= _decoder_layer(text, index)
     shapes["model.norm.weight"] = (text.hidden_size,)
     if not text.tie_word_embeddings:
-        shapes[LM_HEAD] = (text.vocab_size, text.hidden_size)
+        shapes |= _linears([lm_head(text)])
     return shapes
 
 
@@ -32,47 +35,33 @@ def stored_names(name: str) -> tuple[str, str]:
 
 def _vision(vision: VisionGeometry) -> Shapes:
     patch, frames = vision.patch_size, vision.temporal_patch_size
-    shapes: Shapes = {
-        "visual.patch_embed.proj.weight": (vision.hidden_size, vision.in_channels, frames, patch, patch)
-    }
-    for block in range(vision.depth):
-        shapes |= _vision_block(f"visual.blocks.{block}", vision.hidden_size, vision.intermediate_size)
-    merged = vision.hidden_size * vision.merge_area
+    convolution = (vision.hidden_size, vision.in_channels, frames, patch, patch)
+    shapes: Shapes = {f"{patch_embed(vision).source}.weight": convolution}
+    for index in range(vision.depth):
+        shapes |= _layer_norm(f"visual.blocks.{index}.norm1", vision.hidden_size)
+        shapes |= _layer_norm(f"visual.blocks.{index}.norm2", vision.hidden_size)
+        shapes |= _linears(vision_block(vision, index))
     shapes |= _layer_norm("visual.merger.ln_q", vision.hidden_size)
-    shapes |= _linear("visual.merger.mlp.0", merged, merged)
-    shapes |= _linear("visual.merger.mlp.2", vision.output_size, merged)
+    return shapes | _linears(merger(vision))
+
+
+def _decoder_layer(text: TextGeometry, index: int) -> Shapes:
+    q, k, v, o, *mlp = decoder_layer(text, index)
+    return {
+        f"model.layers.{index}.input_layernorm.weight": (text.hidden_size,),
+        **_linears([q, k, v, o]),
+        f"model.layers.{index}.post_attention_layernorm.weight": (text.hidden_size,),
+        **_linears(mlp),
+    }
+
+
+def _linears(layers: Iterable[Layer]) -> Shapes:
+    shapes: Shapes = {}
+    for layer in layers:
+        shapes[f"{layer.source}.weight"] = (layer.out_features, layer.in_features)
+        if layer.bias:
+            shapes[f"{layer.source}.bias"] = (layer.out_features,)
     return shapes
-
-
-def _vision_block(prefix: str, hidden: int, intermediate: int) -> Shapes:
-    return {
-        **_layer_norm(f"{prefix}.norm1", hidden),
-        **_layer_norm(f"{prefix}.norm2", hidden),
-        **_linear(f"{prefix}.attn.qkv", 3 * hidden, hidden),
-        **_linear(f"{prefix}.attn.proj", hidden, hidden),
-        **_linear(f"{prefix}.mlp.fc1", intermediate, hidden),
-        **_linear(f"{prefix}.mlp.fc2", hidden, intermediate),
-    }
-
-
-def _decoder_layer(prefix: str, text: TextGeometry) -> Shapes:
-    hidden, intermediate = text.hidden_size, text.intermediate_size
-    queries, keys = text.num_heads * text.head_dim, text.num_kv_heads * text.head_dim
-    return {
-        f"{prefix}.input_layernorm.weight": (hidden,),
-        **_linear(f"{prefix}.self_attn.q_proj", queries, hidden),
-        **_linear(f"{prefix}.self_attn.k_proj", keys, hidden),
-        **_linear(f"{prefix}.self_attn.v_proj", keys, hidden),
-        f"{prefix}.self_attn.o_proj.weight": (hidden, queries),
-        f"{prefix}.post_attention_layernorm.weight": (hidden,),
-        f"{prefix}.mlp.gate_proj.weight": (intermediate, hidden),
-        f"{prefix}.mlp.up_proj.weight": (intermediate, hidden),
-        f"{prefix}.mlp.down_proj.weight": (hidden, intermediate),
-    }
-
-
-def _linear(prefix: str, out_features: int, in_features: int) -> Shapes:
-    return {f"{prefix}.weight": (out_features, in_features), f"{prefix}.bias": (out_features,)}
 
 
 def _layer_norm(prefix: str, features: int) -> Shapes:

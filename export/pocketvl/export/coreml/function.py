@@ -1,4 +1,8 @@
-"""A graph in torch becomes a function of a Core ML program, in which the stored weights take their places."""
+"""A graph in torch becomes a function of a Core ML program, in which the stored weights take their places.
+
+Graphs are traced without their weights: every linear layer gets zeros that take no memory. What is stored
+for it is the recipe's integers with fp16 scales, or fp16.
+"""
 
 import gc
 from dataclasses import dataclass
@@ -6,12 +10,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from pocketvl.export.coreml.placeholders import Weights
-from pocketvl.export.coreml.stored import Stored
-from pocketvl.export.coreml.tools import convert, import_coremltools
-from pocketvl.export.graphs.leaf import Linear
+from pocketvl.export import weights
+from pocketvl.export.component import TensorSource
+from pocketvl.export.coreml._coremltools import convert, import_coremltools
+from pocketvl.export.coreml.fp16 import scale_norms
+from pocketvl.export.modules import Linear
+from pocketvl.export.weights import Filled, decided, fill_small, float_weight
+from pocketvl.quant.quantized import QuantizedLinear
+from pocketvl.quant.recipe import Bits
 from pocketvl.runtime.errors import ExportError
 from pocketvl.runtime.manifest import EntryPoint, TensorSpec
 from pocketvl.runtime.memory import return_memory
@@ -20,6 +29,80 @@ from pocketvl.runtime.memory import return_memory
 _SKIPPED_PASSES = {"common::const_deduplication"}
 # Core ML wants letters, digits and underscores in names; coremltools sees to it in programs with a main only.
 _NAMES_PASS = "mil_backend::sanitize_name_strings"
+
+
+@dataclass(frozen=True)
+class StoredWeight:
+    """weight[o, i] = data[o, i] * scales[o, i // group], or data itself where there are no scales.
+
+    layer: the name that recipes know it by. data: int8 (out, in), in -8..7 for 4 bits; float16 (out, in)
+    for 16 and 32. scales: float16 (out, groups).
+    """
+
+    layer: str
+    bits: Bits
+    data: NDArray[np.int8] | NDArray[np.float16]
+    scales: NDArray[np.float16] | None
+
+
+def stored_quantized(layer: str, bits: Bits, quantized: QuantizedLinear) -> StoredWeight:
+    """The same integers; their scales in float16.
+
+    Core ML's weights have the precision of their scales, and its Neural Engine computes in fp16 alone.
+    Scales of 4 bits are bfloat16's, which float16 holds exactly from 2^-17 on; others are rounded by at most
+    2^-11 of their size from 2^-14 on, and by 2^-25 below, where a weight of 127 steps is off by 4e-6.
+    Raises ExportError for scales that float16 does not hold.
+    """
+    scales = as_float16(quantized.scales, f"the scales of {layer}")
+    # A scale that fell to 0 means weights below 4e-6, which are then 0.
+    return StoredWeight(layer, bits, quantized.integers, scales)
+
+
+def stored_float(layer: str, bits: Bits, weight: torch.Tensor) -> StoredWeight:
+    """A weight (out, in) that stays float, as fp16 even of 32 bits. Raises ExportError beyond its range."""
+    return StoredWeight(layer, bits, as_float16(weight.numpy(), f"the weight of {layer}"), None)
+
+
+def as_float16(values: NDArray[np.float32], what: str) -> NDArray[np.float16]:
+    """Rounded to float16. Raises ExportError where a value is beyond its 65504."""
+    return weights.as_float16(
+        values, what, "Core ML computes in nothing wider: export this model for executorch"
+    )
+
+
+Weights = dict[str, StoredWeight]  # path of the leaf in its graph -> what it is to hold
+
+
+def zeros(*shape: int) -> nn.Parameter:
+    """A parameter of one element that looks like `shape`."""
+    return nn.Parameter(torch.zeros(1).expand(shape), requires_grad=False)
+
+
+def prepare(graph: nn.Module, source: TensorSource, method: str, filled: Filled) -> Weights:
+    """Make a graph ready to be traced, and decide what its linear layers are to hold.
+
+    Norms and biases get the checkpoint's values, linear layers zeros. One float tensor of the checkpoint is
+    held at a time. filled is called with the path of each linear layer that is decided. Raises
+    CheckpointError, RecipeError, or ExportError for values that float16 does not hold.
+    """
+    fill_small(graph, source)
+    scale_norms(graph)
+    weights = {}
+    for path, leaf in graph.named_modules():
+        if isinstance(leaf, Linear):
+            weights[path] = stored(leaf, source, method)
+            leaf.weight = zeros(leaf.out_features, leaf.in_features)
+            filled(path)
+    for name, parameter in graph.named_parameters():
+        as_float16(parameter.detach().numpy(), name)
+    return weights
+
+
+def stored(leaf: Linear, source: TensorSource, method: str) -> StoredWeight:
+    """What a linear layer is to hold. Raises as prepare does."""
+    if leaf.bits.is_float:
+        return stored_float(leaf.layer, leaf.bits, float_weight(leaf, source))
+    return stored_quantized(leaf.layer, leaf.bits, decided(leaf, source, method))
 
 
 @dataclass(frozen=True)
@@ -90,7 +173,7 @@ def _place(function: Any, name: str, weights: Weights) -> None:
         _replace(function, placeholder, stored)
 
 
-def _replace(function: Any, placeholder: Any, stored: Stored) -> None:
+def _replace(function: Any, placeholder: Any, stored: StoredWeight) -> None:
     from coremltools.converters.mil.mil import Builder, types
     from coremltools.converters.mil.mil.scope import ScopeInfo, ScopeSource
 

@@ -1,22 +1,16 @@
-"""Qwen2's decoder layers over one stateful key-value cache, for a fixed number of tokens a call.
-
-The layers are those of pocketvl.export.graphs.text_decoder; only what happens between their linear layers
-q, k, v and o is Core ML's own.
-"""
+"""Qwen2's decoder layers over one stateful key-value cache, for a fixed number of tokens a call."""
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from pocketvl.export.coreml.attention import attend
-from pocketvl.export.coreml.leaf import rotate, signed
-from pocketvl.export.graphs.leaf import RMSNorm
-from pocketvl.export.graphs.text_decoder import DecoderLayer
-from pocketvl.quant.recipe import Recipe
+from pocketvl.export import modules
+from pocketvl.export.coreml.fp16 import attend, rotate, signed
+from pocketvl.export.layer_plan import LayerPlan
+from pocketvl.export.modules import DecoderLayerParts
 from pocketvl.runtime.geometry import TextGeometry
 from pocketvl.runtime.positions import text_rope
 
@@ -44,18 +38,15 @@ class DecoderChunk(nn.Module):
     cache_position .. +T-1 of every layer before attention looks at the slots that the mask shows.
     """
 
-    def __init__(self, geometry: TextGeometry, recipe: Recipe, max_context: int, span: range) -> None:
+    def __init__(self, plan: LayerPlan, max_context: int, span: range) -> None:
         super().__init__()
+        geometry = plan.geometry.text
         self.groups = geometry.num_heads // geometry.num_kv_heads
-        # The layers' own caches and rotation are ExecuTorch's and not used here, so they may be tiny.
-        unused = torch.zeros(0, 0)
-        layers = [DecoderLayer(geometry, recipe, 1, index, unused) for index in span]
-        for slot, layer in enumerate(layers):
-            layer.attention = StateAttention(layer.attention, geometry, slot)  # type: ignore[assignment]
-        self.layers = nn.ModuleList(layers)
+        parts = [modules.decoder_layer(plan, index) for index in span]
+        self.layers = nn.ModuleList(DecoderLayer(part, geometry, slot) for slot, part in enumerate(parts))
         self.norm: nn.Module = nn.Identity()
         if span.stop == geometry.num_layers:
-            self.norm = RMSNorm("model.norm", geometry.hidden_size, geometry.rms_norm_eps)
+            self.norm = modules.final_norm(plan)
         shape = (len(span), geometry.num_kv_heads, max_context, geometry.head_dim)
         # Core ML takes two states a model at most, hence all layers in one tensor.
         self.k_cache = nn.Buffer(torch.zeros(shape))
@@ -89,6 +80,25 @@ class DecoderChunk(nn.Module):
         return normed
 
 
+class DecoderLayer(nn.Module):
+    """One layer, over one slot of the states."""
+
+    def __init__(self, parts: DecoderLayerParts, geometry: TextGeometry, slot: int) -> None:
+        super().__init__()
+        self.input_norm = parts.input_norm
+        self.attention = StateAttention(parts, geometry, slot)
+        self.post_norm = parts.post_norm
+        self.gate, self.up, self.down = parts.gate, parts.up, parts.down
+
+    def forward(self, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, call: Call) -> torch.Tensor:
+        attended = self.attention.attend(self.input_norm(hidden), cos, sin, call)
+        hidden = hidden + self.attention.o(attended)
+        normed = self.post_norm(hidden)
+        gate = self.gate(normed)
+        down: torch.Tensor = self.down(gate * torch.sigmoid(gate) * self.up(normed))
+        return hidden + down
+
+
 class StateAttention(nn.Module):
     """Grouped-query attention over one layer's share of the cache.
 
@@ -97,9 +107,9 @@ class StateAttention(nn.Module):
     where rotation is slow: with them, scores and keys would be too large for fp16 to tell them apart.
     """
 
-    def __init__(self, leaves: Any, geometry: TextGeometry, slot: int) -> None:
+    def __init__(self, parts: DecoderLayerParts, geometry: TextGeometry, slot: int) -> None:
         super().__init__()
-        self.q, self.k, self.v, self.o = leaves.q, leaves.k, leaves.v, leaves.o
+        self.q, self.k, self.v, self.o = parts.q, parts.k, parts.v, parts.o
         self.geometry, self.slot = geometry, slot
 
     def attend(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, call: Call) -> torch.Tensor:
@@ -107,6 +117,7 @@ class StateAttention(nn.Module):
         geometry, tokens, layer = self.geometry, x.shape[1], slice(self.slot, self.slot + 1)
         q = rotate(self._heads(self.q(x), geometry.num_heads), *call.queries)
         k = rotate(self._heads(nn.functional.linear(x, self.k.weight), geometry.num_kv_heads), cos, sin)
+        assert self.k.bias is not None
         bias = self.k.bias.view(1, geometry.num_kv_heads, 1, geometry.head_dim)
         v = self._heads(self.v(x), geometry.num_kv_heads)
         filled = slice(call.start, call.start + tokens)

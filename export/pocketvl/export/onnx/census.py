@@ -1,10 +1,10 @@
-"""Counts what saved graphs really hold: every layer must have got the bits that its recipe names.
+"""The weights that saved graphs really read, for pocketvl.export.census.
 
 Each .onnx file is read back, and what its products and look-ups read from the data files is unpacked and
-compared, by the sha256 of integers and scales, with what the quantizer decided.
+hashed: integers as int8, not as they are packed, and one scale a group, not one a block.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,76 +13,83 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from pocketvl.export.census import REPORT, Expected, Kernel, Location, compare, key_of
+from pocketvl.export.onnx.convert import import_onnx
 from pocketvl.export.onnx.data_file import Entry, read_entry
-from pocketvl.export.onnx.expected import Expected, key_of
-from pocketvl.export.onnx.leaf import Weights
-from pocketvl.export.onnx.stored import unpack
-from pocketvl.export.onnx.tools import import_onnx
+from pocketvl.export.onnx.operators import Weights, unpack
+from pocketvl.quant.recipe import Bits
 from pocketvl.runtime.errors import CensusError
 
 _FLOAT = {"FusedMatMul": 1, "MatMul": 1, "Gemm": 1, "Conv": 1}  # operator -> input: weight
-_REPORT = "Please report this with the recipe."
+
+_Keys = dict[tuple[object, ...], tuple[str, str | None]]  # of rows of a data file, each hashed once
 
 
 @dataclass(frozen=True)
-class _Kernel:
+class _Read:
     """What one operator reads."""
 
     name: str  # of its weight
     weight: Entry
     scales: Entry | None
     bits: int
+    columns: int
 
 
-def census(graphs: Mapping[Path, nn.Module]) -> None:
-    """Compare each saved graph with the placed module that it was made of.
+def expected(
+    layer: str, bits: Bits, weight: NDArray[Any], scales: NDArray[np.float32] | None = None
+) -> Expected:
+    """A layer or table. weight: int8, float16 or float32 (out, in); scales: (out, groups)."""
+    rows, columns = weight.shape
+    scale_key = None if scales is None else key_of(scales)
+    return Expected(layer, bits, (rows, columns), _form(bits.bits, rows, columns), key_of(weight), scale_key)
 
-    Raises CensusError for a layer that is missing, of other bits or with other values, or a weight that no
-    recipe names.
+
+def census(graphs: Mapping[Path, nn.Module]) -> dict[str, Kernel]:
+    """Compare each saved graph with the module that it was made of; layer -> where it is, in its data file.
+
+    Raises CensusError as compare does.
     """
-    keys: dict[tuple[object, ...], tuple[str, str | None]] = {}
+    found: dict[str, Kernel] = {}
+    keys: _Keys = {}
     for path, graph in graphs.items():
-        wanted = {f"{name}.weight": leaf for name, leaf in graph.named_modules() if isinstance(leaf, Weights)}
-        found = {kernel.name: kernel for kernel in _kernels(path)}
-        if unknown := found.keys() - wanted.keys():
-            raise CensusError(f"{path.name} has a weight {min(unknown)} that no recipe names. {_REPORT}")
-        for name, leaf in wanted.items():
-            if name not in found:
-                raise CensusError(
-                    f"{leaf.holds[0].layer} is not in {path.name}, so it did not get the bits of its recipe."
-                    f" {_REPORT}"
-                )
-            _check(path, found[name], leaf, keys)
+        holds = {
+            f"{name}.weight": leaf.holds for name, leaf in graph.named_modules() if isinstance(leaf, Weights)
+        }
+        wanted = [layer for layers in holds.values() for layer in layers]
+        found |= compare(path.name, list(read_kernels(path, holds, keys)), wanted)
+    return found
 
 
-def _check(
-    path: Path, kernel: _Kernel, leaf: Weights, known: dict[tuple[object, ...], tuple[str, str | None]]
-) -> None:
-    first = 0
-    for layer in leaf.holds:
-        rows = slice(first, first + layer.shape[0])
-        first = rows.stop
-        place = (kernel.weight, kernel.scales, rows.start, rows.stop, layer.shape, kernel.bits)
-        if place not in known:
-            known[place] = _keys(path.parent, kernel, layer, rows)
-        if kernel.bits != layer.bits.bits or known[place] != (layer.weight_key, layer.scale_key):
-            raise CensusError(
-                f"{path.name} holds other values for {layer.layer} than the {layer.bits.bits} bits that its"
-                f" recipe makes. {_REPORT}"
-            )
-    if kernel.weight.shape[0] != first:
-        raise CensusError(f"{kernel.name} in {path.name} has rows that belong to no layer. {_REPORT}")
+def read_kernels(path: Path, holds: Mapping[str, Sequence[Expected]], keys: _Keys) -> Iterator[Kernel]:
+    """holds: tensor -> the layers whose rows stand in it, one below the other. keys: of other graphs."""
+    for read in _operators(path):
+        first = 0
+        for layer in holds.get(read.name, ()):
+            yield _kernel(path.parent, read, layer, slice(first, first + layer.shape[0]), keys)
+            first += layer.shape[0]
+        if first != read.weight.shape[0]:
+            rows = f"{read.name}[{first}:]" if first else read.name
+            yield Kernel("", "", None, 0, Location(read.weight.offset, None), rows)
 
 
-def _keys(folder: Path, kernel: _Kernel, layer: Expected, rows: slice) -> tuple[str, str | None]:
-    """Of one layer's rows, as they stand in the data file."""
-    weight = read_entry(folder, kernel.weight)[rows]
-    if kernel.scales is None:
-        return key_of(weight), None
-    integers = unpack(weight, kernel.bits, layer.shape[1])
-    scales = read_entry(folder, kernel.scales)[rows]
+def _kernel(folder: Path, read: _Read, layer: Expected, rows: slice, keys: _Keys) -> Kernel:
     groups = layer.shape[1] // (layer.bits.group_size or layer.shape[1])
-    return key_of(integers), _scale_key(scales, groups)
+    place = (read, rows.start, rows.stop, groups)
+    if place not in keys:
+        keys[place] = _hash_rows(folder, read, rows, groups)
+    data, size = _extent(read.weight, rows)
+    scales, scales_size = (None, 0) if read.scales is None else _extent(read.scales, rows)
+    form = _form(read.bits, rows.stop - rows.start, read.columns)
+    return Kernel(form, *keys[place], size + scales_size, Location(data, scales), layer.layer)
+
+
+def _hash_rows(folder: Path, read: _Read, rows: slice, groups: int) -> tuple[str, str | None]:
+    weight = read_entry(folder, read.weight)[rows]
+    if read.scales is None:
+        return key_of(weight), None
+    integers = unpack(weight, read.bits, read.columns)
+    return key_of(integers), _scale_key(read_entry(folder, read.scales)[rows], groups)
 
 
 def _scale_key(scales: NDArray[np.float32], groups: int) -> str | None:
@@ -91,7 +98,17 @@ def _scale_key(scales: NDArray[np.float32], groups: int) -> str | None:
     return key_of(blocks[:, :, 0]) if (blocks == blocks[:, :, :1]).all() else None
 
 
-def _kernels(path: Path) -> Iterator[_Kernel]:
+def _form(bits: int, rows: int, columns: int) -> str:
+    return f"{bits} bits {[rows, columns]}"
+
+
+def _extent(entry: Entry, rows: slice) -> tuple[int, int]:
+    """Where the rows begin in the data file, and their bytes."""
+    each = entry.length // entry.shape[0]
+    return entry.offset + each * rows.start, each * (rows.stop - rows.start)
+
+
+def _operators(path: Path) -> Iterator[_Read]:
     """What a saved graph reads from its data files by products and look-ups."""
     graph = import_onnx().load(path, load_external_data=False).graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}
@@ -99,17 +116,18 @@ def _kernels(path: Path) -> Iterator[_Kernel]:
     for node in _nodes(graph):
         if node.op_type == "MatMulNBits":
             weight, scales = node.input[1:3]
-            bits = next(attribute.i for attribute in node.attribute if attribute.name == "bits")
-            yield _Kernel(weight, _entry(path, tensors[weight]), _entry(path, tensors[scales]), bits)
+            numbers = {attribute.name: attribute.i for attribute in node.attribute}
+            entries = _entry(path, tensors[weight]), _entry(path, tensors[scales])
+            yield _Read(weight, *entries, numbers["bits"], numbers["K"])
         elif node.op_type in _FLOAT:
             read = node.input[_FLOAT[node.op_type]]
             weight = casts.get(read, read)
             if weight in tensors:  # a product may also be of two activations
-                yield _float_kernel(weight, _entry(path, tensors[weight]))
+                yield _floats(weight, _entry(path, tensors[weight]))
     yield from _tables(path, graph, tensors)
 
 
-def _tables(path: Path, graph: Any, tensors: Mapping[str, Any]) -> Iterator[_Kernel]:
+def _tables(path: Path, graph: Any, tensors: Mapping[str, Any]) -> Iterator[_Read]:
     """What is looked up: floats, or integers together with the scales of the same rows."""
     looked_up: dict[str, dict[str, Entry]] = {}  # by the ids of the rows
     for node in _nodes(graph):
@@ -122,14 +140,14 @@ def _tables(path: Path, graph: Any, tensors: Mapping[str, Any]) -> Iterator[_Ker
         if len(integers) == len(scales) == 1:
             weight = tables[integers[0]]
             columns = graph.output[0].type.tensor_type.shape.dim[-1].dim_value
-            yield _Kernel(integers[0], weight, scales[0], 8 * weight.shape[1] // columns)
+            yield _Read(integers[0], weight, scales[0], 8 * weight.shape[1] // columns, columns)
         else:
             for name, entry in tables.items():
-                yield _float_kernel(name, entry)
+                yield _floats(name, entry)
 
 
-def _float_kernel(name: str, entry: Entry) -> _Kernel:
-    return _Kernel(name, entry, None, 8 * np.dtype(entry.dtype).itemsize)
+def _floats(name: str, entry: Entry) -> _Read:
+    return _Read(name, entry, None, 8 * np.dtype(entry.dtype).itemsize, entry.shape[-1])
 
 
 def _nodes(graph: Any) -> Iterator[Any]:
@@ -143,11 +161,11 @@ def _nodes(graph: Any) -> Iterator[Any]:
 def _entry(path: Path, tensor: Any) -> Entry:
     place = {pair.key: pair.value for pair in tensor.external_data}
     if not place:
-        raise CensusError(f"{tensor.name} stands in {path.name} and not in its data file. {_REPORT}")
+        raise CensusError(f"{tensor.name} is in {path.name} itself and not in its data file. {REPORT}")
     dtype = import_onnx().helper.tensor_dtype_to_np_dtype(tensor.data_type)
     entry = Entry(place["location"], int(place["offset"]), dtype.name, tuple(tensor.dims))
     if entry.length != int(place["length"]):
         raise CensusError(
-            f"{tensor.name} in {path.name} has {place['length']} bytes, not {entry.length}. {_REPORT}"
+            f"{tensor.name} in {path.name} has {place['length']} bytes, not {entry.length}. {REPORT}"
         )
     return entry

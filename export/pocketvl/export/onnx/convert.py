@@ -1,6 +1,8 @@
-"""A placed graph becomes a small .onnx file that names its weights in data files."""
+"""A graph over tensors of data files becomes a small .onnx file that names them."""
 
-from collections.abc import Mapping, Sequence, Set
+import logging
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from importlib.metadata import version
 from inspect import Parameter, signature
 from pathlib import Path
@@ -12,15 +14,49 @@ from torch import nn
 from torch.export import Dim
 
 from pocketvl.export.onnx.data_file import Entry
-from pocketvl.export.onnx.leaf import Leaf
-from pocketvl.export.onnx.tools import import_onnx_ir, quiet
+from pocketvl.export.onnx.operators import Leaf
+from pocketvl.runtime import names
 from pocketvl.runtime.errors import ExportError
+from pocketvl.runtime.extras import import_failure
+from pocketvl.runtime.geometry import TextGeometry
 from pocketvl.runtime.manifest import TensorSpec
+from pocketvl.runtime.onnx.ports import Ports, past_caches, present_caches
 
 OPSET = 21
 _EXAMPLE = 8  # tokens, patches ..: 0 and 1 would be taken for constants
 _INLINE = 4096  # bytes of a constant that may stay in the graph
 _NAMED = 4  # tensors in a message
+
+
+def import_onnx() -> Any:
+    """The package that reads saved graphs. Raises MissingExtraError."""
+    try:
+        import onnx
+        import onnx_ir  # noqa: F401
+        import onnxscript  # noqa: F401
+    except (ImportError, OSError, MemoryError) as error:
+        raise import_failure(error, "Exporting to ONNX needs a package", "export") from None
+    return onnx
+
+
+def import_onnx_ir() -> Any:
+    """The package that edits graphs. Raises MissingExtraError."""
+    import_onnx()
+    import onnx_ir
+
+    return onnx_ir
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep torch's notes about torchvision to itself."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def write_graph(
@@ -168,3 +204,17 @@ def _tidy(ir: Any, model: Any, specs: Sequence[TensorSpec]) -> None:
             value.metadata_props.clear()
             if not value.is_graph_output():
                 value.shape = value.type = None  # onnxruntime infers them
+
+
+def merged_ports(text: TextGeometry) -> Ports:
+    """Of MergedDecoder, by the names of transformers.js."""
+    return Ports(
+        (
+            TensorSpec("inputs_embeds", "float32", (1, "tokens", text.hidden_size)),
+            TensorSpec("attention_mask", "int64", (1, "total")),
+            TensorSpec("position_ids", "int64", (3, 1, "tokens")),
+            TensorSpec("num_logits_to_keep", "int64", ()),
+            *past_caches(text),
+        ),
+        (TensorSpec(names.LOGITS, "float32", (1, "kept", text.vocab_size)), *present_caches(text)),
+    )

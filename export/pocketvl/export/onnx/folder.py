@@ -1,17 +1,48 @@
-"""The JSON files that make an ONNX bundle a model folder of transformers.js (and of transformers)."""
+"""Names of an ONNX bundle's files, and the JSON files that make it a model folder of transformers.js.
+
+transformers reads those, too.
+"""
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pocketvl.export.checkpoint import Checkpoint
 from pocketvl.export.checkpoint.json_object import read_optional
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.onnx.files import DTYPES, data_name, name_by_bits
+from pocketvl.export.modules import Linear
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import ExportError
 from pocketvl.runtime.geometry import ImageSettings, ModelGeometry, SpecialTokens
+from pocketvl.runtime.onnx.variants import SUFFIXES
+
+# What transformers.js calls them; it finds a session's file by its dtype.
+DTYPES = {32: "fp32", 16: "fp16", 8: "int8", 4: "q4"}
+
+
+def graph_name(session: str, layers: Iterable[Linear]) -> str:
+    """File of one of transformers.js's graphs, by the bits that most of its weights are to get."""
+    weights: Counter[int] = Counter()
+    for layer in layers:
+        weights[layer.bits.bits] += layer.out_features * layer.in_features
+    return name_by_bits(session, weights.most_common(1)[0][0])
+
+
+def name_by_bits(session: str, bits: int) -> str:
+    """File of one of transformers.js's graphs."""
+    return f"{session}{SUFFIXES[DTYPES[bits]]}.onnx"
+
+
+def data_name(graph: str) -> str:
+    """Of a graph's data file: the only one that transformers.js can pass to onnxruntime."""
+    return f"{graph}_data"
+
+
+def in_bundle(file: str) -> str:
+    """Path of a file of the bundle's ONNX folder, as the manifest writes it."""
+    return f"{names.ONNX_FOLDER}/{file}"
 
 
 def write_folder_files(

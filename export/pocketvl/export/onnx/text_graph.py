@@ -1,7 +1,6 @@
 """Qwen2's decoder for onnxruntime: one for our own runtime and one for transformers.js, over the same layers.
 
-The layers are those of pocketvl.export.graphs.text_decoder with q, k, v and gate, up stacked; attention is
-com.microsoft.GroupQueryAttention.
+q, k, v and gate, up are stacked; attention is com.microsoft.GroupQueryAttention.
 https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GroupQueryAttention
 """
 
@@ -11,12 +10,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from pocketvl.export.graphs.leaf import Linear, RMSNorm
-from pocketvl.export.graphs.lm_head import LMHead
-from pocketvl.export.graphs.text_decoder import DecoderLayer
-from pocketvl.export.onnx.leaf import emit, emit_several, split
-from pocketvl.export.onnx.place import Stack
-from pocketvl.quant.recipe import Recipe
+from pocketvl.export import modules
+from pocketvl.export.layer_plan import LayerPlan
+from pocketvl.export.modules import DecoderLayerParts, LMHead
+from pocketvl.export.onnx.operators import emit, emit_several, split
+from pocketvl.export.onnx.weights import Stack
 from pocketvl.runtime.geometry import TextGeometry
 from pocketvl.runtime.positions import text_frequencies
 
@@ -37,10 +35,12 @@ class Tokens:
 class Decoder(nn.Module):
     """All layers and the final norm. embeddings (1, S, D) to hidden (1, S, D) and the caches with S more."""
 
-    def __init__(self, geometry: TextGeometry, recipe: Recipe) -> None:
+    def __init__(self, plan: LayerPlan) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(Layer(geometry, recipe, index) for index in range(geometry.num_layers))
-        self.norm = RMSNorm("model.norm", geometry.hidden_size, geometry.rms_norm_eps)
+        text = plan.geometry.text
+        parts = (modules.decoder_layer(plan, index) for index in range(text.num_layers))
+        self.layers = nn.ModuleList(DecoderLayer(part, text) for part in parts)
+        self.norm = modules.final_norm(plan)
 
     def forward(
         self, hidden: torch.Tensor, tokens: Tokens, past: tuple[torch.Tensor, ...]
@@ -53,20 +53,17 @@ class Decoder(nn.Module):
         return self.norm(hidden), *present
 
 
-class Layer(nn.Module):
-    """One decoder layer."""
+class DecoderLayer(nn.Module):
+    """One layer, over past keys and values."""
 
-    def __init__(self, geometry: TextGeometry, recipe: Recipe, index: int) -> None:
+    def __init__(self, parts: DecoderLayerParts, geometry: TextGeometry) -> None:
         super().__init__()
-        # The layer's own cache and rotation are ExecuTorch's and not used here, so they may be tiny.
-        leaves = DecoderLayer(geometry, recipe, 1, index, torch.zeros(0, 0))
-        attention = leaves.attention
         self.geometry = geometry
-        self.input_norm, self.post_norm = leaves.input_norm, leaves.post_norm
-        self.qkv = Stack(attention.q, attention.k, attention.v)
-        self.o: Linear = attention.o
-        self.gate_up = Stack(leaves.gate, leaves.up)
-        self.down: Linear = leaves.down
+        self.input_norm, self.post_norm = parts.input_norm, parts.post_norm
+        self.qkv = Stack(parts.q, parts.k, parts.v)
+        self.o = parts.o
+        self.gate_up = Stack(parts.gate, parts.up)
+        self.down = parts.down
         self.ffn = geometry.intermediate_size
 
     def forward(self, hidden: torch.Tensor, tokens: Tokens, past: Cache) -> tuple[torch.Tensor, Cache]:

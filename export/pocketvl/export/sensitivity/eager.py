@@ -1,24 +1,60 @@
-"""The whole float model, run unit by unit over all samples at once, with weights that can be exchanged."""
+"""The whole float model, run unit by unit over all samples at once, and KL(float || one layer rounded)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
-from pocketvl.export.calibration.text import attend_each
+from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
+from pocketvl.export.calibration.samples import Sample
+from pocketvl.export.calibration.walks import attend_each
+from pocketvl.export.checkpoint.tensors import EMBEDDING
 from pocketvl.export.component import TensorSource
-from pocketvl.export.graphs.leaf import Linear, linears
-from pocketvl.export.graphs.lm_head import LMHead
-from pocketvl.export.graphs.text_decoder import DecoderLayer, TextDecoder
-from pocketvl.export.graphs.vision_encoder import VisionBlock, VisionEncoder
+from pocketvl.export.executorch.text_graph import DecoderLayer, TextDecoder
+from pocketvl.export.executorch.vision import VisionBlock, VisionEncoder
+from pocketvl.export.executorch.xnnpack import load_custom_ops
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.modules import Linear, LMHead, linears
+from pocketvl.export.progress import Progress
 from pocketvl.export.sensitivity.probe import Rounded
-from pocketvl.export.sensitivity.questions import Question
 from pocketvl.export.weights import fill_floats
-from pocketvl.export.xnnpack import load_custom_ops
 from pocketvl.quant.recipe import named_recipe
+from pocketvl.runtime.geometry import SpecialTokens
 
-_EMBEDDING = "model.embed_tokens.weight"
+_ROWS = 64  # distributions compared at a time, in float64
+
+
+@dataclass(frozen=True)
+class Question:
+    """deciding: int64, the sample's tokens whose hidden states predict a token of the answer."""
+
+    inputs: SampleInputs
+    deciding: torch.Tensor
+
+
+def make_questions(
+    maker: InputMaker, samples: Sequence[Sample], inputs: Sequence[SampleInputs], special: SpecialTokens
+) -> list[Question]:
+    """inputs: of these samples. A sample without an answer decides at its last token alone."""
+    return [
+        Question(made, _deciding(maker, sample, made, number, special))
+        for number, (sample, made) in enumerate(zip(samples, inputs, strict=True), 1)
+    ]
+
+
+def _deciding(
+    maker: InputMaker, sample: Sample, made: SampleInputs, number: int, special: SpecialTokens
+) -> torch.Tensor:
+    ids = made.text.token_ids
+    if sample.answer is None:
+        return torch.tensor([len(ids) - 1])
+    begin = len(maker.make(replace(sample, answer=None), number).text.token_ids)
+    ends = torch.isin(ids[begin:], torch.tensor(special.eos)).nonzero()
+    end = begin + int(ends[0]) + 1 if len(ends) else len(ids)
+    # Without a template a sample may have an answer that adds no token: then its last one decides.
+    return torch.arange(min(begin, len(ids)) - 1, max(end, begin + 1) - 1).clamp_max_(len(ids) - 1)
 
 
 class EagerModel:
@@ -28,17 +64,17 @@ class EagerModel:
     def __init__(self, source: TensorSource, questions: Sequence[Question]) -> None:
         """Holds the whole model in float32. Raises CheckpointError."""
         load_custom_ops()
-        geometry, floats = source.geometry, named_recipe("fp32")
+        geometry, floats = source.geometry, resolve(named_recipe("fp32"), source.geometry)
         texts = [question.inputs.text for question in questions]
         pictures = [picture for question in questions for picture in question.inputs.pictures]
         self._text_lengths = [len(text.token_ids) for text in texts]
-        self._vision = VisionEncoder(geometry.vision, floats)
-        self._text = TextDecoder(geometry.text, floats, max(self._text_lengths))
-        self._head = LMHead(geometry.text, floats)
+        self._vision = VisionEncoder(floats)
+        self._text = TextDecoder(floats, max(self._text_lengths))
+        self._head = LMHead(floats)
         for graph in (self._vision, self._text, self._head):
             fill_floats(graph, source)
         self._tied = geometry.text.tie_word_embeddings
-        self._table = self._head.head.weight if self._tied else source.tensor(_EMBEDDING).float()
+        self._table = self._head.head.weight if self._tied else source.tensor(EMBEDDING).float()
         self._patches = torch.cat([picture.patches for picture in pictures])
         self._vision_lengths = [len(picture.patches) for picture in pictures]
         self._positions = [self._vision.positions(p.rope_cos, p.rope_sin) for p in pictures]
@@ -117,3 +153,30 @@ class EagerModel:
         attended = attend_each(layer.attention, normed, self._text_lengths, self._ropes)
         hidden = hidden + layer.attention.o(attended)
         return hidden + torch.as_tensor(layer.down(layer.activate(layer.post_norm(hidden))))
+
+
+def layer_divergences(
+    model: EagerModel, rounded: Mapping[str, Rounded], progress: Progress
+) -> dict[str, float]:
+    """Layer -> mean KL divergence in nats a token of the answers, of rounding that layer alone."""
+    hidden = torch.empty(0)
+    expected = model.run(0, hidden)
+    found: dict[str, float] = {}
+    for unit in range(len(model)):
+        for leaf in model.linears(unit):
+            if leaf.layer in rounded:
+                progress(f"measuring {leaf.layer}", len(found) / len(rounded))
+                with model.exchanged(leaf, rounded[leaf.layer]):
+                    found[leaf.layer] = mean_divergence(expected, model.run(unit, hidden))
+        hidden = model.step(unit, hidden)
+    return found
+
+
+def mean_divergence(expected: torch.Tensor, got: torch.Tensor) -> float:
+    """KL(expected || got) in nats, the mean over rows. Logits (rows, vocabulary)."""
+    total = 0.0
+    for first in range(0, len(expected), _ROWS):
+        p = expected[first : first + _ROWS].double().log_softmax(1)
+        q = got[first : first + _ROWS].double().log_softmax(1)
+        total += float((p.exp() * (p - q)).sum())
+    return max(total, 0.0) / len(expected)

@@ -6,31 +6,57 @@ from dataclasses import dataclass
 from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
 from pocketvl.export.calibration.samples import Sample, load_samples
 from pocketvl.export.checkpoint import Checkpoint
-from pocketvl.export.checkpoint.kept import PackedSource
-from pocketvl.export.component import ExportSettings
-from pocketvl.export.estimate import linear_layers
+from pocketvl.export.component import ExportSettings, PackedSource
+from pocketvl.export.layers import linear_layers
 from pocketvl.export.progress import Progress, part
-from pocketvl.export.sensitivity.choices import layer_choices
-from pocketvl.export.sensitivity.divergence import layer_divergences
-from pocketvl.export.sensitivity.eager import EagerModel
-from pocketvl.export.sensitivity.factors import kl_factor
-from pocketvl.export.sensitivity.probe import Trials
-from pocketvl.export.sensitivity.questions import make_questions
-from pocketvl.export.sensitivity.walk import try_choices
+from pocketvl.export.sensitivity.eager import EagerModel, layer_divergences, make_questions
+from pocketvl.export.sensitivity.probe import Trials, layer_choices, try_choices
 from pocketvl.quant.recipe import Bits, Recipe
 from pocketvl.runtime.geometry import ImageSettings, ModelGeometry
 
+_VISION = {"qkv": 0.06, "proj": 0.015, "fc1": 0.02, "fc2": 0.055}
+_TEXT = {
+    "q_proj": 0.015,
+    "k_proj": 0.025,
+    "v_proj": 0.07,
+    "o_proj": 0.05,
+    "gate_proj": 0.045,
+    "up_proj": 0.035,
+    "down_proj": 0.045,
+}
+_SINGLE = {
+    "vision_encoder.patch_embed": 0.015,
+    "vision_encoder.merger.fc1": 0.025,
+    "vision_encoder.merger.fc2": 0.015,
+    "lm_head": 0.12,
+}
 # Weights and their rounded copies in float32. Models beyond this are not held in memory as a whole.
 _MEASURED_BELOW = 2 * 10**9
 _PROBED, _ASKED = 64, 32  # samples, at most: for errors of outputs, and for divergences
 _WALK_END = 0.6  # share of the whole
 
 
+def kl_factor(layer: str, geometry: ModelGeometry) -> float:
+    """Nats of KL for noise as large as the layer's output, where that is not measured.
+
+    KL = factor / blocks x noise, since a block adds one of so many shares to the sum of all. The factors are
+    medians of what layer_divergences measured on the tiny model, gptq over round-to-nearest noise
+    (docs/decisions/0007-mixed-precision.md). For another model they say which kinds of layers matter more,
+    and only roughly by how much the KL grows.
+    """
+    if layer in _SINGLE:
+        return _SINGLE[layer]
+    kind = layer.rpartition(".")[2]
+    if layer.startswith("vision_encoder."):
+        return _VISION[kind] / geometry.vision.depth
+    return _TEXT[kind] / geometry.text.num_layers
+
+
 @dataclass(frozen=True)
 class Sensitivity:
     """damage: layer -> bits that it may take -> nats of KL a token of the answers, fewest bits first.
 
-    measured: whether each layer was rounded in the model by itself, or its KL comes from factors.py.
+    measured: whether each layer was rounded in the model by itself, or its KL comes from kl_factor.
     """
 
     damage: dict[str, dict[Bits, float]]
@@ -39,7 +65,7 @@ class Sensitivity:
 
 def can_measure(geometry: ModelGeometry) -> bool:
     """Whether the model is small enough to be held in memory as a whole, twice."""
-    weights = sum(layer.out_features * layer.in_features for layer in linear_layers(geometry))
+    weights = sum(layer.weights for layer in linear_layers(geometry))
     return 8 * weights < _MEASURED_BELOW
 
 

@@ -1,22 +1,94 @@
 """A recipe of mixed bits for a goal: a number of bytes, or a KL divergence."""
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pocketvl.export.checkpoint import merge_lora, open_checkpoint
-from pocketvl.export.component import ExportSettings
-from pocketvl.export.estimate import Layer, StoredBytes, linear_layers, stored_bytes
-from pocketvl.export.fitting import fit_calibration, fit_image, fit_settings
+from pocketvl.export.component import ExportSettings, fit_calibration, fit_image, fit_settings
+from pocketvl.export.estimate import BytesOf
 from pocketvl.export.isolated import run_isolated
+from pocketvl.export.layers import Layer, linear_layers, lm_head
 from pocketvl.export.progress import Progress
 from pocketvl.export.sensitivity.measure import Sensitivity, can_measure, measure_sensitivity
-from pocketvl.export.sensitivity.rules import merge_rules
 from pocketvl.quant.allocate import Option, least_damage, least_size
 from pocketvl.quant.recipe import Bits, Calibration, Recipe, Rule
-from pocketvl.runtime import names
 from pocketvl.runtime.errors import RecipeError
 from pocketvl.runtime.geometry import ModelGeometry
+
+_INDEX = re.compile(r"\.(\d+)\.")
+_Numbered = tuple[str, str]  # what stands before and behind a layer's number
+
+
+def merge_rules(bits: Mapping[str, Bits]) -> tuple[Rule, ...]:
+    """Rules that give exactly these bits, layer -> bits, first match wins.
+
+    Exceptions come first, neighbours with equal bits as one (text_decoder.layers.1[2-5].v_proj); then what
+    most layers of a kind have (text_decoder.layers.*.v_proj); then what most of a component have.
+    """
+    components: dict[str, dict[str, Bits]] = {}
+    for layer, chosen in bits.items():
+        components.setdefault(layer.partition(".")[0], {})[layer] = chosen
+    exceptions: list[Rule] = []
+    kinds: list[Rule] = []
+    rest: list[Rule] = []
+    for name, layers in components.items():
+        common = _most(list(layers.values()))
+        for numbered, members in _kinds(layers).items():
+            usual = _most(list(members.values()))
+            exceptions += _exceptions(numbered, members, usual)
+            if usual != common:
+                kinds.append(Rule("{}*{}".format(*numbered), usual))
+        exceptions += [
+            Rule(layer, chosen)
+            for layer, chosen in layers.items()
+            if not _INDEX.search(layer) and chosen != common
+        ]
+        rest.append(Rule(name if list(layers) == [name] else f"{name}.*", common))
+    return (*exceptions, *kinds, *rest)
+
+
+def _kinds(layers: Mapping[str, Bits]) -> dict[_Numbered, dict[int, Bits]]:
+    """Layers of a component that differ in their number alone."""
+    kinds: dict[_Numbered, dict[int, Bits]] = {}
+    for layer, chosen in layers.items():
+        found = _INDEX.search(layer)
+        if found:
+            ends = layer[: found.start(1)], layer[found.end(1) :]
+            kinds.setdefault(ends, {})[int(found[1])] = chosen
+    return kinds
+
+
+def _exceptions(numbered: _Numbered, members: Mapping[int, Bits], usual: Bits) -> Iterator[Rule]:
+    before, behind = numbered
+    for bits in dict.fromkeys(members.values()):
+        if bits != usual:
+            for pattern in number_patterns([number for number, own in members.items() if own == bits]):
+                yield Rule(f"{before}{pattern}{behind}", bits)
+
+
+def number_patterns(numbers: Sequence[int]) -> Iterator[str]:
+    """Shell-style patterns that match exactly these numbers: 3, 10, 11, 12 -> "3", "1[0-2]"."""
+    decades: dict[int, list[int]] = {}
+    for number in sorted(numbers):
+        decades.setdefault(number // 10, []).append(number % 10)
+    for tens, digits in decades.items():
+        yield f"{tens or ''}{_digits(digits)}"
+
+
+def _digits(digits: Sequence[int]) -> str:
+    if len(digits) == 1:
+        return str(digits[0])
+    if len(digits) > 2 and digits[-1] - digits[0] == len(digits) - 1:
+        return f"[{digits[0]}-{digits[-1]}]"
+    return f"[{''.join(map(str, digits))}]"
+
+
+def _most(bits: Sequence[Bits]) -> Bits:
+    """The commonest; of equally common ones the first."""
+    return Counter(bits).most_common(1)[0][0]
 
 
 @dataclass(frozen=True)
@@ -55,7 +127,7 @@ class Plan:
     chosen: dict[str, Option]  # layer -> what it got
     size: int
     kl: float
-    measured: bool  # False: kl is a rough figure, see factors.py
+    measured: bool  # False: kl is a rough figure, see kl_factor
 
 
 def plan_recipe(
@@ -69,14 +141,14 @@ def plan_recipe(
     lora: Sequence[Path] = (),
     min_pixels: int | None = None,
     max_pixels: int | None = None,
-    stored: Sequence[StoredBytes] = (stored_bytes,),
+    bytes_of: Sequence[BytesOf],
     progress: Progress,
 ) -> Plan:
     """Measure `model` and choose its bits; the other arguments are those of export_bundle.
 
     Without data in `calibration` the bits are measured on generated images, and the recipe rounds unless the
-    model is `tiny`. stored: how the targets count bytes; a budget holds for each of them. Raises UsageError,
-    RecipeError for a goal out of reach, CheckpointError, CalibrationError.
+    model is `tiny`. bytes_of: how the targets count bytes; a budget holds for each of them. Raises
+    UsageError, RecipeError for a goal out of reach, CheckpointError, CalibrationError.
     """
     progress("reading the checkpoint", 0.0)
     recipe = Recipe(goal.name, method, (Rule("*", Bits(8)),), calibration)
@@ -91,7 +163,7 @@ def plan_recipe(
     else:  # what it took goes back to the system, for an export that may follow
         sensitivity = run_isolated(measure_sensitivity, arguments, progress)
     progress("done", 1.0)
-    return plan_for(source.geometry, sensitivity, recipe, goal, stored)
+    return plan_for(source.geometry, sensitivity, recipe, goal, bytes_of)
 
 
 def plan_for(
@@ -99,11 +171,11 @@ def plan_for(
     sensitivity: Sensitivity,
     recipe: Recipe,
     goal: Goal,
-    stored: Sequence[StoredBytes] = (stored_bytes,),
+    bytes_of: Sequence[BytesOf],
 ) -> Plan:
     """Choose bits; name, method and calibration come from `recipe`. Raises RecipeError."""
     table = _separate_table(geometry)
-    known = _options(geometry, sensitivity, stored)
+    known = _options(geometry, sensitivity, bytes_of)
     if isinstance(goal, SizeBudget):
         smallest = table + sum(min(o.size for o in own) for own in known.values())
         if goal.bytes < smallest:
@@ -131,12 +203,12 @@ def plan_for(
 
 
 def _options(
-    geometry: ModelGeometry, sensitivity: Sensitivity, stored: Sequence[StoredBytes]
+    geometry: ModelGeometry, sensitivity: Sensitivity, bytes_of: Sequence[BytesOf]
 ) -> dict[str, tuple[Option, ...]]:
     """What each layer may take, with the most bytes that any of the targets needs for it."""
 
     def most(layer: Layer, bits: Bits) -> int:
-        return max(count(layer, bits) for count in stored)
+        return max(count(layer, bits) for count in bytes_of)
 
     return {
         layer.name: tuple(
@@ -147,11 +219,14 @@ def _options(
 
 
 def _separate_table(geometry: ModelGeometry) -> int:
-    """Bytes of an embedding table of its own, which every recipe of 4 and 8 bits stores in 8."""
+    """Bytes of an embedding table of its own, which every recipe of 4 and 8 bits stores in 8.
+
+    With a scale per row, which is at most a float32.
+    """
     if geometry.text.tie_word_embeddings:
         return 0
-    head = next(layer for layer in linear_layers(geometry) if layer.name == names.LM_HEAD)
-    return stored_bytes(head, Bits(8))
+    head = lm_head(geometry.text)
+    return head.weights + 4 * head.out_features
 
 
 def _megabytes(size: int) -> str:

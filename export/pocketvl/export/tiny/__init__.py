@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from pocketvl.export.tiny.example import Example, Split
-from pocketvl.export.tiny.scoring import iou, parse_box, score
+from pocketvl.export.tiny.example import Example, Split, iou, parse_box, score
 from pocketvl.export.tiny.tasks import TASKS, make_example
 
 __all__ = ["TASKS", "Example", "Split", "checkpoint_folder", "iou", "make_example", "parse_box", "score"]

@@ -1,0 +1,166 @@
+"""The float model, block by block: every sample through one block before the next is read.
+
+First the vision tower, then the decoder, then its head.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from pocketvl.export.calibration.inputs import PictureInputs, TextInputs
+from pocketvl.export.calibration.stage import Decider, NormFold, RowsFold
+from pocketvl.export.checkpoint.tensors import EMBEDDING
+from pocketvl.export.executorch.operators import FusedAttention
+from pocketvl.export.executorch.text_graph import Attention, DecoderLayer, TextDecoder
+from pocketvl.export.executorch.vision import Merger, VisionBlock, VisionEncoder
+from pocketvl.export.executorch.xnnpack import load_custom_ops
+from pocketvl.export.layer_plan import LayerPlan
+from pocketvl.export.modules import LMHead
+from pocketvl.export.weights import fill_floats
+from pocketvl.runtime.native_log import captured_stderr
+
+# The rows of a tied head are the token embeddings as well, so they must stay near what they were, too.
+_TIED_DAMPING = 1.0
+
+
+class VisionWalk:
+    """hidden: float32 (all patches, width), one picture after the other; (all tokens, output) in the end.
+
+    units() names the steps; step() takes one, given the Decider that collects its decisions.
+    """
+
+    def __init__(self, plan: LayerPlan, pictures: Sequence[PictureInputs]) -> None:
+        # On the meta device: a block takes memory from when it is filled until it is let go of.
+        self._encoder = VisionEncoder(plan, FusedAttention(plan.geometry.vision))
+        self._lengths = [len(picture.patches) for picture in pictures]
+        self._positions = [self._encoder.positions(p.rope_cos, p.rope_sin) for p in pictures]
+        self._patches = torch.cat([picture.patches for picture in pictures])
+        self._depth = plan.geometry.vision.depth
+        self.hidden = torch.empty(0)
+
+    def units(self) -> Iterator[str]:
+        yield "vision_encoder.patch_embed"
+        yield from (f"vision_encoder.blocks.{index}" for index in range(self._depth))
+        yield "vision_encoder.merger"
+
+    @torch.no_grad()
+    def step(self, unit: str, decider: Decider) -> None:
+        """Decide one unit's layers and move `hidden` behind it."""
+        if unit.endswith("patch_embed"):
+            leaf = self._encoder.patch_embed
+            fill_floats(leaf, decider.source)
+            self.hidden = leaf(decider.decide([leaf], self._patches, _ones(self._patches)))
+        elif unit.endswith("merger"):
+            self._merge(self._encoder.merger, decider)
+        else:
+            index = int(unit.rpartition(".")[2])
+            block = self._encoder.blocks[index]
+            assert isinstance(block, VisionBlock)
+            self._block(block, decider)
+            self._encoder.blocks[index] = torch.nn.Identity()
+
+    def _block(self, block: VisionBlock, decider: Decider) -> None:
+        fill_floats(block, decider.source)
+        weights = _ones(self.hidden)
+        x = decider.decide([block.qkv], block.norm1(self.hidden), weights, NormFold(block.norm1))
+        parts = zip(torch.split(x, self._lengths), self._positions, strict=True)
+        x = torch.cat([block.attend(part, positions) for part, positions in parts])
+        # The last third of qkv's rows are the values, which attention only averages.
+        width = x.shape[1]
+        values = RowsFold(block.qkv, torch.arange(2 * width, 3 * width))
+        self.hidden = self.hidden + block.proj(decider.decide([block.proj], x, weights, values))
+        x = decider.decide([block.fc1], block.norm2(self.hidden), weights, NormFold(block.norm2))
+        self.hidden = self.hidden + block.fc2(decider.decide([block.fc2], block.activate(x), weights))
+
+    def _merge(self, merger: Merger, decider: Decider) -> None:
+        fill_floats(merger, decider.source)
+        x = merger.join(self.hidden)
+        weights = _ones(x)
+        x = merger.activate(decider.decide([merger.fc1], x, weights))
+        self.hidden = merger.fc2(decider.decide([merger.fc2], x, weights))
+
+
+def _ones(x: torch.Tensor) -> torch.Tensor:
+    return torch.ones(len(x))
+
+
+def attend_each(
+    attention: Attention,
+    x: torch.Tensor,
+    lengths: Sequence[int],
+    ropes: Sequence[tuple[torch.Tensor, torch.Tensor]],
+) -> torch.Tensor:
+    """What o reads, (tokens, heads * head_dim), for x (tokens, width) of samples of these lengths.
+
+    ropes: cos and sin (1, S, 1, head_dim) of each sample. Each begins with an empty cache.
+    """
+    parts = zip(torch.split(x, list(lengths)), ropes, strict=True)
+    # The operator reports a missing allocator at every call that torch makes of it.
+    with captured_stderr():
+        return torch.cat([attention.attend(part[None], cos, sin, 0)[0] for part, (cos, sin) in parts])
+
+
+class TextWalk:
+    """hidden: float32 (all tokens, width) of the samples one after the other."""
+
+    def __init__(self, plan: LayerPlan, samples: Sequence[TextInputs]) -> None:
+        load_custom_ops()
+        geometry = plan.geometry.text
+        self._lengths = [len(sample.token_ids) for sample in samples]
+        self._decoder = TextDecoder(plan, max(self._lengths))
+        self._head = LMHead(plan)
+        self._tied = geometry.tie_word_embeddings
+        self._ropes = [(sample.rope_cos[None, :, None], sample.rope_sin[None, :, None]) for sample in samples]
+        self._ids = torch.cat([sample.token_ids for sample in samples])
+        self._is_image = torch.cat([sample.is_image for sample in samples])
+        self._layers = geometry.num_layers
+        # Each query head reads the values of its group's key-value head.
+        heads = torch.arange(geometry.num_heads) // (geometry.num_heads // geometry.num_kv_heads)
+        rows = heads[:, None] * geometry.head_dim + torch.arange(geometry.head_dim)
+        self._value_rows = rows.reshape(-1)
+        self.hidden = torch.empty(0)
+
+    def units(self) -> Iterator[str]:
+        yield from (f"text_decoder.layers.{index}" for index in range(self._layers))
+        yield "lm_head"
+
+    def embed(self, image_embeddings: torch.Tensor, decider: Decider) -> None:
+        """Start: token embeddings, with those of pictures (tokens, width) in their places."""
+        self.hidden = decider.source.tensor(EMBEDDING)[self._ids].float()
+        self.hidden[self._is_image] = image_embeddings
+
+    @torch.no_grad()
+    def step(self, unit: str, decider: Decider) -> None:
+        """Decide one unit's layers and move `hidden` behind it."""
+        if unit == "lm_head":
+            self._finish(decider)
+            return
+        index = int(unit.rpartition(".")[2])
+        layer = self._decoder.layers[index]
+        assert isinstance(layer, DecoderLayer)
+        self._layer(layer, decider)
+        self._decoder.layers[index] = torch.nn.Identity()
+
+    def _layer(self, layer: DecoderLayer, decider: Decider) -> None:
+        fill_floats(layer, decider.source)
+        weights = torch.where(self._is_image, decider.calibration.vision_weight, 1.0)
+        attention = layer.attention
+        leaves = [attention.q, attention.k, attention.v]
+        x = decider.decide(leaves, layer.input_norm(self.hidden), weights, NormFold(layer.input_norm))
+        x = attend_each(attention, x, self._lengths, self._ropes)
+        values = RowsFold(attention.v, self._value_rows)
+        self.hidden = self.hidden + attention.o(decider.decide([attention.o], x, weights, values))
+        leaves = [layer.gate, layer.up]
+        x = decider.decide(leaves, layer.post_norm(self.hidden), weights, NormFold(layer.post_norm))
+        x = layer.activate(x)
+        up = RowsFold(layer.up, torch.arange(x.shape[1]))
+        self.hidden = self.hidden + layer.down(decider.decide([layer.down], x, weights, up))
+
+    def _finish(self, decider: Decider) -> None:
+        """The head. Nothing is ever read off a picture's tokens, so only text counts."""
+        norm, head = self._decoder.norm, self._head.head
+        fill_floats(norm, decider.source)
+        fill_floats(head, decider.source)
+        text = norm(self.hidden[~self._is_image])
+        damping = _TIED_DAMPING if self._tied else None
+        decider.decide([head], text, torch.ones(len(text)), damping=damping)

@@ -1,0 +1,65 @@
+"""ExecuTorch as a target: what it takes, how large its files get, and who writes them."""
+
+from pocketvl.export.component import ExportSettings
+from pocketvl.export.estimate import DISK_EXTRA, Estimate, artifact_bytes
+from pocketvl.export.executorch.text import export_text
+from pocketvl.export.executorch.vision import export_vision
+from pocketvl.export.layer_plan import LayerPlan
+from pocketvl.export.layers import Layer, lm_head
+from pocketvl.export.target import Target
+from pocketvl.quant.recipe import Bits
+from pocketvl.runtime import names
+from pocketvl.runtime.errors import UsageError
+
+
+def check(settings: ExportSettings, plan: LayerPlan) -> None:
+    """Raises UsageError for several decoders and for float16."""
+    settings.check_one_decoder()
+    for layer, bits in plan.layers:
+        if bits.bits == 16:
+            raise UsageError(
+                f"The recipe {plan.recipe.name!r} stores {layer.name} in float16, which ExecuTorch bundles do"
+                " not; use --target onnx or --target coreml, or give it 32 or 8 bits."
+            )
+
+
+def estimate(plan: LayerPlan, _: ExportSettings) -> Estimate:
+    """Weights stand in memory twice while a component is lowered."""
+    artifacts = artifact_bytes(plan, bytes_of)
+    loaded = artifact_bytes(plan, _loaded_bytes)
+    vision, decoder = names.VISION_ENCODER, (names.TEXT_DECODER, names.LM_HEAD)  # one file, lowered together
+    memory = max(
+        _peak(loaded[vision], artifacts[vision]),
+        _peak(sum(loaded[name] for name in decoder), sum(artifacts[name] for name in decoder)),
+    )
+    if not plan.geometry.text.tie_word_embeddings:
+        artifacts[names.TOKEN_EMBEDDING] = bytes_of(lm_head(plan.geometry.text), plan.table_bits)
+    return Estimate(artifacts, sum(artifacts.values()) + DISK_EXTRA, memory)
+
+
+def bytes_of(layer: Layer, bits: Bits) -> int:
+    """Weight and scales in a .pte file: int8 has a float32 scale a row, int4 a bfloat16 scale a group."""
+    if bits.bits == 4 and bits.group_size is not None:
+        return layer.weights // 2 + 2 * (layer.weights // bits.group_size)
+    return layer.weights * bits.bits // 8 + (4 * layer.out_features if bits.bits == 8 else 0)
+
+
+def _loaded_bytes(layer: Layer, bits: Bits) -> int:
+    """A layer's weight while it is lowered: int4 is held as one byte a value, float as float32."""
+    return layer.weights * (4 if bits.is_float else 1)
+
+
+def _peak(loaded: int, artifact: int) -> int:
+    """Fitted to measured exports: the weights twice, then what is serialized."""
+    return 13 * 10**8 + 2 * loaded + artifact
+
+
+EXECUTORCH = Target(
+    name=names.EXECUTORCH,
+    packages=("torch", "torchao", "executorch"),
+    check=check,
+    estimate=estimate,
+    bytes_of=bytes_of,
+    export_vision=export_vision,
+    export_text=export_text,
+)

@@ -1,0 +1,97 @@
+"""The bits of every linear layer, resolved once from a recipe and a checkpoint."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from pocketvl.export.component import PackedSource
+from pocketvl.export.layers import Layer, linear_layers
+from pocketvl.quant.recipe import Bits, Recipe, method_of
+from pocketvl.runtime import names
+from pocketvl.runtime.geometry import ModelGeometry
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """What becomes of each linear layer.
+
+    bits: layer, as recipes call it -> its bits, for every layer of the geometry. kept: layers whose integers
+    go into the bundle as the checkpoint packs them. packing: "gptq", "awq", or None for floats.
+    """
+
+    recipe: Recipe
+    geometry: ModelGeometry
+    bits: Mapping[str, Bits]
+    kept: frozenset[str] = frozenset()
+    packing: str | None = None
+
+    @property
+    def layers(self) -> tuple[tuple[Layer, Bits], ...]:
+        """Every layer with its bits, in the order of the forward pass."""
+        return tuple((layer, self.bits[layer.name]) for layer in linear_layers(self.geometry))
+
+    @property
+    def method(self) -> str:
+        """How integers are chosen that the checkpoint does not bring."""
+        return self.recipe.method
+
+    @property
+    def calibrated(self) -> tuple[str, ...]:
+        """The layers that calibration decides over; none where the method looks at no data."""
+        if not self.recipe.calibrated:
+            return ()
+        return tuple(name for name, bits in self.bits.items() if bits.is_calibrated)
+
+    @property
+    def table_bits(self) -> Bits:
+        """Of a table of token embeddings beside the head: float beside a float head, else 8 bits.
+
+        Rows are looked up and never multiplied, so 8 bits cost no speed, and below 8 bits an error goes into
+        every layer.
+        """
+        head = self.bits[names.LM_HEAD]
+        return head if head.is_float else Bits(8)
+
+    @property
+    def method_name(self) -> str:
+        """How integers were chosen, as the manifest records it: "rtn", "gptq checkpoint + rtn", "none" .."""
+        own = {bits for name, bits in self.bits.items() if name not in self.kept and not bits.is_float}
+        parts = [f"{self.packing} checkpoint"] if self.kept else []
+        parts += sorted({method_of(self.method, bits) for bits in own})
+        return " + ".join(parts) or "none"
+
+    def describe_kept(self) -> str | None:
+        """One sentence about the layers that keep the checkpoint's integers; None if there are none."""
+        if not self.kept:
+            return None
+        forms = sorted({_describe(self.bits[name]) for name in self.kept})
+        return (
+            f"Layers that keep the integers of the {self.packing} checkpoint: {len(self.kept)}"
+            f" ({', '.join(forms)})."
+        )
+
+    def fingerprint(self) -> str:
+        """sha256 of all that decides integers beside the checkpoint: not of the recipe's name."""
+        used = self.recipe.calibration if self.recipe.calibrated else None
+        return sha256(repr((self.method, list(self.bits.items()), used)).encode()).hexdigest()
+
+
+def resolve(recipe: Recipe, geometry: ModelGeometry, source: PackedSource | None = None) -> LayerPlan:
+    """Ask the recipe for the bits of every layer.
+
+    source: the weights, where they may come from packed integers: those decide the bits of their layers
+    unless the recipe keeps these in float. Raises RecipeError if a layer has no bits or cannot take them, or
+    a rule matches no layer.
+    """
+    layers = linear_layers(geometry)
+    recipe.check_rules([layer.name for layer in layers])
+    bits = {layer.name: recipe.bits(layer.name, layer.in_features) for layer in layers}
+    if source is None:
+        return LayerPlan(recipe, geometry, bits)
+    packed = {name: own for name, own in source.fixed_bits.items() if not bits[name].is_float}
+    kept = frozenset(packed) - source.requantized
+    return LayerPlan(recipe, geometry, bits | packed, kept, source.packing)
+
+
+def _describe(bits: Bits) -> str:
+    return f"{bits.bits} bits" + (f" in groups of {bits.group_size}" if bits.group_size else "")
