@@ -4,11 +4,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocketvl.runtime.image_cache import EncodedImage, ImageCache
+from pocketvl.runtime.decoding.feed import Media
+from pocketvl.runtime.image_cache import ImageCache
 
 
-def entry(tokens: int) -> EncodedImage:
-    return EncodedImage(np.zeros((tokens, 4), np.float32), (1, 2, 2 * tokens))
+def entry(tokens: int) -> Media:
+    return Media((1, 2, 2 * tokens), "", np.zeros((tokens, 4), np.float32))
 
 
 def test_the_least_recently_used_goes_first() -> None:

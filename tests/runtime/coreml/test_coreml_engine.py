@@ -105,8 +105,8 @@ def test_a_conversation_about_a_picture(bundle: Bundle, executorch: Bundle, refe
 def test_rounding_every_op_stays_near(bundle: Bundle, reference: Engine) -> None:
     text = bundle.manifest.geometry.text
     inputs = (rows(9, text.hidden_size, 3), *angles(9, text.head_dim, 3))
-    rounded = open_coreml(bundle, native=False, round_fp16=True).decode(*inputs, 0)
-    plain = open_coreml(bundle, native=False, weight_cache_bytes=0).decode(*inputs, 0)
+    rounded = open_coreml(bundle, native=False, round_fp16=True).text.decode(*inputs, 0)
+    plain = open_coreml(bundle, native=False, weight_cache_bytes=0).text.decode(*inputs, 0)
     assert_near(plain, reference.text.decode(*inputs, 0))
     difference = np.abs(rounded - plain).max()
     assert 0 < difference < 2 * FLOAT16 * np.abs(plain).max()
