@@ -22,9 +22,9 @@ from pocketvl.export.onnx.weights import externalize
 from pocketvl.export.tiny import checkpoint_folder
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
+from pocketvl.runtime.engines.onnx.ports import ports_of
 from pocketvl.runtime.errors import CensusError
-from pocketvl.runtime.onnx.ports import ports_of
-from pocketvl.runtime.patches import Grid
+from pocketvl.runtime.media.patches import Grid
 from tests.export.executorch.test_vision import reference, source_of
 from tests.export.onnx import towers
 from tests.support.numbers import relative

@@ -28,8 +28,8 @@ from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits, method_of
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.geometry import ModelGeometry
 from pocketvl.runtime.errors import CheckpointError
-from pocketvl.runtime.geometry import ModelGeometry
 
 PACKED_LM_HEAD = "lm_head.qweight"
 _KINDS = ("qweight", "qzeros", "scales", "g_idx")

@@ -16,11 +16,11 @@ from torch.export import Dim
 from pocketvl.export.onnx.data_file import Entry
 from pocketvl.export.onnx.operators import Leaf
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.geometry import TextGeometry
+from pocketvl.runtime.bundle.manifest import TensorSpec
+from pocketvl.runtime.engines.onnx.ports import Ports, past_caches, present_caches
 from pocketvl.runtime.errors import ExportError
 from pocketvl.runtime.extras import import_failure
-from pocketvl.runtime.geometry import TextGeometry
-from pocketvl.runtime.manifest import TensorSpec
-from pocketvl.runtime.onnx.ports import Ports, past_caches, present_caches
 
 OPSET = 21
 _EXAMPLE = 8  # tokens, patches ..: 0 and 1 would be taken for constants

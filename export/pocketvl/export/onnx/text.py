@@ -24,9 +24,9 @@ from pocketvl.export.target import Component, ExportInputs
 from pocketvl.export.weights import leaf_sizes, write_table
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime import names
-from pocketvl.runtime.entry_points import host_graph
-from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, TensorSpec
-from pocketvl.runtime.onnx.ports import Ports
+from pocketvl.runtime.bundle.entry_points import host_graph
+from pocketvl.runtime.bundle.manifest import EmbeddingTable, EntryPoint, TensorSpec
+from pocketvl.runtime.engines.onnx.ports import Ports
 
 _ROWS = 4096  # copied at a time
 _SIGN = np.uint8(0x80)  # two's complement to value + 128
