@@ -44,7 +44,7 @@ FIRST = (names.EXECUTORCH, names.VISION_ENCODER_PTE, 15271)
 PRELOADED = [
     "pocketvl.runtime.chat.session",
     "pocketvl.runtime.engines.open",
-    "pocketvl.runtime.engines.onnx.ports",
+    "pocketvl.runtime.bundle.signature",
     "numpy",
     "torch",
     "onnxruntime",

@@ -118,7 +118,7 @@ def test_the_runtime_needs_no_torch_but_in_its_executorch_engine() -> None:
 
 @pytest.mark.parametrize("folder", CORE)
 def test_the_portable_core_knows_no_engine_of_this_machine(folder: str) -> None:
-    """What Kotlin and Swift mirror file by file; engine.py, which says what an engine must do, is part of it."""
+    """What Kotlin and Swift mirror file by file; engine.py says what an engine must do."""
     files = [*(RUNTIME / folder).rglob("*.py"), RUNTIME / "engine.py", RUNTIME / "positions.py"]
     assert len(files) > 3
     for path in files:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.geometry import ModelGeometry, TextGeometry, VisionGeometry
 from pocketvl.runtime.bundle.manifest import EntryPoint, Manifest, TensorSpec
+from pocketvl.runtime.bundle.signature import host_signature
 from pocketvl.runtime.bundle.strict import shortened
-from pocketvl.runtime.engines.onnx.ports import ports_of
 
 _HALF, _FLOAT = "float16", "float32"
 
@@ -124,8 +124,8 @@ def token_counts(prefill_chunk: int) -> tuple[int, ...]:
 
 def host_graph(name: str, file: str, geometry: ModelGeometry) -> EntryPoint:
     """For ONNX: any number of patches or tokens."""
-    ports = ports_of(name, geometry)
-    return EntryPoint(name, file, "main", None, ports.inputs, ports.outputs)
+    signature = host_signature(name, geometry)
+    return EntryPoint(name, file, "main", None, signature.inputs, signature.outputs)
 
 
 def expected_entry_points(manifest: Manifest) -> tuple[EntryPoint, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.open import Bundle
+from pocketvl.runtime.bundle.signature import CACHE_PARTS
 from pocketvl.runtime.decoding.kv_cache import KVCache
 from pocketvl.runtime.engine import Engine, Float32
 from pocketvl.runtime.engines.checks import (
@@ -19,7 +20,6 @@ from pocketvl.runtime.engines.checks import (
 )
 from pocketvl.runtime.engines.memory import return_memory
 from pocketvl.runtime.engines.onnx.graph import Graph
-from pocketvl.runtime.engines.onnx.ports import CACHE_PARTS
 from pocketvl.runtime.engines.onnx.session import import_runtime
 from pocketvl.runtime.errors import EngineError
 

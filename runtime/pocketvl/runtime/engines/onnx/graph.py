@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from pocketvl.runtime.bundle.manifest import EntryPoint
 from pocketvl.runtime.bundle.open import Bundle
+from pocketvl.runtime.bundle.signature import host_signature
 from pocketvl.runtime.engine import Float32
-from pocketvl.runtime.engines.onnx.ports import check_ports, ports_of
+from pocketvl.runtime.engines.onnx.check import check_signature
 from pocketvl.runtime.engines.onnx.session import open_session, reason
 from pocketvl.runtime.errors import EngineError
 
@@ -23,7 +24,7 @@ class Graph:
         self._runtime = runtime
         self._path = bundle.path(entry.file)
         self._session = open_session(runtime, self._path, threads)
-        check_ports(str(self._path), ports_of(entry.name, bundle.manifest.geometry), self._session)
+        check_signature(str(self._path), host_signature(entry.name, bundle.manifest.geometry), self._session)
         self._binding = self._session.io_binding()
         self._kept: list[Any] = []
 

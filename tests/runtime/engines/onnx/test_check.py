@@ -6,11 +6,12 @@ import onnxruntime
 import pytest
 
 from pocketvl.runtime.bundle.manifest import TensorSpec
-from pocketvl.runtime.engines.onnx.ports import Ports, check_ports
+from pocketvl.runtime.bundle.signature import Signature
+from pocketvl.runtime.engines.onnx.check import check_signature
 from pocketvl.runtime.errors import BundleError
 from tests.runtime.engines.onnx.models import model
 
-PORTS = Ports((TensorSpec("xx", "float32", (4,)),), (TensorSpec("yy", "float32", (4,)),))
+PORTS = Signature((TensorSpec("xx", "float32", (4,)),), (TensorSpec("yy", "float32", (4,)),))
 
 
 def session(change: Callable[[bytes], bytes]) -> onnxruntime.InferenceSession:
@@ -22,10 +23,10 @@ def session(change: Callable[[bytes], bytes]) -> onnxruntime.InferenceSession:
 
 
 def test_the_names_themselves_pass() -> None:
-    check_ports("m.onnx", PORTS, session(bytes))
+    check_signature("m.onnx", PORTS, session(bytes))
 
 
 @pytest.mark.parametrize(("name", "kind"), [(b"xx", "input"), (b"yy", "output")])
 def test_names_that_are_no_text_are_refused(name: bytes, kind: str) -> None:
     with pytest.raises(BundleError, match=rf"m\.onnx has an {kind} whose name is no text"):
-        check_ports("m.onnx", PORTS, session(lambda content: content.replace(name, b"\xff\xfe")))
+        check_signature("m.onnx", PORTS, session(lambda content: content.replace(name, b"\xff\xfe")))
