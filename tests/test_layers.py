@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from importlib.metadata import version
 from pathlib import Path
 
@@ -136,3 +137,34 @@ def test_targets_of_the_export_know_nothing_of_one_another() -> None:
         others = tuple(f"pocketvl.export.{name}" for name in targets if name != own)
         for path in files:
             assert not [module for module in imports_of(path) if module.startswith(others)], path
+
+
+def imported_at_once(tree: ast.Module) -> list[str]:
+    """Modules that are imported when this one is: not those for types alone, nor those inside functions."""
+    found = []
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+    return found
+
+
+def test_no_module_is_imported_before_it_is_whole() -> None:
+    """Whichever module is imported first. A package's __init__ comes before what is in it."""
+    trees = {}
+    for top in SLICES:
+        for path in (ROOT / top / "pocketvl").rglob("*.py"):
+            parts = path.relative_to(ROOT / top).with_suffix("").parts
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            trees[name] = ast.parse(path.read_text(encoding="utf-8"))
+    graph = {}
+    for name, tree in trees.items():
+        needed = set()
+        for module in imported_at_once(tree):
+            parents = module.split(".")
+            needed |= {".".join(parents[:count]) for count in range(1, len(parents) + 1)} & trees.keys()
+        # A module waits for its own packages only where they import nothing of it.
+        own = {".".join(name.split(".")[:count]) for count in range(1, len(name.split(".")) + 1)}
+        graph[name] = needed - own
+    list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the modules
