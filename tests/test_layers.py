@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from importlib.metadata import version
 from pathlib import Path
 
@@ -125,3 +126,27 @@ def test_targets_of_the_export_know_nothing_of_one_another() -> None:
         others = tuple(f"pocketvl.export.{name}" for name in targets if name != own)
         for path in files:
             assert not [module for module in imports_of(path) if module.startswith(others)], path
+
+
+def test_modules_of_the_export_import_one_another_in_no_circle() -> None:
+    """Whichever comes first: a circle that one order hides breaks another, such as that of a new process."""
+    export = ROOT / "export" / "pocketvl"
+    files = {_module(path, export): path for path in export.rglob("*.py")}
+    needs = {name: _at_import(path) & files.keys() for name, path in files.items()}
+    for name, needed in needs.items():  # importing a module imports the packages that it is in
+        packages = {one.rpartition(".")[0] for one in (*needed, name)}
+        needed |= {package for package in packages & files.keys() if not name.startswith(package)}
+    TopologicalSorter(needs).prepare()  # raises CycleError, which names the circle
+
+
+def _module(path: Path, root: Path) -> str:
+    parts = path.relative_to(root.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _at_import(path: Path) -> set[str]:
+    """Of a file's own top level: not inside functions or `if TYPE_CHECKING`."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    nodes = [node for node in body if isinstance(node, ast.ImportFrom) and node.module]
+    names = {f"{node.module}.{alias.name}" for node in nodes for alias in node.names}
+    return names | {str(node.module) for node in nodes}
