@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 
 from pocketvl.evaluate.bench import time_decoder
-from pocketvl.runtime.bundle import open_bundle
-from pocketvl.runtime.engines import open_engine
+from pocketvl.runtime.bundle.open import open_bundle
+from pocketvl.runtime.engines.open import open_engine
 
 DECODE, REPEATS = 64, 2  # as genai_decoder.py takes
 GENAI = "onnxruntime-genai"

@@ -29,9 +29,9 @@ from pathlib import Path
 from PIL import Image
 
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.manifest import read_manifest
+from pocketvl.runtime.bundle.verification import Verify
 from pocketvl.runtime.errors import PocketVLError
-from pocketvl.runtime.manifest import read_manifest
-from pocketvl.runtime.verification import Verify
 
 KINDS = ("bit", "bytes", "zeros", "swap")
 LONGEST = 4096  # bytes of a run or block
@@ -42,9 +42,9 @@ SENTENCE = "sentence that names the file"
 # Where a bit of the tiny model's int4 vision encoder once ended the process.
 FIRST = (names.EXECUTORCH, names.VISION_ENCODER_PTE, 15271)
 PRELOADED = [
-    "pocketvl.runtime.session",
-    "pocketvl.runtime.engines",
-    "pocketvl.runtime.onnx.ports",
+    "pocketvl.runtime.chat.session",
+    "pocketvl.runtime.engines.open",
+    "pocketvl.runtime.bundle.signature",
     "numpy",
     "torch",
     "onnxruntime",
@@ -194,9 +194,9 @@ def child(sender: Connection, bundle: Path, image: Path, verify: Verify, cache: 
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
     try:
-        from pocketvl.runtime.bundle import open_bundle
-        from pocketvl.runtime.engines import open_engine
-        from pocketvl.runtime.session import ChatSession
+        from pocketvl.runtime.bundle.open import open_bundle
+        from pocketvl.runtime.chat.session import ChatSession
+        from pocketvl.runtime.engines.open import open_engine
 
         opened = open_bundle(bundle, verify)
         session = ChatSession(opened, open_engine(opened, 1))

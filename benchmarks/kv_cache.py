@@ -24,7 +24,7 @@ from torch import nn
 
 from pocketvl.export.executorch.operators import half_rotation
 from pocketvl.export.executorch.xnnpack import load_custom_ops, lower
-from pocketvl.runtime.executorch_engine import set_threads
+from pocketvl.runtime.engines.executorch import set_threads
 from pocketvl.runtime.positions import text_rope
 
 TEXT = GEOMETRY.text

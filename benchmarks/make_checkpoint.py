@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from pocketvl.export.checkpoint.tensors import Shapes, expected_tensors
-from pocketvl.runtime.geometry import ModelGeometry, TextGeometry, VisionGeometry
+from pocketvl.runtime.bundle.geometry import ModelGeometry, TextGeometry, VisionGeometry
 
 GEOMETRY = ModelGeometry(
     vision=VisionGeometry(

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import psutil
 
-from pocketvl.runtime.bundle import open_bundle
+from pocketvl.runtime.bundle.open import open_bundle
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WITHIN = 5.0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.open import Bundle
 from tests.support.bundles import COREML_SETTINGS, SHARED, export_for_test
 from tests.support.checkpoints import write_checkpoint
 
@@ -17,7 +17,7 @@ LONGEST = (
     "tests/transformers_js/test_transformers_js.py",
     "tests/export/coreml/test_conversation.py",
     "tests/parity/test_reference.py",
-    "tests/runtime/coreml/test_coreml_engine.py",
+    "tests/runtime/engines/coreml/test_coreml_engine.py",
     "tests/tiny/test_accuracy.py",
     "tests/export/executorch/test_text.py",
     "tests/export/executorch/test_vision.py",

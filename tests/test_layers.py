@@ -108,11 +108,22 @@ def test_prose_is_no_import() -> None:
     assert imported("'What pocketvl.cli does with it.'") == []
 
 
+RUNTIME = ROOT / "runtime" / "pocketvl" / "runtime"
+CORE = ("bundle", "media", "text", "decoding", "chat")
+
+
 def test_the_runtime_needs_no_torch_but_in_its_executorch_engine() -> None:
-    users = {
-        path.name for path in sources("runtime") if any(m.split(".")[0] == "torch" for m in imports_of(path))
-    }
-    assert users == {"executorch_engine.py"}
+    users = {path for path in sources("runtime") if any(m.split(".")[0] == "torch" for m in imports_of(path))}
+    assert users == {RUNTIME / "engines" / "executorch.py"}
+
+
+@pytest.mark.parametrize("folder", CORE)
+def test_the_portable_core_knows_no_engine_of_this_machine(folder: str) -> None:
+    """What Kotlin and Swift mirror file by file; engine.py says what an engine must do."""
+    files = [*(RUNTIME / folder).rglob("*.py"), RUNTIME / "engine.py", RUNTIME / "positions.py"]
+    assert len(files) > 3
+    for path in files:
+        assert not [module for module in imports_of(path) if "runtime.engines" in module], path
 
 
 def test_targets_of_the_export_know_nothing_of_one_another() -> None:

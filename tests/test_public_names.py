@@ -8,7 +8,7 @@ import pytest
 
 import pocketvl.runtime
 from pocketvl.runtime import load
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.errors import BundleError
 
 PUBLIC = {

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.open import Bundle
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "damage.py"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.open import Bundle
 
 _PATIENCE = 120.0
 

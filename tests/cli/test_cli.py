@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.open import Bundle
 from tests.support.command_line import run
 
 

@@ -10,7 +10,7 @@ from pocketvl.cli.export_command import export_command
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.quant.recipe_file import recipe_toml
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle import open_bundle
+from pocketvl.runtime.bundle.open import open_bundle
 from tests.support.checkpoints import write_checkpoint
 from tests.support.command_line import run
 from tests.support.exporters import QUICK

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.manifest import write_manifest
+from pocketvl.runtime.bundle.manifest import write_manifest
+from pocketvl.runtime.bundle.open import Bundle
 from tests.support.command_line import run
 from tests.support.manifests import write_small_bundle
 

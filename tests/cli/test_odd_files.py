@@ -11,7 +11,7 @@ from pocketvl.export.calibration.samples import load_samples
 from pocketvl.export.checkpoint import open_checkpoint
 from pocketvl.quant.recipe import Calibration
 from pocketvl.quant.recipe_file import load_recipe
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.errors import CalibrationError, CheckpointError, RecipeError
 from tests.support.command_line import run
 from tests.support.odd_files import ODD, odd_file

@@ -13,7 +13,7 @@ from pocketvl.export.executorch.target import EXECUTORCH
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.layers import linear_layers
 from pocketvl.quant.recipe_file import load_recipe
-from pocketvl.runtime.bundle import open_bundle
+from pocketvl.runtime.bundle.open import open_bundle
 from pocketvl.runtime.errors import UsageError
 from tests.support.adapters import write_adapter
 from tests.support.checkpoints import SMALL_GEOMETRY

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pocketvl.cli.script import MAX_SCRIPT_BYTES, read_script
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.errors import PocketVLError
 from tests.support.command_line import run
 

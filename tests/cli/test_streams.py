@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pocketvl.cli import app
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.open import Bundle
 from tests.support.command_line import run
 
 COMMANDS = {

@@ -11,14 +11,14 @@ from pocketvl.evaluate.answers import answer_questions, bundle_sha256
 from pocketvl.evaluate.data.dataset import Dataset, open_dataset
 from pocketvl.evaluate.results import Result
 from pocketvl.evaluate.summary import summarize, unreadable
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.manifest import FileRecord
+from pocketvl.runtime.bundle.open import Bundle
+from pocketvl.runtime.bundle.strict import from_json
+from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Engine
+from pocketvl.runtime.engines.executorch import open_executorch
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.executorch_engine import open_executorch
-from pocketvl.runtime.manifest import FileRecord
-from pocketvl.runtime.session import ChatSession
-from pocketvl.runtime.strict import from_json
 
 TOKENS = 4
 

@@ -18,9 +18,9 @@ from pocketvl.evaluate.reference_models import BundleReference, ReferenceModel, 
 from pocketvl.evaluate.reference_output import ReferenceOutput, read_output, write_output
 from pocketvl.evaluate.results import Result
 from pocketvl.evaluate.summary import summarize
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.open import Bundle
+from pocketvl.runtime.engines.executorch import open_executorch
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.executorch_engine import open_executorch
 from tests.support.bundles import SETTINGS, export_for_test
 from tests.support.checkpoints import write_checkpoint
 

@@ -9,7 +9,7 @@ import pytest
 from pocketvl.evaluate.parity_table import parity_table
 from pocketvl.evaluate.verify import Check, TaskScore
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle import Bundle, open_bundle
+from pocketvl.runtime.bundle.open import Bundle, open_bundle
 from tests.support.bundles import export_for_test
 from tests.support.checkpoints import write_checkpoint
 from tests.support.command_line import run

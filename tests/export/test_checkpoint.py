@@ -16,8 +16,8 @@ from pocketvl.export import tiny
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint, weights
 from pocketvl.export.checkpoint.config import read_config
 from pocketvl.export.checkpoint.tensors import expected_tensors, stored_names
+from pocketvl.runtime.bundle.geometry import ImageSettings, SamplingDefaults
 from pocketvl.runtime.errors import CheckpointError
-from pocketvl.runtime.geometry import ImageSettings, SamplingDefaults
 from tests.support.checkpoints import (
     CHAT_TEMPLATE,
     SMALL_GEOMETRY,

@@ -18,8 +18,8 @@ from pocketvl.export.checkpoint import open_checkpoint
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import named_recipe
+from pocketvl.runtime.bundle.manifest import read_manifest
 from pocketvl.runtime.errors import CheckpointError, UsageError
-from pocketvl.runtime.manifest import read_manifest
 from tests.support.checkpoints import write_checkpoint
 from tests.support.exporters import QUICK
 

@@ -14,8 +14,8 @@ from pocketvl.export.component import (
     fit_settings,
 )
 from pocketvl.quant.recipe import named_recipe
+from pocketvl.runtime.bundle.geometry import ImageSettings
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.geometry import ImageSettings
 from tests.support.checkpoints import SMALL_GEOMETRY
 
 IMAGE = ImageSettings(3136, 12845056, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

@@ -9,7 +9,7 @@ from pocketvl.export.estimate import calibration_cost, component_cost, export_co
 from pocketvl.export.layer_plan import resolve
 from pocketvl.quant.recipe import Calibration, named_recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.geometry import ImageSettings, ModelGeometry
+from pocketvl.runtime.bundle.geometry import ImageSettings, ModelGeometry
 from tests.support.checkpoints import SMALL_GEOMETRY
 
 QWEN2_VL_2B = ModelGeometry(

@@ -16,8 +16,8 @@ from pocketvl.export.executorch.target import EXECUTORCH, bytes_of
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.layers import Layer
 from pocketvl.quant.recipe import NAMED_RECIPES, Bits, Recipe, Rule, named_recipe
+from pocketvl.runtime.bundle.geometry import ModelGeometry
 from pocketvl.runtime.errors import RecipeError, SpaceError
-from pocketvl.runtime.geometry import ModelGeometry
 from tests.support.checkpoints import SMALL_GEOMETRY
 
 

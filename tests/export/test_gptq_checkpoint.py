@@ -29,8 +29,8 @@ from pocketvl.export.targets import target_for
 from pocketvl.export.weights import fill
 from pocketvl.quant.recipe import Bits, named_recipe
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.manifest import Manifest
 from pocketvl.runtime.errors import CheckpointError
-from pocketvl.runtime.manifest import Manifest
 from pocketvl.runtime.positions import text_rope
 from tests.support import exporters
 from tests.support.bundles import SETTINGS

@@ -6,7 +6,7 @@ import pytest
 
 from pocketvl.export.checkpoint.tensors import expected_tensors
 from pocketvl.export.layers import linear_layers
-from pocketvl.runtime.geometry import ModelGeometry
+from pocketvl.runtime.bundle.geometry import ModelGeometry
 from tests.support.checkpoints import SMALL_GEOMETRY
 from tests.support.geometries import GEOMETRIES
 from tests.support.random_source import RandomSource

@@ -12,9 +12,9 @@ from pocketvl.export.component import ExportSettings
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import Bits, Calibration, Recipe, Rule, named_recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle import open_bundle
+from pocketvl.runtime.bundle.manifest import Manifest
+from pocketvl.runtime.bundle.open import open_bundle
 from pocketvl.runtime.errors import CheckpointError, ExportError, RecipeError, SpaceError, UsageError
-from pocketvl.runtime.manifest import Manifest
 from tests.support.checkpoints import CHAT_TEMPLATE, write_checkpoint
 from tests.support.exporters import QUICK, full_disk
 from tests.support.tokenizers import tokenizer_json

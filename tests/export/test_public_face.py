@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pocketvl.export import export_bundle
-from pocketvl.runtime.bundle import open_bundle
+from pocketvl.runtime.bundle.open import open_bundle
 from pocketvl.runtime.errors import ExportError, RecipeError, UsageError
 from tests.support.checkpoints import write_checkpoint
 from tests.support.exporters import QUICK

@@ -13,7 +13,7 @@ from pocketvl.cli.export import export
 from pocketvl.cli.optimum_options import add_options, command_words
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.quant.recipe_file import recipe_toml
-from pocketvl.runtime.bundle import open_bundle
+from pocketvl.runtime.bundle.open import open_bundle
 from tests.support.checkpoints import write_checkpoint
 from tests.support.geometries import ONE_LAYER
 

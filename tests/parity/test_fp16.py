@@ -17,11 +17,11 @@ from pocketvl.evaluate.reference import Reference
 from pocketvl.evaluate.samples import Turn
 from pocketvl.evaluate.verify import verify
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.engine import Engine
-from pocketvl.runtime.onnx.variants import check_variants
-from pocketvl.runtime.onnx_engine import open_onnx
+from pocketvl.runtime.engines.onnx.engine import open_onnx
+from pocketvl.runtime.engines.onnx.variants import check_variants
 from tests.export.onnx import graphs, towers
 from tests.support.bundles import SETTINGS, export_for_test
 from tests.support.checkpoints import write_checkpoint, write_weights

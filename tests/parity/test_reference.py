@@ -13,11 +13,11 @@ from pocketvl.evaluate.metrics import relative_error
 from pocketvl.evaluate.reference import Reference
 from pocketvl.evaluate.samples import Turn
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.open import Bundle
+from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Engine
-from pocketvl.runtime.engines import open_engine
-from pocketvl.runtime.session import ChatSession
+from pocketvl.runtime.engines.open import open_engine
 from tests.support.bundles import SETTINGS, export_for_test
 from tests.support.checkpoints import write_checkpoint
 from tests.support.geometries import GEOMETRIES

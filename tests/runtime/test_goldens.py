@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pocketvl.runtime.bundle.geometry import ImageSettings, SpecialTokens, TextGeometry, VisionGeometry
+from pocketvl.runtime.bundle.manifest import EmbeddingTable
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.errors import ImageError
-from pocketvl.runtime.geometry import ImageSettings, SpecialTokens, TextGeometry, VisionGeometry
-from pocketvl.runtime.manifest import EmbeddingTable
-from pocketvl.runtime.messages import parse_messages
-from pocketvl.runtime.patches import patchify
+from pocketvl.runtime.media.patches import patchify
+from pocketvl.runtime.media.resize import resize_image, resize_to_bucket, smart_resize
 from pocketvl.runtime.positions import mrope_positions, text_rope, vision_positions, vision_rope
-from pocketvl.runtime.prompt import PromptEncoder
-from pocketvl.runtime.resize import resize_image, resize_to_bucket, smart_resize
-from pocketvl.runtime.tokenizer import Tokenizer
+from pocketvl.runtime.text.messages import parse_messages
+from pocketvl.runtime.text.prompt import PromptEncoder
+from pocketvl.runtime.text.tokenizer import Tokenizer
 
 FOLDER = Path(__file__).parents[1] / "golden"
 REPOSITORY = FOLDER.parents[1]

@@ -12,7 +12,7 @@ from pocketvl.export.pipeline import export_bundle
 from pocketvl.export.targets import target_for
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle import Bundle, open_bundle
+from pocketvl.runtime.bundle.open import Bundle, open_bundle
 
 # Small enough that prompts cross chunk borders and fill the context within a test.
 SETTINGS = ExportSettings(buckets=(16, 64, 144), max_context=320, prefill_chunk=32)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from pocketvl.export.checkpoint.tensors import expected_tensors, stored_names
-from pocketvl.runtime.geometry import ModelGeometry, TextGeometry, VisionGeometry
+from pocketvl.runtime.bundle.geometry import ModelGeometry, TextGeometry, VisionGeometry
 from tests.support.tokenizers import token_id, tokenizer_json
 
 Layout = Literal["hub", "transformers5"]

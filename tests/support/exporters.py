@@ -13,9 +13,9 @@ from pocketvl.export.target import Component, ExportInputs, Target
 from pocketvl.export.targets import target_for
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.entry_points import pte_decoder, pte_head, pte_vision
-from pocketvl.runtime.geometry import SpecialTokens
-from pocketvl.runtime.manifest import EmbeddingTable, LayerGroup
+from pocketvl.runtime.bundle.entry_points import pte_decoder, pte_head, pte_vision
+from pocketvl.runtime.bundle.geometry import SpecialTokens
+from pocketvl.runtime.bundle.manifest import EmbeddingTable, LayerGroup
 
 EOS = (11, 12)
 _TOKENS = SpecialTokens(image_pad=1, video_pad=2, vision_start=3, vision_end=4, eos=EOS, im_end=5)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pocketvl.runtime.geometry import ModelGeometry
+from pocketvl.runtime.bundle.geometry import ModelGeometry
 from tests.support.checkpoints import SMALL_GEOMETRY
 
 _VISION, _TEXT = SMALL_GEOMETRY.vision, SMALL_GEOMETRY.text

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from pocketvl.runtime import names
-from pocketvl.runtime.entry_points import pte_decoder, pte_head, pte_vision
-from pocketvl.runtime.geometry import ImageSettings, SamplingDefaults, SpecialTokens
-from pocketvl.runtime.manifest import (
+from pocketvl.runtime.bundle.entry_points import pte_decoder, pte_head, pte_vision
+from pocketvl.runtime.bundle.geometry import ImageSettings, SamplingDefaults, SpecialTokens
+from pocketvl.runtime.bundle.manifest import (
     EmbeddingTable,
     FileRecord,
     LayerGroup,

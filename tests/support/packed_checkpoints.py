@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from pocketvl.runtime.geometry import ModelGeometry
+from pocketvl.runtime.bundle.geometry import ModelGeometry
 from tests.support.checkpoints import SMALL_GEOMETRY, Layout, random_tensors, write_checkpoint, write_weights
 
 Tensors = dict[str, torch.Tensor]

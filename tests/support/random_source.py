@@ -6,8 +6,8 @@ from zlib import crc32
 import torch
 
 from benchmarks.make_checkpoint import GEOMETRY as FULL
+from pocketvl.runtime.bundle.geometry import ModelGeometry, TextGeometry, VisionGeometry
 from pocketvl.runtime.errors import CheckpointError
-from pocketvl.runtime.geometry import ModelGeometry, TextGeometry, VisionGeometry
 
 FULL_TEXT, FULL_VISION = FULL.text, FULL.vision
 

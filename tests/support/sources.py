@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from pocketvl.export.layers import linear_layers
-from pocketvl.runtime.geometry import ModelGeometry
+from pocketvl.runtime.bundle.geometry import ModelGeometry
 
 
 class Dequantized:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from pocketvl.runtime.geometry import ImageSettings, SpecialTokens
+from pocketvl.runtime.bundle.geometry import ImageSettings, SpecialTokens
 from tests.support.tokenizers import token_id, tokenizer_json
 
 SPECIAL = SpecialTokens(

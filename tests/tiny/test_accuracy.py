@@ -7,9 +7,9 @@ import pytest
 
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.tiny import TASKS, make_example, score
+from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.decoding.sampling import Sampler
-from pocketvl.runtime.executorch_engine import open_executorch
-from pocketvl.runtime.session import ChatSession
+from pocketvl.runtime.engines.executorch import open_executorch
 from tests.support.bundles import export_for_test
 
 EXAMPLES = 40

@@ -23,12 +23,12 @@ pytest.importorskip("onnxruntime", reason="running needs pip install 'pocketvl[o
 from pocketvl.export.onnx.target import ONNX
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import named_recipe
-from pocketvl.runtime.bundle import Bundle, open_bundle
+from pocketvl.runtime.bundle.open import Bundle, open_bundle
+from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Engine
-from pocketvl.runtime.engines import open_engine
-from pocketvl.runtime.patches import patchify
-from pocketvl.runtime.session import ChatSession
+from pocketvl.runtime.engines.open import open_engine
+from pocketvl.runtime.media.patches import patchify
 from tests.transformers_js.browser import WEBGPU, answers_in_browser, find_browser
 
 HERE = Path(__file__).parent

@@ -10,9 +10,9 @@ import typer
 from pocketvl.cli import options
 from pocketvl.cli.console import note, print_json
 from pocketvl.cli.script import read_script
-from pocketvl.runtime.answer import Answer
+from pocketvl.runtime.chat.answer import Answer
+from pocketvl.runtime.chat.session import DEFAULT_MAX_TOKENS, Content
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.session import DEFAULT_MAX_TOKENS, Content
 
 
 def ask(

@@ -20,8 +20,8 @@ def bench(
 ) -> None:
     """Time vision per bucket, prefill, decode, loading and one whole question; measure memory and size."""
     from pocketvl.evaluate.bench import run_bench
-    from pocketvl.runtime.bundle import open_bundle
-    from pocketvl.runtime.engines import open_engine
+    from pocketvl.runtime.bundle.open import open_bundle
+    from pocketvl.runtime.engines.open import open_engine
 
     opened = open_bundle(bundle)
     count = threads or len(os.sched_getaffinity(0))

@@ -8,9 +8,9 @@ from pocketvl.cli import options
 from pocketvl.cli.ask import print_notes
 from pocketvl.cli.console import error, note
 from pocketvl.cli.line import complete_with_tab, read_line
+from pocketvl.runtime.chat.session import DEFAULT_MAX_TOKENS, ChatSession
 from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.errors import PocketVLError
-from pocketvl.runtime.session import DEFAULT_MAX_TOKENS, ChatSession
 
 _COMMANDS = ("/image ", "/reset", "/quit")
 _HELP = (

@@ -18,7 +18,7 @@ from pocketvl.runtime import names
 
 if TYPE_CHECKING:
     from pocketvl.export.tiny import Example
-    from pocketvl.runtime.session import ChatSession
+    from pocketvl.runtime.chat.session import ChatSession
 
 DEMO_EXAMPLES = 2  # of each task
 _SAMPLES = 48  # to calibrate on: more make no difference to the answers

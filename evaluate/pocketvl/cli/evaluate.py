@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pocketvl.evaluate.fidelity import Fidelity
     from pocketvl.evaluate.reference_cache import ReferenceCache
     from pocketvl.evaluate.summary import TaskSummary
-    from pocketvl.runtime.bundle import Bundle
+    from pocketvl.runtime.bundle.open import Bundle
     from pocketvl.runtime.engine import Engine
 
 
@@ -77,8 +77,8 @@ def evaluate(
         from pocketvl.evaluate.reference_cache import ReferenceCache
         from pocketvl.evaluate.reference_models import open_reference
         from pocketvl.export.bundle.destination import check_outside_bundles, output_folder
-    from pocketvl.runtime.bundle import open_bundle
-    from pocketvl.runtime.engines import open_engine
+    from pocketvl.runtime.bundle.open import open_bundle
+    from pocketvl.runtime.engines.open import open_engine
 
     opened = _with_pixels(open_bundle(bundle), min_pixels, max_pixels)
     with progress_bar(f"evaluate {bundle}") as progress:

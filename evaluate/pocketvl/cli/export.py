@@ -27,8 +27,8 @@ from pocketvl.cli.recipe import (
 )
 from pocketvl.cli.targets import chosen_targets
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.manifest import Manifest
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.manifest import Manifest
 
 
 def export(

@@ -12,10 +12,10 @@ from rich.table import Table
 
 from pocketvl.cli.console import megabytes, out, print_json
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle import Bundle, open_bundle
-from pocketvl.runtime.engines import check_artifacts
-from pocketvl.runtime.manifest import Manifest, TensorSpec
-from pocketvl.runtime.strict import to_json
+from pocketvl.runtime.bundle.manifest import Manifest, TensorSpec
+from pocketvl.runtime.bundle.open import Bundle, open_bundle
+from pocketvl.runtime.bundle.strict import to_json
+from pocketvl.runtime.engines.open import check_artifacts
 
 
 def inspect(

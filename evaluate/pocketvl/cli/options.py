@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from pocketvl.runtime.bundle.manifest import Manifest
+from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.decoding.sampling import Sampler
-from pocketvl.runtime.engine_inputs import MAX_THREADS
-from pocketvl.runtime.manifest import Manifest
-from pocketvl.runtime.session import ChatSession
+from pocketvl.runtime.engines.checks import MAX_THREADS
 
 BundleArgument = Annotated[Path, typer.Argument(help="Folder that `pocketvl export` wrote.")]
 # Text, not Path, which would take the second slash out of a URL.
@@ -76,8 +76,8 @@ def open_session(
     stop_repetition: bool = True,
 ) -> Iterator[tuple[ChatSession, Manifest]]:
     """A session over the bundle in `folder`, closed at the end."""
-    from pocketvl.runtime.bundle import open_bundle
-    from pocketvl.runtime.engines import open_engine
+    from pocketvl.runtime.bundle.open import open_bundle
+    from pocketvl.runtime.engines.open import open_engine
 
     bundle = open_bundle(folder)
     session = ChatSession(

@@ -5,9 +5,9 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from pocketvl.runtime.chat.session import Content
 from pocketvl.runtime.errors import PromptError, UsageError
-from pocketvl.runtime.messages import is_conversation
-from pocketvl.runtime.session import Content
+from pocketvl.runtime.text.messages import is_conversation
 
 MAX_SCRIPT_BYTES = 64 << 20  # images as data: URLs take their size and a third
 _PATH_CHARACTERS = 4096

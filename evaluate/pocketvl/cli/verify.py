@@ -37,8 +37,8 @@ def verify(
         from pocketvl.evaluate.verify import verify as run
         from pocketvl.export.bundle.model_card import check_card, update_parity
         from pocketvl.export.checkpoint import open_checkpoint
-    from pocketvl.runtime.bundle import open_bundle
-    from pocketvl.runtime.engines import open_engine
+    from pocketvl.runtime.bundle.open import open_bundle
+    from pocketvl.runtime.engines.open import open_engine
 
     opened = open_bundle(bundle, verify="always")
     if update_card:

@@ -14,12 +14,12 @@ from pocketvl.evaluate.data.question import Dataset, Question
 from pocketvl.evaluate.results import Header, Result, open_results
 from pocketvl.evaluate.scoring import is_parsed, score
 from pocketvl.export.progress import Progress
-from pocketvl.runtime.answer import Answer
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.open import Bundle
+from pocketvl.runtime.chat.answer import Answer
+from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.errors import ImageError, PromptError
-from pocketvl.runtime.session import ChatSession
 
 
 def answer_questions(

@@ -15,11 +15,11 @@ import numpy as np
 from pocketvl.evaluate.bandwidth import read_bandwidth
 from pocketvl.export.child_process import start_child
 from pocketvl.export.progress import Progress
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.manifest import Manifest
+from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.errors import EngineError
-from pocketvl.runtime.manifest import Manifest
 from pocketvl.runtime.positions import text_rope, vision_rope
 
 QUESTION_TOKENS = 16  # most tokens of the answer of the question that is asked as a whole

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.decoding.decoder import Decoder
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.decoding.feed import Media, build_feed, text_feed
 from pocketvl.runtime.engine import Engine, Float32
-from pocketvl.runtime.vision import VisionPipeline
+from pocketvl.runtime.media.encoder import VisionPipeline
 
 
 class Components:

@@ -16,7 +16,7 @@ from pocketvl.evaluate.reference_cache import ReferenceCache
 from pocketvl.evaluate.reference_output import ReferenceOutput
 from pocketvl.evaluate.statistics import clustered_mean
 from pocketvl.export.progress import Progress
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.engine import Engine, Float32
 from pocketvl.runtime.errors import ImageError, PromptError, UsageError
 

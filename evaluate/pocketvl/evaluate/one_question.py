@@ -8,11 +8,11 @@ import resource
 import sys
 from pathlib import Path
 
-from pocketvl.runtime.bundle import open_bundle
+from pocketvl.runtime.bundle.open import open_bundle
+from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.decoding.sampling import Sampler
-from pocketvl.runtime.engines import open_engine
+from pocketvl.runtime.engines.open import open_engine
 from pocketvl.runtime.errors import PocketVLError
-from pocketvl.runtime.session import ChatSession
 
 
 def _main(folder: str, image: str, threads: str, tokens: str) -> None:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pocketvl.evaluate.samples import Turn
+from pocketvl.runtime.engines.native_log import captured_stderr
 from pocketvl.runtime.errors import CheckpointError
 from pocketvl.runtime.extras import import_failure
-from pocketvl.runtime.native_log import captured_stderr
 
 Float32 = NDArray[np.float32]
 

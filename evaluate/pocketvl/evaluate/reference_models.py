@@ -13,11 +13,11 @@ from pocketvl.evaluate.reference_output import ReferenceOutput
 from pocketvl.evaluate.samples import Turn
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle import Bundle, open_bundle
+from pocketvl.runtime.bundle.open import Bundle, open_bundle
+from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.engine import Engine
-from pocketvl.runtime.engines import open_engine
+from pocketvl.runtime.engines.open import open_engine
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.session import ChatSession
 
 
 class ReferenceModel(Protocol):

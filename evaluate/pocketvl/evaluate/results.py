@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
+from pocketvl.runtime.bundle.strict import from_json
 from pocketvl.runtime.errors import ManifestError, PocketVLError, UsageError
 from pocketvl.runtime.files import read_bytes
-from pocketvl.runtime.strict import from_json
 
 _MOST_BYTES = 1 << 30
 

@@ -13,10 +13,10 @@ from pocketvl.evaluate.samples import Conversation, Turn, conversations, vision_
 from pocketvl.export.progress import Progress
 from pocketvl.export.tiny import TASKS, make_example, score
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.open import Bundle
+from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Engine
-from pocketvl.runtime.session import ChatSession
 
 
 @dataclass(frozen=True)

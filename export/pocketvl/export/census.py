@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvl.quant.recipe import Bits
+from pocketvl.runtime.bundle.manifest import LayerGroup
 from pocketvl.runtime.errors import CensusError
-from pocketvl.runtime.manifest import LayerGroup
 
 REPORT = "Please report this with the recipe."
 

@@ -12,8 +12,8 @@ import torch
 from pocketvl.export.checkpoint.source import TINY
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import GENERATED, Bits, Recipe
+from pocketvl.runtime.bundle.geometry import ImageSettings, ModelGeometry, VisionGeometry
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.geometry import ImageSettings, ModelGeometry, VisionGeometry
 
 DEFAULT_BUCKETS = (256, 576, 1024, 2304, 4096)  # patches: 64, 144, 256, 576, 1024 tokens
 DEFAULT_CONTEXT = 2048

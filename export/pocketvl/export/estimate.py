@@ -17,8 +17,8 @@ from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.layers import Layer, linear_layers
 from pocketvl.quant.recipe import GENERATED, Bits
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.geometry import ImageSettings, ModelGeometry
 from pocketvl.runtime.errors import SpaceError
-from pocketvl.runtime.geometry import ImageSettings, ModelGeometry
 
 # Graph, tokenizer, template, manifest: what a bundle holds besides weights.
 DISK_EXTRA = 32 * 10**6

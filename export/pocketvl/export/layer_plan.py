@@ -8,7 +8,7 @@ from pocketvl.export.component import PackedSource
 from pocketvl.export.layers import Layer, linear_layers
 from pocketvl.quant.recipe import Bits, Recipe, method_of
 from pocketvl.runtime import names
-from pocketvl.runtime.geometry import ModelGeometry
+from pocketvl.runtime.bundle.geometry import ModelGeometry
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from pocketvl.runtime import names
-from pocketvl.runtime.geometry import ModelGeometry, TextGeometry, VisionGeometry
+from pocketvl.runtime.bundle.geometry import ModelGeometry, TextGeometry, VisionGeometry
 
 
 @dataclass(frozen=True)

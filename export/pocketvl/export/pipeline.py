@@ -24,8 +24,8 @@ from pocketvl.export.weights import Requantizer
 from pocketvl.quant.packed.damage import Damage, describe_damage
 from pocketvl.quant.recipe import CALIBRATED_METHODS, GENERATED, Recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.geometry import ImageSettings
-from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, LayerGroup, Manifest, Provenance
+from pocketvl.runtime.bundle.geometry import ImageSettings
+from pocketvl.runtime.bundle.manifest import EmbeddingTable, EntryPoint, LayerGroup, Manifest, Provenance
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from pocketvl.export.component import ExportSettings, TensorSource
 from pocketvl.export.estimate import BytesOf, Estimate
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.progress import Progress
-from pocketvl.runtime.geometry import ImageSettings, SpecialTokens
-from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, LayerGroup
+from pocketvl.runtime.bundle.geometry import ImageSettings, SpecialTokens
+from pocketvl.runtime.bundle.manifest import EmbeddingTable, EntryPoint, LayerGroup
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from pocketvl.export.progress import silent
 from pocketvl.export.target import Target
 from pocketvl.quant.recipe_file import load_recipe
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.manifest import Manifest
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.manifest import Manifest
 
 
 def target_for(name: str) -> Target:

@@ -20,9 +20,9 @@ from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits, method_of
 from pocketvl.quant.rtn import stored_scales
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.geometry import ModelGeometry
+from pocketvl.runtime.bundle.manifest import EmbeddingTable, LayerGroup
 from pocketvl.runtime.errors import CheckpointError, ExportError, RecipeError
-from pocketvl.runtime.geometry import ModelGeometry
-from pocketvl.runtime.manifest import EmbeddingTable, LayerGroup
 
 Filled = Callable[[str], None]  # called with the name of each leaf that got its weights
 _STORAGE = {32: "float32", 16: "float16", 8: "int8"}

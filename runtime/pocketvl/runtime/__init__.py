@@ -10,13 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pocketvl.runtime.answer import Answer, AnswerStream, Statistics
-    from pocketvl.runtime.answer_text import Box
-    from pocketvl.runtime.conversation import Conversation
+    from pocketvl.runtime.chat.answer import Answer, AnswerStream, Statistics
+    from pocketvl.runtime.chat.conversation import Conversation
+    from pocketvl.runtime.chat.session import ChatSession
     from pocketvl.runtime.decoding.sampling import Sampler
     from pocketvl.runtime.errors import PocketVLError
     from pocketvl.runtime.model import Model, load
-    from pocketvl.runtime.session import ChatSession
+    from pocketvl.runtime.text.answer_text import Box
 
 __all__ = [
     "Answer",
@@ -32,15 +32,15 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Answer": "answer",
-    "AnswerStream": "answer",
-    "Box": "answer_text",
-    "ChatSession": "session",
-    "Conversation": "conversation",
+    "Answer": "chat.answer",
+    "AnswerStream": "chat.answer",
+    "Box": "text.answer_text",
+    "ChatSession": "chat.session",
+    "Conversation": "chat.conversation",
     "Model": "model",
     "PocketVLError": "errors",
     "Sampler": "decoding.sampling",
-    "Statistics": "answer",
+    "Statistics": "chat.answer",
     "load": "model",
 }
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 from types import TracebackType
 
-from pocketvl.runtime.bundle import open_bundle
-from pocketvl.runtime.engines import open_engine
-from pocketvl.runtime.manifest import Manifest
-from pocketvl.runtime.session import ChatSession
-from pocketvl.runtime.verification import Verify
+from pocketvl.runtime.bundle.manifest import Manifest
+from pocketvl.runtime.bundle.open import open_bundle
+from pocketvl.runtime.bundle.verification import Verify
+from pocketvl.runtime.chat.session import ChatSession
+from pocketvl.runtime.engines.open import open_engine
 
 
 class Model:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvl.runtime.bundle.geometry import SpecialTokens, TextGeometry, VisionGeometry
 from pocketvl.runtime.errors import PromptError
-from pocketvl.runtime.geometry import SpecialTokens, TextGeometry, VisionGeometry
-from pocketvl.runtime.patches import Grid
+from pocketvl.runtime.media.patches import Grid
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]

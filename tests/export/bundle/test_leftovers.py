@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pocketvl.export.bundle.leftovers import SCRATCH, lock, scratch_folder
-from pocketvl.runtime.bundle import open_bundle
+from pocketvl.runtime.bundle.open import open_bundle
 from tests.support.manifests import write_small_bundle
 
 # Begins a bundle for argv[1], as a process of a command whose scratch folder the environment names; killed

@@ -12,9 +12,9 @@ from pocketvl.export.component import ExportSettings
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle import open_bundle
+from pocketvl.runtime.bundle.manifest import FileRecord, LayerGroup, Manifest
+from pocketvl.runtime.bundle.open import open_bundle
 from pocketvl.runtime.errors import BundleError
-from pocketvl.runtime.manifest import FileRecord, LayerGroup, Manifest
 from tests.support.checkpoints import write_checkpoint
 from tests.support.exporters import QUICK
 from tests.support.manifests import small_manifest

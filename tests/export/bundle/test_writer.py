@@ -19,7 +19,7 @@ import pytest
 
 from pocketvl.export.bundle.writer import PartialBundle, partial_bundle
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle import open_bundle
+from pocketvl.runtime.bundle.open import open_bundle
 from pocketvl.runtime.errors import CheckpointError, ExportError, SpaceError
 from tests.support.manifests import fill_folder, small_manifest, write_small_bundle
 

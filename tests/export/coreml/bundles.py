@@ -21,10 +21,10 @@ from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits, Recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.geometry import ModelGeometry
+from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.engine import Engine
-from pocketvl.runtime.geometry import ModelGeometry
 from pocketvl.runtime.positions import text_rope, vision_rope
 from tests.support.bundles import export_for_test
 from tests.support.checkpoints import write_weights

@@ -14,12 +14,12 @@ from pocketvl.export.coreml.package import MODEL_FILE
 from pocketvl.export.coreml.vision import export_vision
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.coreml.package import Package
-from pocketvl.runtime.coreml.parse import parse_functions
-from pocketvl.runtime.coreml.protobuf import read_model
-from pocketvl.runtime.coreml_engine import open_coreml
-from pocketvl.runtime.geometry import TextGeometry
+from pocketvl.runtime.bundle.geometry import TextGeometry
+from pocketvl.runtime.bundle.open import Bundle
+from pocketvl.runtime.engines.coreml.engine import open_coreml
+from pocketvl.runtime.engines.coreml.package import Package
+from pocketvl.runtime.engines.coreml.parse import parse_functions
+from pocketvl.runtime.engines.coreml.protobuf import read_model
 from tests.export.coreml import bundles
 from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint, write_weights
 from tests.support.exporters import export_inputs

@@ -16,9 +16,9 @@ from pocketvl.export.layers import Layer
 from pocketvl.export.modules import Linear
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits
-from pocketvl.runtime.coreml.package import Package
+from pocketvl.runtime.bundle.manifest import LayerGroup, TensorSpec
+from pocketvl.runtime.engines.coreml.package import Package
 from pocketvl.runtime.errors import CensusError, ExportError
-from pocketvl.runtime.manifest import LayerGroup, TensorSpec
 from tests.support.checkpoints import SMALL_GEOMETRY
 from tests.support.random_source import RandomSource
 

@@ -10,11 +10,11 @@ from PIL import Image
 from pocketvl.evaluate.components import Components
 from pocketvl.evaluate.reference import Reference
 from pocketvl.evaluate.samples import Turn
-from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.coreml.package import Package
-from pocketvl.runtime.coreml_engine import open_coreml
+from pocketvl.runtime.bundle.open import Bundle
+from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.decoding.sampling import Sampler
-from pocketvl.runtime.session import ChatSession
+from pocketvl.runtime.engines.coreml.engine import open_coreml
+from pocketvl.runtime.engines.coreml.package import Package
 from tests.export.coreml import bundles
 from tests.support.bundles import COREML_SETTINGS
 from tests.support.checkpoints import write_checkpoint

@@ -12,8 +12,8 @@ from pocketvl.export.layer_plan import LayerPlan, resolve
 from pocketvl.export.layers import Layer
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
+from pocketvl.runtime.bundle.geometry import ModelGeometry
 from pocketvl.runtime.errors import RecipeError, SpaceError
-from pocketvl.runtime.geometry import ModelGeometry
 from tests.export.coreml import bundles
 from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint
 from tests.support.geometries import GEOMETRIES

@@ -14,8 +14,8 @@ from pocketvl.export.coreml.text_graph import DecoderChunk
 from pocketvl.export.coreml.vision import HalfVisionEncoder
 from pocketvl.export.layer_plan import resolve
 from pocketvl.quant.recipe import named_recipe
-from pocketvl.runtime.coreml.package import Package
-from pocketvl.runtime.entry_points import package_decoder, package_vision
+from pocketvl.runtime.bundle.entry_points import package_decoder, package_vision
+from pocketvl.runtime.engines.coreml.package import Package
 from tests.support.geometries import GEOMETRIES
 from tests.support.numbers import relative
 from tests.support.random_source import RandomSource

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from pocketvl.quant.recipe import named_recipe
-from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.coreml.package import Package
-from pocketvl.runtime.coreml_engine import open_coreml
+from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
+from pocketvl.runtime.engines.coreml.engine import open_coreml
+from pocketvl.runtime.engines.coreml.package import Package
 from tests.export.coreml import bundles
 from tests.support.checkpoints import write_checkpoint
 from tests.support.geometries import GEOMETRIES

@@ -15,8 +15,8 @@ from pocketvl.export.coreml.text import chunk_spans
 from pocketvl.export.executorch.target import EXECUTORCH
 from pocketvl.export.layer_plan import resolve
 from pocketvl.quant.recipe import named_recipe
-from pocketvl.runtime.bundle import open_bundle
-from pocketvl.runtime.entry_points import token_counts
+from pocketvl.runtime.bundle.entry_points import token_counts
+from pocketvl.runtime.bundle.open import open_bundle
 from pocketvl.runtime.errors import ExportError, MissingExtraError, UsageError
 from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint
 from tests.support.random_source import FULL_TEXT

@@ -14,8 +14,8 @@ from pocketvl.export.layers import Layer
 from pocketvl.export.modules import Linear
 from pocketvl.export.weights import fill
 from pocketvl.quant.recipe import Bits
+from pocketvl.runtime.bundle.manifest import LayerGroup
 from pocketvl.runtime.errors import CensusError, ExportError
-from pocketvl.runtime.manifest import LayerGroup
 from tests.support.checkpoints import SMALL_GEOMETRY
 from tests.support.random_source import RandomSource
 

@@ -20,9 +20,9 @@ from pocketvl.export.target import Component
 from pocketvl.export.weights import fill
 from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.geometry import ModelGeometry, TextGeometry
+from pocketvl.runtime.bundle.manifest import EmbeddingTable
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
-from pocketvl.runtime.geometry import ModelGeometry, TextGeometry
-from pocketvl.runtime.manifest import EmbeddingTable
 from pocketvl.runtime.positions import text_rope
 from tests.support.checkpoints import SMALL_GEOMETRY
 from tests.support.exporters import EOS, export_inputs

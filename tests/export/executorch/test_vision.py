@@ -16,8 +16,8 @@ from pocketvl.export.target import Component
 from pocketvl.export.weights import fill
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.geometry import VisionGeometry
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.geometry import VisionGeometry
 from pocketvl.runtime.positions import vision_rope
 from tests.support.checkpoints import SMALL_GEOMETRY
 from tests.support.exporters import export_inputs

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.open import Bundle
 from tests.support.bundles import export_for_test
 
 

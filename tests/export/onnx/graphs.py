@@ -13,8 +13,8 @@ from pocketvl.export.onnx.text import export_text
 from pocketvl.export.target import Component
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.geometry import TextGeometry
-from pocketvl.runtime.manifest import EmbeddingTable
+from pocketvl.runtime.bundle.geometry import TextGeometry
+from pocketvl.runtime.bundle.manifest import EmbeddingTable
 from pocketvl.runtime.positions import text_rope
 from tests.support.exporters import export_inputs
 from tests.support.random_source import RandomSource

@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.open import Bundle
 
 
 def test_the_card_lists_what_transformers_js_alone_reads(any_bundle: Bundle) -> None:

@@ -19,8 +19,8 @@ from pocketvl.export.onnx.data_file import DataFile
 from pocketvl.export.onnx.operators import Leaf, Weights
 from pocketvl.export.onnx.weights import Stack, external_layers, externalize
 from pocketvl.quant.recipe import Bits
+from pocketvl.runtime.bundle.manifest import TensorSpec
 from pocketvl.runtime.errors import CensusError, ExportError
-from pocketvl.runtime.manifest import TensorSpec
 
 WIDTH = 64
 X, Y = TensorSpec("x", "float32", (1, "tokens", WIDTH)), TensorSpec("y", "float32", (1, "tokens", WIDTH))

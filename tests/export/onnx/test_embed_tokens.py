@@ -8,7 +8,7 @@ import pytest
 
 from pocketvl.export.onnx.data_file import DataFile, read_entry
 from pocketvl.export.onnx.text import copy_table
-from pocketvl.runtime.manifest import EmbeddingTable
+from pocketvl.runtime.bundle.manifest import EmbeddingTable
 
 ROWS, COLUMNS = 50_000, 256
 

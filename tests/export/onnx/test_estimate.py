@@ -15,7 +15,7 @@ from pocketvl.export.onnx.target import bytes_of, estimate
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import NAMED_RECIPES, Bits, named_recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.open import Bundle
 from tests.support.bundles import export_for_test
 from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint
 from tests.support.geometries import GEOMETRIES

@@ -11,8 +11,8 @@ from pocketvl.export.checkpoint import open_checkpoint
 from pocketvl.export.checkpoint.config import read_config
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.onnx.folder import model_config, write_folder_files
+from pocketvl.runtime.bundle.geometry import SpecialTokens
 from pocketvl.runtime.errors import CheckpointError, ExportError
-from pocketvl.runtime.geometry import SpecialTokens
 from tests.support.checkpoints import CHAT_TEMPLATE, SMALL_GEOMETRY, write_checkpoint
 
 GRAPHS = ("decoder_model_merged_q4", "vision_encoder_int8", "embed_tokens_int8")

@@ -12,7 +12,7 @@ from pocketvl.export.onnx.target import ONNX
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle import open_bundle
+from pocketvl.runtime.bundle.open import open_bundle
 from pocketvl.runtime.errors import MissingExtraError, UsageError
 from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint
 

@@ -22,9 +22,9 @@ from pocketvl.export.onnx.weights import externalize
 from pocketvl.export.tiny import checkpoint_folder
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.signature import host_signature
 from pocketvl.runtime.errors import CensusError
-from pocketvl.runtime.onnx.ports import ports_of
-from pocketvl.runtime.patches import Grid
+from pocketvl.runtime.media.patches import Grid
 from tests.export.executorch.test_vision import reference, source_of
 from tests.export.onnx import towers
 from tests.support.numbers import relative
@@ -153,7 +153,7 @@ def test_the_census_looks_into_the_loop(tmp_path: Path) -> None:
     encoder = OnnxVisionEncoder(resolve(recipe, source.geometry))
     with DataFile(tmp_path / "vision.onnx_data") as data:
         externalize(encoder, source, recipe.method, data)
-    ports = ports_of(names.VISION_ENCODER, source.geometry)
+    ports = host_signature(names.VISION_ENCODER, source.geometry)
     host, pictures = tmp_path / "host.onnx", tmp_path / "pictures.onnx"
     write_graph(encoder, ports.inputs, ports.outputs, host)
     write_images(host, source.geometry.vision, pictures)

@@ -18,8 +18,8 @@ from pocketvl.export.target import Component
 from pocketvl.export.weights import decided
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.geometry import VisionGeometry
-from pocketvl.runtime.patches import Grid
+from pocketvl.runtime.bundle.geometry import VisionGeometry
+from pocketvl.runtime.media.patches import Grid
 from pocketvl.runtime.positions import vision_rope
 from tests.support.exporters import export_inputs
 

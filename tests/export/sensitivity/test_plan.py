@@ -13,8 +13,8 @@ from pocketvl.export.sensitivity.probe import layer_choices
 from pocketvl.export.targets import target_for
 from pocketvl.quant.recipe import NAMED_RECIPES, Bits, Calibration, Recipe, Rule, named_recipe
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.geometry import ModelGeometry
 from pocketvl.runtime.errors import RecipeError
-from pocketvl.runtime.geometry import ModelGeometry
 from tests.support.checkpoints import SMALL_GEOMETRY
 
 TARGETS = {name: target_for(name) for name in names.TARGETS}

@@ -12,7 +12,7 @@ from pocketvl.evaluate.data.record import Record, attempt, image_location, refus
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.extras import import_failure
 from pocketvl.runtime.files import read_bytes, regular_size
-from pocketvl.runtime.image import MOST_BYTES
+from pocketvl.runtime.media.image import MOST_BYTES
 
 _IDS = ("id", "index", "question_id", "questionId")
 

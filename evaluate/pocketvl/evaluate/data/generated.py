@@ -9,7 +9,7 @@ from pocketvl.evaluate.data.question import ImageRef
 from pocketvl.evaluate.data.record import Record
 from pocketvl.export.tiny import TASKS, make_example
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.image import content_key
+from pocketvl.runtime.media.image import content_key
 
 _SPEC = re.compile(r"generated(?:/(?P<task>[^:@]*))?:(?P<number>\d+)(?:@(?P<first>\d+))?")
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from pocketvl.export.tiny.example import Box
 from pocketvl.runtime.errors import ImageError, MissingExtraError
-from pocketvl.runtime.image import load_image
+from pocketvl.runtime.media.image import load_image
 
 Encoded = bytes | Image.Image  # an encoded file, or pixels
 

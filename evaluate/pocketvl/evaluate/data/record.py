@@ -11,7 +11,7 @@ from pocketvl.evaluate.data.question import BadRow, ImageRef
 from pocketvl.export.tiny.example import Box
 from pocketvl.runtime.errors import ImageError, UsageError
 from pocketvl.runtime.files import read_bytes
-from pocketvl.runtime.image import MOST_BYTES, decode_base64
+from pocketvl.runtime.media.image import MOST_BYTES, decode_base64
 
 T = TypeVar("T")
 

@@ -10,11 +10,11 @@ from pocketvl.evaluate.data import Dataset
 from pocketvl.evaluate.results import Result
 from pocketvl.evaluate.sweep.shards import Shard, load_shard
 from pocketvl.evaluate.sweep.store import content_key
-from pocketvl.runtime.bundle import Bundle, open_bundle
+from pocketvl.runtime.bundle.open import Bundle, open_bundle
+from pocketvl.runtime.bundle.strict import to_json
 from pocketvl.runtime.engine import Engine
-from pocketvl.runtime.engines import open_engine
+from pocketvl.runtime.engines.open import open_engine
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.strict import to_json
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from pocketvl.evaluate.answers import bundle_sha256
 from pocketvl.evaluate.bench import time_decoder
 from pocketvl.evaluate.sweep.store import content_key
-from pocketvl.runtime.bundle import Bundle, open_bundle
-from pocketvl.runtime.engines import open_engine
+from pocketvl.runtime.bundle.open import Bundle, open_bundle
+from pocketvl.runtime.engines.open import open_engine
 
 DECODE_TOKENS = 64
 ROUNDS = 3  # of all recipes, one after the other: a machine's speed drifts by the minute

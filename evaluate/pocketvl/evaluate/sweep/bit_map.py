@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.layers import Layer, decoder_layer, vision_block
 from pocketvl.quant.recipe import Recipe
-from pocketvl.runtime.geometry import ModelGeometry
+from pocketvl.runtime.bundle.geometry import ModelGeometry
 
 
 @dataclass(frozen=True)

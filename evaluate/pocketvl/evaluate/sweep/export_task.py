@@ -12,7 +12,7 @@ from pocketvl.export.component import ExportSettings
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.export.target import Target
 from pocketvl.quant.recipe import Recipe
-from pocketvl.runtime.bundle import Bundle, open_bundle
+from pocketvl.runtime.bundle.open import Bundle, open_bundle
 from pocketvl.runtime.errors import BundleError, CheckpointError
 
 

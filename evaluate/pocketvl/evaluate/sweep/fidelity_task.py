@@ -14,9 +14,9 @@ from pocketvl.evaluate.reference_cache import ReferenceCache
 from pocketvl.evaluate.reference_models import BundleReference
 from pocketvl.evaluate.sweep.shards import Shard, load_shard
 from pocketvl.evaluate.sweep.store import content_key
-from pocketvl.runtime.bundle import Bundle, open_bundle
-from pocketvl.runtime.engines import open_engine
-from pocketvl.runtime.strict import to_json
+from pocketvl.runtime.bundle.open import Bundle, open_bundle
+from pocketvl.runtime.bundle.strict import to_json
+from pocketvl.runtime.engines.open import open_engine
 
 
 @dataclass(frozen=True)

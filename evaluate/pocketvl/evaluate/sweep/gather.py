@@ -24,9 +24,9 @@ from pocketvl.evaluate.sweep.scores import (
 from pocketvl.evaluate.sweep.store import Store
 from pocketvl.quant.recipe import Recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle import Bundle
-from pocketvl.runtime.manifest import Manifest
-from pocketvl.runtime.strict import from_json
+from pocketvl.runtime.bundle.manifest import Manifest
+from pocketvl.runtime.bundle.open import Bundle
+from pocketvl.runtime.bundle.strict import from_json
 
 
 class Gatherer:

@@ -19,7 +19,7 @@ from pocketvl.evaluate.sweep.task import Task
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.target import Target
 from pocketvl.quant.recipe import Recipe
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.open import Bundle
 
 REFERENCE_SHARD = 16  # questions; few, for the reference is the slowest
 

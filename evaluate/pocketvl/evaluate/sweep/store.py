@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pocketvl.runtime.bundle.strict import to_json
 from pocketvl.runtime.errors import PocketVLError
-from pocketvl.runtime.strict import to_json
 
 _KEY_DIGITS = 20
 

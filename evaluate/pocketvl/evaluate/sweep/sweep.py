@@ -30,7 +30,7 @@ from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
 from pocketvl.export.component import fit_calibration
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.progress import Progress
-from pocketvl.runtime.bundle import Bundle
+from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.errors import MissingExtraError, RecipeError, UsageError
 
 # Shares of the whole that the steps take.

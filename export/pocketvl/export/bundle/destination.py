@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle_file import read_json
+from pocketvl.runtime.bundle.file import read_json
 from pocketvl.runtime.errors import BundleError, ExportError
 
 # Files that a file manager leaves; nobody misses them.

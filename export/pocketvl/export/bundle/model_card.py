@@ -7,8 +7,8 @@ from typing import Any
 import jinja2
 
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.manifest import Manifest
 from pocketvl.runtime.errors import BundleError
-from pocketvl.runtime.manifest import Manifest
 
 _TEMPLATE = "model_card.md.jinja"
 _START, _END = "<!-- parity -->", "<!-- end of parity -->"

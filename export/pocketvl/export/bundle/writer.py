@@ -20,8 +20,8 @@ from pathlib import Path
 from pocketvl.export.bundle.destination import check_destination, output_folder
 from pocketvl.export.bundle.leftovers import lock, note_begun, settle, settle_dead
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.manifest import FileRecord, Manifest, write_manifest
 from pocketvl.runtime.errors import ExportError, SpaceError
-from pocketvl.runtime.manifest import FileRecord, Manifest, write_manifest
 
 _CHUNK = 1 << 20
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

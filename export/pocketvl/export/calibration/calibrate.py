@@ -15,8 +15,8 @@ from pocketvl.export.component import ExportSettings, TensorSource
 from pocketvl.export.estimate import reading_cost, unit_cost
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.progress import Progress, parts
+from pocketvl.runtime.bundle.geometry import ImageSettings
 from pocketvl.runtime.errors import CalibrationError
-from pocketvl.runtime.geometry import ImageSettings
 
 _HIDDEN = "hidden"
 

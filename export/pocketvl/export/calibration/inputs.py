@@ -8,15 +8,15 @@ import torch
 
 from pocketvl.export.calibration.samples import Sample
 from pocketvl.export.checkpoint import Checkpoint
+from pocketvl.runtime.bundle.geometry import ImageSettings
 from pocketvl.runtime.decoding.feed import Media, build_feed
 from pocketvl.runtime.errors import CalibrationError, ImageError, PromptError
-from pocketvl.runtime.geometry import ImageSettings
-from pocketvl.runtime.messages import Message, Part, Picture, Text
-from pocketvl.runtime.patches import patchify
+from pocketvl.runtime.media.patches import patchify
+from pocketvl.runtime.media.resize import resize_image, resize_to_bucket
 from pocketvl.runtime.positions import text_rope, vision_rope
-from pocketvl.runtime.prompt import PromptEncoder
-from pocketvl.runtime.resize import resize_image, resize_to_bucket
-from pocketvl.runtime.tokenizer import Tokenizer
+from pocketvl.runtime.text.messages import Message, Part, Picture, Text
+from pocketvl.runtime.text.prompt import PromptEncoder
+from pocketvl.runtime.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pocketvl.export.tiny import TASKS, make_example
 from pocketvl.quant.recipe import GENERATED, Calibration
 from pocketvl.runtime.errors import CalibrationError, ImageError
 from pocketvl.runtime.files import read_bytes, read_text
-from pocketvl.runtime.image import MOST_BYTES, load_image
+from pocketvl.runtime.media.image import MOST_BYTES, load_image
 
 DEFAULT_PROMPT = "Describe this picture in detail."
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif")

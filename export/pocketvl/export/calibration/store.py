@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from pocketvl.export.component import PackedSource
 from pocketvl.quant.quantized import QuantizedLinear
+from pocketvl.runtime.bundle.geometry import ModelGeometry
 from pocketvl.runtime.errors import CalibrationError
-from pocketvl.runtime.geometry import ModelGeometry
 
 _KEY = "calibration.json"
 _FLOW = "flow.safetensors"

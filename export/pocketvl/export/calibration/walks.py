@@ -17,7 +17,7 @@ from pocketvl.export.executorch.xnnpack import load_custom_ops
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.modules import LMHead
 from pocketvl.export.weights import fill_floats
-from pocketvl.runtime.native_log import captured_stderr
+from pocketvl.runtime.engines.native_log import captured_stderr
 
 # The rows of a tied head are the token embeddings as well, so they must stay near what they were, too.
 _TIED_DAMPING = 1.0

@@ -37,9 +37,9 @@ from pocketvl.export.checkpoint.weights import (
 )
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits
+from pocketvl.runtime.bundle.geometry import ImageSettings, ModelGeometry, SamplingDefaults, SpecialTokens
 from pocketvl.runtime.errors import CheckpointError
 from pocketvl.runtime.files import regular_size
-from pocketvl.runtime.geometry import ImageSettings, ModelGeometry, SamplingDefaults, SpecialTokens
 
 _CHUNK = 1 << 20
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from pocketvl.export.checkpoint.json_object import JsonObject, read_object
 from pocketvl.export.checkpoint.quantization import read_quantization
+from pocketvl.runtime.bundle.geometry import ModelGeometry, TextGeometry, VisionGeometry
+from pocketvl.runtime.bundle.limits import check_geometry_limits
 from pocketvl.runtime.errors import CheckpointError
-from pocketvl.runtime.geometry import ModelGeometry, TextGeometry, VisionGeometry
-from pocketvl.runtime.limits import check_geometry_limits
 
 CONFIG_FILE = "config.json"
 

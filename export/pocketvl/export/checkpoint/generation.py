@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from pocketvl.export.checkpoint.json_object import JsonObject, read_optional
+from pocketvl.runtime.bundle.geometry import SamplingDefaults
 from pocketvl.runtime.errors import CheckpointError
-from pocketvl.runtime.geometry import SamplingDefaults
 
 GENERATION_CONFIG = "generation_config.json"
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from pocketvl.export.checkpoint.json_object import JsonObject, read_optional
+from pocketvl.runtime.bundle.geometry import ImageSettings, VisionGeometry
+from pocketvl.runtime.bundle.limits import check_image_limits
 from pocketvl.runtime.errors import CheckpointError
-from pocketvl.runtime.geometry import ImageSettings, VisionGeometry
-from pocketvl.runtime.limits import check_image_limits
 
 PREPROCESSOR_CONFIG = "preprocessor_config.json"
 PROCESSOR_CONFIG = "processor_config.json"

@@ -12,7 +12,7 @@ from pocketvl.export.checkpoint.checkpoint import Checkpoint, hash_files
 from pocketvl.export.checkpoint.tensors import expected_tensors
 from pocketvl.export.layers import linear_layers
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.runtime.geometry import ModelGeometry
+from pocketvl.runtime.bundle.geometry import ModelGeometry
 
 
 class MergedLora:

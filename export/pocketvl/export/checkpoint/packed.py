@@ -20,8 +20,8 @@ from pocketvl.quant.packed.gptq import check_order, gptq_codes, gptq_grid, gptq_
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.geometry import ModelGeometry
 from pocketvl.runtime.errors import CheckpointError
-from pocketvl.runtime.geometry import ModelGeometry
 
 PACKED_LM_HEAD = "lm_head.qweight"
 _KINDS = ("qweight", "qzeros", "scales", "g_idx")

@@ -8,9 +8,9 @@ from pocketvl.export.checkpoint.config import ModelConfig, unused_ids
 from pocketvl.export.checkpoint.generation import GENERATION_CONFIG
 from pocketvl.export.checkpoint.image_files import PREPROCESSOR_CONFIG, PROCESSOR_CONFIG
 from pocketvl.export.checkpoint.json_object import JsonObject, read_object, read_optional
+from pocketvl.runtime.bundle.geometry import SpecialTokens
 from pocketvl.runtime.errors import CheckpointError
 from pocketvl.runtime.files import read_text
-from pocketvl.runtime.geometry import SpecialTokens
 
 TOKENIZER_FILE = "tokenizer.json"
 _TEMPLATE_FILE = "chat_template.jinja"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from pocketvl.export.layers import Layer, decoder_layer, lm_head, merger, patch_embed, vision_block
-from pocketvl.runtime.geometry import ModelGeometry, TextGeometry, VisionGeometry
+from pocketvl.runtime.bundle.geometry import ModelGeometry, TextGeometry, VisionGeometry
 
 Shapes = dict[str, tuple[int, ...]]
 

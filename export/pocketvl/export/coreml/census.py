@@ -10,11 +10,11 @@ from pathlib import Path
 from pocketvl.export.census import REPORT, Expected, Kernel, Location, compare, key_of
 from pocketvl.export.coreml.function import StoredWeight
 from pocketvl.export.coreml.package import MODEL_FILE, WEIGHT_FILE
-from pocketvl.runtime.coreml import program
-from pocketvl.runtime.coreml.parse import parse_functions
-from pocketvl.runtime.coreml.protobuf import read_model
-from pocketvl.runtime.coreml.tensor_type import TensorType
-from pocketvl.runtime.coreml.weights import WeightFile
+from pocketvl.runtime.engines.coreml import program
+from pocketvl.runtime.engines.coreml.parse import parse_functions
+from pocketvl.runtime.engines.coreml.protobuf import read_model
+from pocketvl.runtime.engines.coreml.tensor_type import TensorType
+from pocketvl.runtime.engines.coreml.weights import WeightFile
 from pocketvl.runtime.errors import CensusError
 
 _QUANTIZED = "constexpr_blockwise_shift_scale"

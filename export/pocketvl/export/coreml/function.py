@@ -21,9 +21,9 @@ from pocketvl.export.modules import Linear
 from pocketvl.export.weights import Filled, decided, fill_small, float_weight
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits
+from pocketvl.runtime.bundle.manifest import EntryPoint, TensorSpec
+from pocketvl.runtime.engines.memory import return_memory
 from pocketvl.runtime.errors import ExportError
-from pocketvl.runtime.manifest import EntryPoint, TensorSpec
-from pocketvl.runtime.memory import return_memory
 
 # Placeholders of one shape are all alike, and must not become one.
 _SKIPPED_PASSES = {"common::const_deduplication"}

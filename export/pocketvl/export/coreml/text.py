@@ -23,10 +23,10 @@ from pocketvl.export.target import Component, ExportInputs
 from pocketvl.export.weights import leaf_sizes
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime import names
-from pocketvl.runtime.entry_points import package_decoder, package_head, token_counts
+from pocketvl.runtime.bundle.entry_points import package_decoder, package_head, token_counts
+from pocketvl.runtime.bundle.geometry import TextGeometry
+from pocketvl.runtime.bundle.manifest import EmbeddingTable, EntryPoint, LayerGroup, TensorSpec
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.geometry import TextGeometry
-from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, LayerGroup, TensorSpec
 
 _SUMMARY = "Token ids to embeddings, hidden states to logits"
 _STORAGE = {32: "float16", 16: "float16", 8: "int8", 4: "signed_int4"}

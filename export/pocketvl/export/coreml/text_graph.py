@@ -11,7 +11,7 @@ from pocketvl.export import modules
 from pocketvl.export.coreml.fp16 import attend, rotate, signed
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.modules import DecoderLayerParts
-from pocketvl.runtime.geometry import TextGeometry
+from pocketvl.runtime.bundle.geometry import TextGeometry
 from pocketvl.runtime.positions import text_rope
 
 Angles = tuple[torch.Tensor, torch.Tensor]  # cosines and signed sines, (T, head_dim) each

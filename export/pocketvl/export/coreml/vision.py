@@ -18,8 +18,8 @@ from pocketvl.export.progress import Progress, Steps, parts
 from pocketvl.export.target import Component, ExportInputs
 from pocketvl.export.weights import leaf_sizes
 from pocketvl.runtime import names
-from pocketvl.runtime.entry_points import package_vision
-from pocketvl.runtime.geometry import VisionGeometry
+from pocketvl.runtime.bundle.entry_points import package_vision
+from pocketvl.runtime.bundle.geometry import VisionGeometry
 
 _MASKED = 3e4  # taken from a padded key's scores; fp16 ends at 65504
 

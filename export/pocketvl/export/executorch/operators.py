@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pocketvl.export.modules import RMSNorm
-from pocketvl.runtime.geometry import VisionGeometry
+from pocketvl.runtime.bundle.geometry import VisionGeometry
 
 _JOINED = 4  # XNNPACK concatenates at most five tensors at once
 

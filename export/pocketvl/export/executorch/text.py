@@ -20,11 +20,11 @@ from pocketvl.export.progress import Progress, Steps, parts
 from pocketvl.export.target import Component, ExportInputs
 from pocketvl.export.weights import fill, leaf_sizes, write_table
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.entry_points import pte_decoder, pte_head
+from pocketvl.runtime.bundle.geometry import TextGeometry
+from pocketvl.runtime.bundle.manifest import EmbeddingTable
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
-from pocketvl.runtime.entry_points import pte_decoder, pte_head
 from pocketvl.runtime.errors import ExportError
-from pocketvl.runtime.geometry import TextGeometry
-from pocketvl.runtime.manifest import EmbeddingTable
 
 _TRACE_LENGTH = 2  # 1 would be taken for a constant
 _STORAGE = {32: "float32", 8: "int8", 4: "int4"}

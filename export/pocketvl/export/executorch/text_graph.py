@@ -10,7 +10,7 @@ from pocketvl.export import modules
 from pocketvl.export.executorch.operators import XnnpackRMSNorm, half_rotation
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.modules import DecoderLayerParts
-from pocketvl.runtime.geometry import TextGeometry
+from pocketvl.runtime.bundle.geometry import TextGeometry
 
 
 class TextDecoder(nn.Module):

@@ -27,9 +27,9 @@ from pocketvl.export.progress import Progress, Steps, parts
 from pocketvl.export.target import Component, ExportInputs
 from pocketvl.export.weights import fill, leaf_sizes
 from pocketvl.runtime import names
-from pocketvl.runtime.entry_points import pte_vision
+from pocketvl.runtime.bundle.entry_points import pte_vision
+from pocketvl.runtime.bundle.geometry import VisionGeometry
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.geometry import VisionGeometry
 
 _HIDDEN = 1e9  # taken from a padded key's scores: their exponentials are exactly 0 in float32
 

@@ -16,11 +16,11 @@ from torch.export import Dim
 from pocketvl.export.onnx.data_file import Entry
 from pocketvl.export.onnx.operators import Leaf
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.geometry import TextGeometry
+from pocketvl.runtime.bundle.manifest import TensorSpec
+from pocketvl.runtime.bundle.signature import Signature, past_caches, present_caches
 from pocketvl.runtime.errors import ExportError
 from pocketvl.runtime.extras import import_failure
-from pocketvl.runtime.geometry import TextGeometry
-from pocketvl.runtime.manifest import TensorSpec
-from pocketvl.runtime.onnx.ports import Ports, past_caches, present_caches
 
 OPSET = 21
 _EXAMPLE = 8  # tokens, patches ..: 0 and 1 would be taken for constants
@@ -206,9 +206,9 @@ def _tidy(ir: Any, model: Any, specs: Sequence[TensorSpec]) -> None:
                 value.shape = value.type = None  # onnxruntime infers them
 
 
-def merged_ports(text: TextGeometry) -> Ports:
+def merged_ports(text: TextGeometry) -> Signature:
     """Of MergedDecoder, by the names of transformers.js."""
-    return Ports(
+    return Signature(
         (
             TensorSpec("inputs_embeds", "float32", (1, "tokens", text.hidden_size)),
             TensorSpec("attention_mask", "int64", (1, "total")),

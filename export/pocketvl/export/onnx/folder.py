@@ -14,9 +14,9 @@ from pocketvl.export.checkpoint.json_object import read_optional
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.modules import Linear
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.geometry import ImageSettings, ModelGeometry, SpecialTokens
+from pocketvl.runtime.engines.onnx.variants import SUFFIXES
 from pocketvl.runtime.errors import ExportError
-from pocketvl.runtime.geometry import ImageSettings, ModelGeometry, SpecialTokens
-from pocketvl.runtime.onnx.variants import SUFFIXES
 
 # What transformers.js calls them; it finds a session's file by its dtype.
 DTYPES = {32: "fp32", 16: "fp16", 8: "int8", 4: "q4"}

@@ -24,9 +24,9 @@ from pocketvl.export.target import Component, ExportInputs
 from pocketvl.export.weights import leaf_sizes, write_table
 from pocketvl.quant.recipe import Bits
 from pocketvl.runtime import names
-from pocketvl.runtime.entry_points import host_graph
-from pocketvl.runtime.manifest import EmbeddingTable, EntryPoint, TensorSpec
-from pocketvl.runtime.onnx.ports import Ports
+from pocketvl.runtime.bundle.entry_points import host_graph
+from pocketvl.runtime.bundle.manifest import EmbeddingTable, EntryPoint, TensorSpec
+from pocketvl.runtime.bundle.signature import Signature
 
 _ROWS = 4096  # copied at a time
 _SIGN = np.uint8(0x80)  # two's complement to value + 128
@@ -149,7 +149,7 @@ def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
         host_graph(names.TEXT_DECODER, names.HOST_TEXT_DECODER, plan.geometry),
         host_graph(names.LM_HEAD, names.HOST_LM_HEAD, plan.geometry),
     )
-    graphs: dict[str, tuple[nn.Module, EntryPoint | Ports]] = {
+    graphs: dict[str, tuple[nn.Module, EntryPoint | Signature]] = {
         names.HOST_TEXT_DECODER: (HostDecoder(decoder), entries[0]),
         names.HOST_LM_HEAD: (head, entries[1]),
         in_bundle(merged): (MergedDecoder(decoder, head, text), merged_ports(text)),

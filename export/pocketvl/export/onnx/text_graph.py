@@ -15,7 +15,7 @@ from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.modules import DecoderLayerParts, LMHead
 from pocketvl.export.onnx.operators import emit, emit_several, split
 from pocketvl.export.onnx.weights import Stack
-from pocketvl.runtime.geometry import TextGeometry
+from pocketvl.runtime.bundle.geometry import TextGeometry
 from pocketvl.runtime.positions import text_frequencies
 
 Cache = tuple[torch.Tensor, torch.Tensor]  # key and value (1, kv_heads, P, head_dim)

@@ -29,8 +29,8 @@ from pocketvl.export.progress import Progress, Steps, parts
 from pocketvl.export.target import Component, ExportInputs
 from pocketvl.export.weights import leaf_sizes
 from pocketvl.runtime import names
-from pocketvl.runtime.entry_points import host_graph
-from pocketvl.runtime.geometry import VisionGeometry
+from pocketvl.runtime.bundle.entry_points import host_graph
+from pocketvl.runtime.bundle.geometry import VisionGeometry
 from pocketvl.runtime.positions import vision_frequencies
 
 Angles = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # cosines and sines (N, head_dim / 2), the first row

@@ -16,7 +16,7 @@ from pocketvl.export.onnx.census import expected
 from pocketvl.export.onnx.data_file import DataFile, Entry
 from pocketvl.export.onnx.operators import Packed, pack
 from pocketvl.export.weights import Filled, as_float16, decided, fill_small, float_weight
-from pocketvl.runtime.memory import return_memory
+from pocketvl.runtime.engines.memory import return_memory
 
 
 class Stack(nn.Module):

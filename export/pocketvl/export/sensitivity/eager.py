@@ -21,7 +21,7 @@ from pocketvl.export.progress import Progress
 from pocketvl.export.sensitivity.probe import Rounded
 from pocketvl.export.weights import fill_floats
 from pocketvl.quant.recipe import named_recipe
-from pocketvl.runtime.geometry import SpecialTokens
+from pocketvl.runtime.bundle.geometry import SpecialTokens
 
 _ROWS = 64  # distributions compared at a time, in float64
 

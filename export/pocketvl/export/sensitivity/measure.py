@@ -12,7 +12,7 @@ from pocketvl.export.progress import Progress, part
 from pocketvl.export.sensitivity.eager import EagerModel, layer_divergences, make_questions
 from pocketvl.export.sensitivity.probe import Trials, layer_choices, try_choices
 from pocketvl.quant.recipe import Bits, Recipe
-from pocketvl.runtime.geometry import ImageSettings, ModelGeometry
+from pocketvl.runtime.bundle.geometry import ImageSettings, ModelGeometry
 
 _VISION = {"qkv": 0.06, "proj": 0.015, "fc1": 0.02, "fc2": 0.055}
 _TEXT = {

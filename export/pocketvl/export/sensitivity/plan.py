@@ -15,8 +15,8 @@ from pocketvl.export.progress import Progress
 from pocketvl.export.sensitivity.measure import Sensitivity, can_measure, measure_sensitivity
 from pocketvl.quant.allocate import Option, least_damage, least_size
 from pocketvl.quant.recipe import Bits, Calibration, Recipe, Rule
+from pocketvl.runtime.bundle.geometry import ModelGeometry
 from pocketvl.runtime.errors import RecipeError
-from pocketvl.runtime.geometry import ModelGeometry
 
 _INDEX = re.compile(r"\.(\d+)\.")
 _Numbered = tuple[str, str]  # what stands before and behind a layer's number

@@ -22,8 +22,8 @@ from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.recipe import CALIBRATED_METHODS, Bits, Recipe, named_recipe
 from pocketvl.quant.rtn import nearest_integers, rtn_scales
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.geometry import ModelGeometry
 from pocketvl.runtime.errors import CalibrationError, CheckpointError
-from pocketvl.runtime.geometry import ModelGeometry
 
 # The smallest first. Larger groups than 128 save less than 1.5 % of a layer.
 CHOICES = (Bits(4, 128), Bits(4, 64), Bits(4, 32), Bits(8))

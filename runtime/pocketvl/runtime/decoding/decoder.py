@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pocketvl.runtime.bundle.manifest import Manifest
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.decoding.feed import Feed, text_feed
 from pocketvl.runtime.engine import Float32, TextEngine
 from pocketvl.runtime.errors import PromptError
-from pocketvl.runtime.manifest import Manifest
 from pocketvl.runtime.positions import text_rope
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvl.runtime.bundle.manifest import EmbeddingTable
 from pocketvl.runtime.errors import BundleError, EngineError
-from pocketvl.runtime.manifest import EmbeddingTable
 
 
 class EmbeddingMap:

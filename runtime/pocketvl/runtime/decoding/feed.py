@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvl.runtime.bundle.geometry import SpecialTokens
 from pocketvl.runtime.errors import PromptError
-from pocketvl.runtime.geometry import SpecialTokens
-from pocketvl.runtime.patches import Grid
+from pocketvl.runtime.media.patches import Grid
 from pocketvl.runtime.positions import mrope_positions
 
 Float32 = NDArray[np.float32]

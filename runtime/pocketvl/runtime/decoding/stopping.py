@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pocketvl.runtime.repetition import repeats
+from pocketvl.runtime.decoding.repetition import repeats
 
 StopReason = Literal["stop", "length", "context", "cancelled", "repetition"]
 

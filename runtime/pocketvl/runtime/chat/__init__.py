@@ -1,0 +1,1 @@
+"""A conversation: its turns, its answers, and the session that makes them."""

@@ -1,0 +1,1 @@
+"""This machine's engines: ExecuTorch, onnxruntime, and the evaluator of Core ML packages."""

@@ -1,0 +1,67 @@
+"""One package of a bundle with the state of its functions, evaluated in numpy or run by Core ML itself."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from pocketvl.runtime.engines.coreml.package import Package
+from pocketvl.runtime.engines.coreml.state import State
+from pocketvl.runtime.errors import EngineError
+from pocketvl.runtime.extras import import_failure
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class LoadedPackage(Protocol):
+    def call(self, function: str, inputs: Arrays) -> Arrays:
+        """Outputs by name. All functions share one state. Raises EngineError."""
+
+
+class EvaluatedPackage:
+    """By this project's evaluator, on any machine."""
+
+    def __init__(self, path: Path, round_fp16: bool, weight_cache_bytes: int) -> None:
+        """See Package.open. Raises BundleError."""
+        self._package = Package.open(path, round_fp16, weight_cache_bytes)
+        self._state: State | None = None
+
+    def call(self, function: str, inputs: Arrays) -> Arrays:
+        runnable = self._package.function(function)
+        if self._state is None and runnable.signature.states:
+            self._state = self._package.new_state(function)
+        return runnable.run(inputs, self._state)
+
+
+class NativePackage:
+    """By Core ML through coremltools, on macOS 15 or later. Written to its documentation, not tried yet."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises MissingExtraError without coremltools."""
+        try:
+            import coremltools
+        except (ImportError, OSError, MemoryError) as error:
+            raise import_failure(error, "This bundle needs coremltools", "coreml") from None
+        self._coremltools = coremltools
+        self._path = path
+        self._models: dict[str, tuple[Any, bool]] = {}
+        self._state: Any = None
+
+    def call(self, function: str, inputs: Arrays) -> Arrays:
+        try:
+            if function not in self._models:
+                self._models[function] = self._load(function)
+            model, stateful = self._models[function]
+            if stateful and self._state is None:
+                self._state = model.make_state()
+            outputs: Arrays = model.predict(dict(inputs), state=self._state if stateful else None)
+        except Exception as error:  # whatever Core ML raises
+            raise EngineError(f"{function} of {self._path} failed in Core ML: {error}.") from None
+        return outputs
+
+    def _load(self, function: str) -> tuple[Any, bool]:
+        """The model of that function, and whether it has states."""
+        model = self._coremltools.models.MLModel(str(self._path), function_name=function)
+        described = model.get_spec().description.functions
+        return model, any(one.name == function and one.state for one in described)

@@ -1,0 +1,1 @@
+"""From an image in any form to embeddings: decoding, resizing, patches, the vision encoder's calls."""

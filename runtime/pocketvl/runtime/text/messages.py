@@ -1,0 +1,211 @@
+"""Messages in the shapes of OpenAI's and Qwen's chat APIs, checked and made plain.
+
+[{"role": "user", "content": "Hello"},
+ {"role": "user", "content": [{"type": "text", "text": "What is this?"},
+                              {"type": "image_url", "image_url": {"url": "cat.jpg", "detail": "low"}},
+                              {"type": "image", "image": <what load_image takes>, "max_pixels": 50176},
+                              {"type": "video", "video": <path, or a list of images>}]}]
+
+docs/scripts.md lists all kinds of parts. Nothing is ignored: a key that is not known is refused.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, TypeGuard
+
+from pocketvl.runtime.errors import PromptError
+from pocketvl.runtime.media.image_size import AS_THE_SESSION, DETAILS, PIXEL_KEYS, ImageSize
+from pocketvl.runtime.text.grounding import Shape, Size, in_thousandths, parse_shape
+
+ROLES = ("system", "user", "assistant")
+
+_VIDEO_KEYS = ("fps", "nframes", "min_frames", "max_frames", "total_pixels", "video_start", "video_end")
+_MAX_PIXELS = 1 << 30  # far above any bucket
+_KINDS = "text, input_text, output_text, image, image_url, input_image, object_ref, box, quad and video"
+
+
+@dataclass(frozen=True)
+class Text:
+    text: str
+
+
+@dataclass(frozen=True)
+class ObjectRef:
+    """The name of an object, between the tokens that mark it as one."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    source: Any  # what image.load_image takes
+    size: ImageSize = AS_THE_SESSION
+
+
+@dataclass(frozen=True)
+class Clip:
+    source: Any  # a video file or a list of images
+
+
+Media = Picture | Clip
+Part = Text | ObjectRef | Shape | Picture | Clip
+
+
+@dataclass(frozen=True)
+class Message:
+    role: str
+    parts: tuple[Part, ...]
+
+
+def parse_messages(messages: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
+    """Check and convert. Raises PromptError, which names the message and what is wrong with it."""
+    if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Sequence) or not messages:
+        raise PromptError(
+            'Messages must be a list with at least one {"role": ..., "content": ...};'
+            ' write [{"role": "user", "content": "..."}].'
+        )
+    return tuple(_message(message, f"messages[{i}]") for i, message in enumerate(messages))
+
+
+def is_conversation(content: Any) -> TypeGuard[Sequence[Mapping[str, Any]]]:
+    """Whether it is a list of messages rather than one turn's text or parts: the first has a role."""
+    if not isinstance(content, Sequence) or isinstance(content, (str, bytes)) or not content:
+        return False
+    return isinstance(content[0], Mapping) and "role" in content[0]
+
+
+def parse_conversation(messages: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
+    """A whole conversation that waits for an answer: system first or nowhere, a user's turn last."""
+    parsed = parse_messages(messages)
+    for i, message in enumerate(parsed):
+        if message.role == "system" and i:
+            raise PromptError(f"messages[{i}] is a system message; there can be one, and it comes first.")
+    if parsed[-1].role != "user":
+        raise PromptError(
+            f"The last message has the role {parsed[-1].role}; end with the user's, which is answered."
+        )
+    return parsed
+
+
+def media_of(messages: Iterable[Message]) -> tuple[Media, ...]:
+    """The images and videos in order of appearance."""
+    return tuple(part for message in messages for part in message.parts if isinstance(part, Media))
+
+
+def with_thousandths(messages: Sequence[Message], sizes: Sequence[Size], earlier: int) -> tuple[Message, ...]:
+    """Their shapes in thousandths. `sizes` are those of the conversation's images, `earlier` of them before.
+
+    Raises PromptError for a shape that lies in no image.
+    """
+    seen, changed = earlier, []
+    for message in messages:
+        parts: list[Part] = []
+        for part in message.parts:
+            seen += isinstance(part, Picture)
+            known = sizes if isinstance(part, Shape) and part.image is not None else sizes[:seen]
+            parts.append(in_thousandths(part, known) if isinstance(part, Shape) else part)
+        changed.append(Message(message.role, tuple(parts)))
+    return tuple(changed)
+
+
+def _message(message: Any, where: str) -> Message:
+    if not isinstance(message, Mapping):
+        raise PromptError(f"{where} must be an object with role and content, not {_kind(message)}.")
+    role = message.get("role")
+    if role not in ROLES:
+        raise PromptError(f"{where} has the role {role!r}; known are {', '.join(ROLES)}.")
+    _check_keys(message, ("role", "content"), where)
+    content = message.get("content")
+    if isinstance(content, str):
+        return Message(role, (Text(content),))
+    if not isinstance(content, Sequence) or isinstance(content, (bytes, bytearray)) or not content:
+        raise PromptError(
+            f"The content of {where} must be a string or a list of parts, not {_kind(content)};"
+            ' a part is {"type": "text", "text": ...} or {"type": "image", "image": ...}.'
+        )
+    return Message(role, tuple(_part(part, f"{where}.content[{i}]") for i, part in enumerate(content)))
+
+
+def _part(part: Any, where: str) -> Part:
+    if not isinstance(part, Mapping):
+        raise PromptError(f"{where} must be an object with a type, not {_kind(part)}.")
+    match part.get("type"):
+        case "text" | "input_text" | "output_text":
+            return Text(_text(part, where))
+        case "object_ref":
+            return ObjectRef(_text(part, where))
+        case "box" | "quad" as kind:
+            _check_keys(part, ("type", kind, "pixels", "image"), where)
+            return parse_shape(part, kind, where)
+        case "image":
+            return _image(part, "url" if "url" in part and "image" not in part else "image", where)
+        case "image_url" | "input_image":
+            return _image_url(part, where)
+        case "video":
+            _check_keys(part, ("type", "video"), where)
+            return Clip(_given(part, "video", where))
+        case other:
+            raise PromptError(f"{where} has the type {other!r}; known are {_KINDS}.")
+
+
+def _text(part: Mapping[str, Any], where: str) -> str:
+    _check_keys(part, ("type", "text"), where)
+    text = part.get("text")
+    if not isinstance(text, str):
+        raise PromptError(f"{where}.text must be a string, not {_kind(text)}.")
+    return text
+
+
+def _image(part: Mapping[str, Any], key: str, where: str) -> Picture:
+    _check_keys(part, ("type", key, "detail", *PIXEL_KEYS), where)
+    return Picture(_given(part, key, where), _size(part, where))
+
+
+def _image_url(part: Mapping[str, Any], where: str) -> Picture:
+    """The URL itself, or an object with it and maybe `detail`, which may also be beside it."""
+    inner = part.get("image_url")
+    if not isinstance(inner, Mapping):
+        return _image(part, "image_url", where)
+    if "detail" in part and "detail" in inner:
+        raise PromptError(f"{where} gives detail twice; leave one out.")
+    _check_keys(part, ("type", "image_url", "detail", *PIXEL_KEYS), where)
+    _check_keys(inner, ("url", "detail"), f"{where}.image_url")
+    return Picture(_given(inner, "url", f"{where}.image_url"), _size({**part, **inner}, where))
+
+
+def _size(part: Mapping[str, Any], where: str) -> ImageSize:
+    given = {key: part[key] for key in PIXEL_KEYS if part.get(key) is not None}
+    for key, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
+            raise PromptError(f"{where}.{key} must be a whole number of pixels, 1 or more, not {value!r}.")
+        if int(value) > _MAX_PIXELS:
+            raise PromptError(f"{where}.{key} must be at most {_MAX_PIXELS}.")
+    if ("resized_height" in given) != ("resized_width" in given):
+        raise PromptError(f"{where} gives only one of resized_height and resized_width; give both.")
+    detail: Any = part.get("detail") or "auto"
+    if detail not in DETAILS:
+        raise PromptError(f"{where} asks for the detail {detail!r}; known are {', '.join(DETAILS)}.")
+    return ImageSize(**{key: int(value) for key, value in given.items()}, detail=detail)
+
+
+def _check_keys(value: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    for key in value:
+        if key in known:
+            continue
+        if key in _VIDEO_KEYS:
+            raise PromptError(f"{where} has the key {key!r}, which is for videos; leave it out.")
+        raise PromptError(f"{where} has the unknown key {key!r}; known are {', '.join(known)}.")
+
+
+def _given(part: Mapping[str, Any], key: str, where: str) -> Any:
+    value = part.get(key)
+    if value is None or (isinstance(value, (str, bytes, bytearray, list, tuple)) and not value):
+        raise PromptError(f"{where} lacks {key!r}; give the image or video there.")
+    return value
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return "an empty list" if isinstance(value, (list, tuple)) and not value else type(value).__name__
