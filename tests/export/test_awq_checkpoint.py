@@ -10,11 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from pocketvl.export.checkpoint import open_checkpoint
-from pocketvl.export.checkpoint.packed import Requantizer
 from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.layers import linear_layers
-from pocketvl.export.weights import fill
+from pocketvl.export.weights import Requantizer, fill
 from pocketvl.quant.packed.damage import Damage
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.recipe import Bits, Recipe, named_recipe

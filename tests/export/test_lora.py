@@ -10,12 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pocketvl.export.checkpoint import MergedLora, merge_lora, open_checkpoint
-from pocketvl.export.checkpoint.packed import Requantizer
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.pipeline import export_bundle
-from pocketvl.export.weights import fill
+from pocketvl.export.weights import Requantizer, fill
 from pocketvl.quant.packed.damage import Damage
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.recipe import Bits, Recipe, named_recipe

@@ -14,13 +14,13 @@ from pocketvl.export.bundle.writer import PartialBundle, partial_bundle
 from pocketvl.export.calibration.calibrate import calibrate
 from pocketvl.export.calibration.store import CalibratedSource
 from pocketvl.export.checkpoint import Checkpoint, MergedLora, merge_lora, open_checkpoint
-from pocketvl.export.checkpoint.packed import Requantizer
 from pocketvl.export.component import ExportSettings, PackedSource, fit_calibration, fit_image, fit_settings
 from pocketvl.export.estimate import Estimate, ExportCost, check_space, export_cost
 from pocketvl.export.isolated import run_isolated
 from pocketvl.export.layer_plan import LayerPlan, resolve
 from pocketvl.export.progress import Progress, parts, silent
 from pocketvl.export.target import ExportInputs, Target
+from pocketvl.export.weights import Requantizer
 from pocketvl.quant.packed.damage import Damage, describe_damage
 from pocketvl.quant.recipe import CALIBRATED_METHODS, GENERATED, Recipe
 from pocketvl.runtime import names

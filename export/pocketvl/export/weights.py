@@ -1,6 +1,6 @@
 """Weights go into a graph one tensor at a time, each quantized before the next is read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,53 @@ from torch import nn
 from pocketvl.export.checkpoint.tensors import EMBEDDING
 from pocketvl.export.component import TensorSource
 from pocketvl.export.layer_plan import LayerPlan
+from pocketvl.export.layers import linear_layers
 from pocketvl.export.modules import LayerNorm, Linear, RMSNorm
+from pocketvl.quant.packed.damage import Damage, measure_damage
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Bits, method_of
 from pocketvl.quant.rtn import stored_scales
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.geometry import ModelGeometry
 from pocketvl.runtime.bundle.manifest import EmbeddingTable, LayerGroup
 from pocketvl.runtime.errors import CheckpointError, ExportError, RecipeError
 
 Filled = Callable[[str], None]  # called with the name of each leaf that got its weights
 _STORAGE = {32: "float32", 16: "float16", 8: "int8"}
 _FLOAT_ROWS = 4096  # written at a time
+
+
+class Requantizer:
+    """A TensorSource that quantizes the `requantized` layers of another by the plan, and measures that.
+
+    damage: of the layers that were asked for so far.
+    """
+
+    def __init__(self, inner: TensorSource, layers: Iterable[str], plan: LayerPlan) -> None:
+        self._inner, self._plan = inner, plan
+        again = set(layers)
+        self._weights = {
+            layer.name: f"{layer.source}.weight"
+            for layer in linear_layers(inner.geometry)
+            if layer.name in again
+        }
+        self.geometry: ModelGeometry = inner.geometry
+        self.damage: list[Damage] = []
+
+    def tensor(self, name: str) -> torch.Tensor:
+        return self._inner.tensor(name)
+
+    def quantized(self, layer: str) -> QuantizedLinear | None:
+        quantized = self._inner.quantized(layer)
+        if layer not in self._weights:
+            return quantized
+        weight = self._inner.tensor(self._weights[layer])
+        if quantized is None:
+            bits = self._plan.bits[layer]
+            quantized = quantize_linear(weight, bits, method_of(self._plan.method, bits), layer)
+        self.damage.append(measure_damage(layer, weight, quantized))
+        return quantized
 
 
 def fill(graph: nn.Module, source: TensorSource, method: str, filled: Filled = lambda _: None) -> None:

@@ -1,32 +1,24 @@
-"""The linear layers that a GPTQ or AWQ checkpoint packs: located, checked, unpacked one at a time.
+"""The linear layers that a GPTQ or AWQ checkpoint packs: located, checked, unpacked one at a time."""
 
-Those that cannot keep their integers are quantized again, and the cost is written down.
-"""
-
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pocketvl.export.checkpoint.header import StoredTensor
 from pocketvl.export.checkpoint.quantization import GPTQ, Quantization
 from pocketvl.export.checkpoint.tensors import stored_names
 from pocketvl.export.checkpoint.weights import FLOATS, WORDS, locate_tensor, read_tensor
-from pocketvl.export.component import TensorSource
-from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.layers import Layer, linear_layers
 from pocketvl.quant.packed.affine import AffineLinear, Grid
 from pocketvl.quant.packed.awq import awq_codes, awq_grid, awq_shapes
-from pocketvl.quant.packed.damage import Damage, measure_damage
 from pocketvl.quant.packed.fit import fitting_bits, in_groups
 from pocketvl.quant.packed.gptq import check_order, gptq_codes, gptq_grid, gptq_shapes
-from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Bits, method_of
+from pocketvl.quant.recipe import Bits
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.geometry import ModelGeometry
 from pocketvl.runtime.errors import CheckpointError
@@ -158,35 +150,3 @@ def _check_no_bias(headers: dict[str, StoredTensor], name: str, out_features: in
         raise CheckpointError(
             f"{where}: {name} is not zero, but no Qwen2-VL has this bias; the model cannot be exported."
         )
-
-
-class Requantizer:
-    """A TensorSource that quantizes the `requantized` layers of another by the plan, and measures that.
-
-    damage: of the layers that were asked for so far.
-    """
-
-    def __init__(self, inner: TensorSource, layers: Iterable[str], plan: LayerPlan) -> None:
-        self._inner, self._plan = inner, plan
-        again = set(layers)
-        self._weights = {
-            layer.name: f"{layer.source}.weight"
-            for layer in linear_layers(inner.geometry)
-            if layer.name in again
-        }
-        self.geometry: ModelGeometry = inner.geometry
-        self.damage: list[Damage] = []
-
-    def tensor(self, name: str) -> torch.Tensor:
-        return self._inner.tensor(name)
-
-    def quantized(self, layer: str) -> QuantizedLinear | None:
-        quantized = self._inner.quantized(layer)
-        if layer not in self._weights:
-            return quantized
-        weight = self._inner.tensor(self._weights[layer])
-        if quantized is None:
-            bits = self._plan.bits[layer]
-            quantized = quantize_linear(weight, bits, method_of(self._plan.method, bits), layer)
-        self.damage.append(measure_damage(layer, weight, quantized))
-        return quantized

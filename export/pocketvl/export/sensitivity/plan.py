@@ -151,7 +151,8 @@ def plan_recipe(
     UsageError, RecipeError for a goal out of reach, CheckpointError, CalibrationError.
     """
     progress("reading the checkpoint", 0.0)
-    recipe = Recipe(goal.name, method, (Rule("*", Bits(8)),), calibration)
+    # Four bits stand for those that are still to be chosen: 8 alone would need no calibration.
+    recipe = Recipe(goal.name, method, (Rule("*", Bits(4, 32)),), calibration)
     recipe, _ = fit_calibration(recipe, model)
     checkpoint = open_checkpoint(model, revision)
     source = merge_lora(checkpoint, lora)
