@@ -99,8 +99,8 @@ def words(*given: str) -> list[str]:
             ],
         ),
         (
-            ["-m", "m", "o", "--max-kl=0.01", "--chunks", "no number"],
-            ["export", "m", "--output", "o", "--max-kl", "0.01", "--chunks", "no number"],
+            ["-m", "m", "o", "--max-kl=0.01", "--decoder-packages", "no number"],
+            ["export", "m", "--output", "o", "--max-kl", "0.01", "--decoder-packages", "no number"],
         ),
     ],
 )

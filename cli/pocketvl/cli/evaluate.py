@@ -43,9 +43,7 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(help="Read the first so many rows of each dataset.", min=1)
     ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Fail at a row that cannot be used instead of leaving it out.")
-    ] = False,
+    strict: options.Strict = False,
     against: Annotated[
         str | None, typer.Option(help="Compare with this bundle, or model: hub id, folder or `tiny`.")
     ] = None,
@@ -65,8 +63,8 @@ def evaluate(
         bool, typer.Option("--overwrite", help="Start anew where answers of another run are.")
     ] = False,
     max_tokens: options.MaxTokens = 128,
-    min_pixels: options.MinPixels = None,
-    max_pixels: options.MaxPixels = None,
+    min_pixels: options.SessionMinPixels = None,
+    max_pixels: options.SessionMaxPixels = None,
     as_json: options.Json = False,
     threads: options.Threads = None,
 ) -> None:
@@ -165,7 +163,7 @@ class _Run:
 
 
 def _with_pixels(bundle: Bundle, min_pixels: int | None, max_pixels: int | None) -> Bundle:
-    """The bundle with other picture limits, for every part that reads them."""
+    """The bundle with other image limits, for every part that reads them."""
     image = bundle.manifest.image
     try:
         changed = dataclasses.replace(

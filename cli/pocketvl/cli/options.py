@@ -1,17 +1,19 @@
-"""Options that several commands share, and the session they describe."""
+"""Options that several commands share; where two mean different things, they have different names."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine_inputs import MAX_THREADS
-from pocketvl.runtime.manifest import Manifest
-from pocketvl.runtime.session import ChatSession
+from pocketvl.runtime.errors import UsageError
 
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Fail at a row that cannot be used instead of leaving it out.")
+]
+
+# Of a bundle that answers.
 BundleArgument = Annotated[Path, typer.Argument(help="Folder that `pocketvl export` wrote.")]
 # Text, not Path, which would take the second slash out of a URL.
 Images = Annotated[
@@ -20,7 +22,6 @@ Images = Annotated[
         "--image", metavar="FILE", help="An image file, or a file: or data: URL; give it again for more."
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads.  [default: all cores]", min=1, max=MAX_THREADS)
 ]
@@ -33,64 +34,58 @@ TopK = Annotated[int | None, typer.Option(help="Draw among so many; 0: no limit.
 TopP = Annotated[float | None, typer.Option(help="Draw among this share of probability.")]
 Penalty = Annotated[float | None, typer.Option("--repetition-penalty", help="1 is none.")]
 Seed = Annotated[int | None, typer.Option(help="Draw the same tokens again.", min=0)]
-MinPixels = Annotated[int | None, typer.Option(help="Smaller pictures are scaled up to this.", min=1)]
-MaxPixels = Annotated[int | None, typer.Option(help="Larger pictures are scaled down to this.", min=1)]
 VisionId = Annotated[bool, typer.Option("--add-vision-id", help='Number the images, "Picture 1: ".')]
 StopRepetition = Annotated[bool, typer.Option(help="End an answer that repeats itself without end.")]
 System = Annotated[str | None, typer.Option(help="System turn, instead of the template's own.")]
+# Instead of the bundle's limits, while it runs.
+SessionMinPixels = Annotated[
+    int | None, typer.Option(help="Scale smaller images up to this.  [default: the bundle's]", min=1)
+]
+SessionMaxPixels = Annotated[
+    int | None, typer.Option(help="Scale larger images down to this.  [default: the bundle's]", min=1)
+]
+
+# Of a checkpoint that is exported or measured.
+ModelArgument = Annotated[str, typer.Argument(help="Hub id, local folder, or `tiny`.")]
+Revision = Annotated[
+    str | None, typer.Option(help="Branch, tag or commit of a hub id.  [default: its main branch]")
+]
+Lora = Annotated[list[Path] | None, typer.Option(help="PEFT adapter folder to merge in; may be repeated.")]
+# The limits that a bundle is made with.
+ExportMinPixels = Annotated[
+    int | None, typer.Option(help="Scale smaller images up.  [default: the checkpoint's]", min=1)
+]
+ExportMaxPixels = Annotated[
+    int | None, typer.Option(help="Scale larger images down.  [default: the largest bucket]", min=1)
+]
+Buckets = Annotated[
+    str | None,
+    typer.Option(help="Numbers of patches, ascending.  [default: 256,576,1024,2304,4096]"),
+]
+MaxContext = Annotated[int, typer.Option(help="Tokens that a conversation can hold.", min=1)]
+SizeBudget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Bits chosen per layer so that weights and scales of all components fit into SIZE: 1.2GB, 800MB"
+        " or bytes, in powers of 1000. Norms, biases, graphs and tokenizer come on top (some MB).",
+    ),
+]
+MaxKL = Annotated[
+    float | None,
+    typer.Option(
+        "--max-kl",
+        metavar="NATS",
+        help="The smallest recipe with at most this predicted KL divergence per token.",
+    ),
+]
 
 
-def make_sampler(
-    manifest: Manifest,
-    temperature: float | None,
-    top_k: int | None,
-    top_p: float | None,
-    repetition_penalty: float | None,
-    *,
-    seed: int | None,
-) -> Sampler:
-    """What the user says, else the bundle's defaults; an explicit temperature 0 is plain greedy."""
-    defaults = manifest.sampling
-    greedy = temperature == 0
-    return Sampler(
-        defaults.temperature if temperature is None else temperature,
-        defaults.top_k if top_k is None else top_k,
-        defaults.top_p if top_p is None else top_p,
-        (1.0 if greedy else defaults.repetition_penalty)
-        if repetition_penalty is None
-        else repetition_penalty,
-        seed,
-    )
-
-
-@contextmanager
-def open_session(
-    folder: Path,
-    *,
-    threads: int | None = None,
-    system: str | None = None,
-    min_pixels: int | None = None,
-    max_pixels: int | None = None,
-    keep_vision: bool = False,
-    add_vision_id: bool = False,
-    stop_repetition: bool = True,
-) -> Iterator[tuple[ChatSession, Manifest]]:
-    """A session over the bundle in `folder`, closed at the end."""
-    from pocketvl.runtime.bundle import open_bundle
-    from pocketvl.runtime.engines import open_engine
-
-    bundle = open_bundle(folder)
-    session = ChatSession(
-        bundle,
-        open_engine(bundle, threads),
-        system=system,
-        min_pixels=min_pixels,
-        max_pixels=max_pixels,
-        keep_vision=keep_vision,
-        add_vision_id=add_vision_id,
-        stop_repetition=stop_repetition,
-    )
+def parse_buckets(text: str) -> tuple[int, ...]:
+    """ "256,576" -> (256, 576). Raises UsageError."""
     try:
-        yield session, bundle.manifest
-    finally:
-        session.close()
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--buckets {text!r} must be numbers with commas between, such as 256,1024."
+        ) from None

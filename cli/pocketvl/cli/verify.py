@@ -105,7 +105,7 @@ def _print_checks(checks: list, recipe: str) -> None:  # type: ignore[type-arg]
 
 def _print_scores(scores: list, recipe: str) -> None:  # type: ignore[type-arg]
     table = Table(
-        "task", "examples", f"{recipe} bundle", "fp32 reference", title="accuracy on held-out pictures"
+        "task", "examples", f"{recipe} bundle", "fp32 reference", title="accuracy on held-out images"
     )
     for column in table.columns[1:]:
         column.justify = "right"
