@@ -49,7 +49,9 @@ def evaluate(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder for the answers.  [default: <bundle's name>-results]"),
+        typer.Option(
+            "--output", "-o", help="Folder for the answers.  [default: the bundle's name with -results]"
+        ),
     ] = None,
     reference_folder: Annotated[
         Path | None,
