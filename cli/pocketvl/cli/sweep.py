@@ -105,9 +105,9 @@ def sweep(
 
 
 def _runner(jobs: int | None, ray: str | None) -> "StartRunner":
+    from pocketvl.evaluate.bench import cores
     from pocketvl.evaluate.sweep.local import LocalRunner
     from pocketvl.evaluate.sweep.ray_runner import RayRunner
-    from pocketvl.evaluate.sweep.sweep import cores
 
     if ray is not None:
         return lambda store: RayRunner(ray, threads=1)
