@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 import pocketvl
+from pocketvl.cli.app import app
 
 ROOT = Path(__file__).parent.parent
-SLICES = ("runtime", "quant", "export", "evaluate")  # ground floor first
-FLOORS = {"runtime": 0, "quant": 1, "export": 2, "evaluate": 3, "cli": 4}
+SLICES = ("runtime", "quant", "export", "evaluate", "cli")  # ground floor first
+FLOORS = {slice_: floor for floor, slice_ in enumerate(SLICES)}
 
 
 # A module that a string names: as a whole ("-m", "pocketvl.x", or for importlib), or in a program in it.
@@ -23,10 +24,12 @@ IN_STRINGS = re.compile(r"^(pocketvl\.[\w.]+)$|(?:\bfrom|\bimport|-m)\s+(pocketv
 
 
 def imported(source: str) -> list[str]:
+    """Names of modules; of `from a import b` both a and a.b, which may be a module, too."""
     names = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names.append(node.module)
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports are absolute, so that this test can read them"
+            names += [f"{node.module}", *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -39,7 +42,7 @@ def imports_of(path: Path) -> list[str]:
 
 
 def sources(floor: str) -> list[Path]:
-    return [path for top in SLICES for path in (ROOT / top / "pocketvl" / floor).rglob("*.py")]
+    return list((ROOT / floor / "pocketvl" / floor).rglob("*.py"))
 
 
 def test_one_slice_alone_has_the_packages_init() -> None:
@@ -48,7 +51,7 @@ def test_one_slice_alone_has_the_packages_init() -> None:
     assert holders == ["runtime"]
 
 
-@pytest.mark.parametrize("order", [SLICES, SLICES[::-1], ("export", "runtime", "evaluate", "quant")])
+@pytest.mark.parametrize("order", [SLICES, SLICES[::-1], ("export", "cli", "runtime", "evaluate", "quant")])
 def test_slices_are_found_in_any_order_of_folders(order: tuple[str, ...]) -> None:
     program = (
         "import pocketvl, pocketvl.runtime.errors, pocketvl.quant.packed, pocketvl.export.progress,"
@@ -70,22 +73,22 @@ def test_an_attribute_that_is_not_there_is_an_attribute_error() -> None:
         _ = pocketvl.versions
 
 
-@pytest.mark.parametrize("floor", list(FLOORS))
-def test_every_slice_says_that_it_is_typed(floor: str) -> None:
-    (package,) = [
-        ROOT / top / "pocketvl" / floor for top in SLICES if (ROOT / top / "pocketvl" / floor).is_dir()
-    ]
-    assert (package / "py.typed").exists()
+@pytest.mark.parametrize("floor", SLICES)
+def test_every_slice_is_a_typed_package_of_its_folders_name(floor: str) -> None:
+    folders = [path.name for path in (ROOT / floor / "pocketvl").iterdir() if path.name != "__pycache__"]
+    assert [name for name in folders if not name.endswith(".py")] == [floor]
+    assert (ROOT / floor / "pocketvl" / floor / "py.typed").exists()
 
 
-@pytest.mark.parametrize("floor", list(FLOORS))
+@pytest.mark.parametrize("floor", SLICES)
 def test_imports_run_one_way(floor: str) -> None:
     files = sources(floor)
     assert files
     for path in files:
         for module in imports_of(path):
-            if module.startswith("pocketvl."):
-                assert FLOORS[module.split(".")[1]] <= FLOORS[floor], f"{path} imports {module}"
+            package, _, rest = module.partition(".")
+            if package == "pocketvl":  # names of the package itself, such as its version, are on the ground
+                assert FLOORS.get(rest.partition(".")[0], 0) <= FLOORS[floor], f"{path} imports {module}"
 
 
 @pytest.mark.parametrize(
@@ -93,6 +96,7 @@ def test_imports_run_one_way(floor: str) -> None:
     [
         "from pocketvl.cli.main import main",
         "import pocketvl.cli.main",
+        "from pocketvl import cli",
         "run([python, '-m', 'pocketvl.cli'])",
         "program = 'import sys\\nfrom pocketvl.cli.main import main\\nmain()'",
         "run('python -m pocketvl.cli ask', shell=True)",
@@ -101,11 +105,24 @@ def test_imports_run_one_way(floor: str) -> None:
     ],
 )
 def test_an_import_is_seen_wherever_it_is(source: str) -> None:
-    assert [module.split(".")[1] for module in imported(source)] == ["cli"]
+    assert {module.split(".")[1] for module in imported(source) if module != "pocketvl"} == {"cli"}
 
 
 def test_prose_is_no_import() -> None:
     assert imported("'What pocketvl.cli does with it.'") == []
+
+
+def test_a_command_is_imported_by_the_app_alone() -> None:
+    """What two commands share is a module of its own. optimum's plugin repeats the options of export."""
+    commands = {command.callback.__module__ for command in app.registered_commands if command.callback}
+    assert len(commands) == len(app.registered_commands)
+    users = {
+        (path.stem, module)
+        for path in sources("cli")
+        for module in set(imports_of(path)) & commands
+        if path.stem != "app"
+    }
+    assert users == {("optimum_options", "pocketvl.cli.export")}
 
 
 RUNTIME = ROOT / "runtime" / "pocketvl" / "runtime"
@@ -139,25 +156,32 @@ def test_targets_of_the_export_know_nothing_of_one_another() -> None:
             assert not [module for module in imports_of(path) if module.startswith(others)], path
 
 
-def test_modules_of_the_export_import_one_another_in_no_circle() -> None:
-    """Whichever comes first: a circle that one order hides breaks another, such as that of a new process."""
-    export = ROOT / "export" / "pocketvl"
-    files = {_module(path, export): path for path in export.rglob("*.py")}
-    needs = {name: _at_import(path) & files.keys() for name, path in files.items()}
-    for name, needed in needs.items():  # importing a module imports the packages that it is in
-        packages = {one.rpartition(".")[0] for one in (*needed, name)}
-        needed |= {package for package in packages & files.keys() if not name.startswith(package)}
-    TopologicalSorter(needs).prepare()  # raises CycleError, which names the circle
+def imported_at_once(tree: ast.Module) -> list[str]:
+    """Modules that are imported when this one is: not those for types alone, nor those inside functions."""
+    found = []
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+    return found
 
 
-def _module(path: Path, root: Path) -> str:
-    parts = path.relative_to(root.parent).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def _at_import(path: Path) -> set[str]:
-    """Of a file's own top level: not inside functions or `if TYPE_CHECKING`."""
-    body = ast.parse(path.read_text(encoding="utf-8")).body
-    nodes = [node for node in body if isinstance(node, ast.ImportFrom) and node.module]
-    names = {f"{node.module}.{alias.name}" for node in nodes for alias in node.names}
-    return names | {str(node.module) for node in nodes}
+def test_no_module_is_imported_before_it_is_whole() -> None:
+    """Whichever module is imported first. A package's __init__ comes before what is in it."""
+    trees = {}
+    for top in SLICES:
+        for path in (ROOT / top / "pocketvl").rglob("*.py"):
+            parts = path.relative_to(ROOT / top).with_suffix("").parts
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            trees[name] = ast.parse(path.read_text(encoding="utf-8"))
+    graph = {}
+    for name, tree in trees.items():
+        needed = set()
+        for module in imported_at_once(tree):
+            parents = module.split(".")
+            needed |= {".".join(parents[:count]) for count in range(1, len(parents) + 1)} & trees.keys()
+        # A module waits for its own packages only where they import nothing of it.
+        own = {".".join(name.split(".")[:count]) for count in range(1, len(name.split(".")) + 1)}
+        graph[name] = needed - own
+    list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the modules

@@ -3,13 +3,16 @@
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-import pocketvl.runtime
+from pocketvl.evaluate import bench_bundle, evaluate_bundle, verify_bundle
+from pocketvl.quant.recipe import NAMED_RECIPES
 from pocketvl.runtime import load
 from pocketvl.runtime.bundle.open import Bundle
-from pocketvl.runtime.errors import BundleError
+from pocketvl.runtime.errors import BundleError, UsageError
+from tests.support.checkpoints import write_checkpoint
 
 PUBLIC = {
     "pocketvl.export": ["export_bundle"],
@@ -25,6 +28,27 @@ PUBLIC = {
         "Statistics",
         "load",
     ],
+    "pocketvl.quant": [
+        "Bits",
+        "Calibration",
+        "NAMED_RECIPES",
+        "Recipe",
+        "Rule",
+        "load_recipe",
+        "named_recipe",
+        "recipe_toml",
+    ],
+    "pocketvl.evaluate": [
+        "Bench",
+        "Check",
+        "DatasetReport",
+        "Evaluation",
+        "TaskScore",
+        "Verification",
+        "bench_bundle",
+        "evaluate_bundle",
+        "verify_bundle",
+    ],
 }
 
 
@@ -32,14 +56,17 @@ PUBLIC = {
 def test_public_names(package: str) -> None:
     module = importlib.import_module(package)
     assert sorted(module.__all__) == PUBLIC[package]
-    assert dir(module) == module.__all__
+    assert dir(module) == sorted(module.__all__)
     for name in module.__all__:
-        assert getattr(module, name).__name__ == name
+        value = getattr(module, name)
+        assert value is NAMED_RECIPES if name.isupper() else value.__name__ == name
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'loads'"):
-        _ = pocketvl.runtime.loads
+@pytest.mark.parametrize("package", PUBLIC)
+def test_an_unknown_name_is_an_attribute_error(package: str) -> None:
+    module = importlib.import_module(package)
+    with pytest.raises(AttributeError, match=f"{package}' has no attribute 'loads'"):
+        _ = module.loads
 
 
 def test_importing_a_package_imports_nothing_heavy() -> None:
@@ -71,3 +98,34 @@ def test_a_model_can_be_used_again_after_close(small_onnx_bundle: Bundle) -> Non
 def test_what_is_no_bundle_is_refused() -> None:
     with pytest.raises(BundleError, match="does not exist"):
         load("no-such-folder")
+
+
+def test_a_bundle_is_evaluated_by_its_name(small_onnx_bundle: Bundle, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "other", seed=1)
+    with pytest.warns(UserWarning, match="other weights than those"):
+        result = evaluate_bundle(
+            str(small_onnx_bundle.folder),
+            "generated/count:1",
+            against=str(tmp_path / "other"),
+            output=str(tmp_path / "out"),
+            max_tokens=2,
+            threads=1,
+        )
+    (report,) = result.datasets
+    assert (report.scored, report.fidelity is not None) == (1, True)
+    assert [path.name for path in result.folder.glob("*.jsonl")] == ["generated-count.jsonl"]
+
+
+def test_a_bundle_is_verified_and_timed_by_its_name(
+    small_onnx_bundle: Bundle, small_checkpoint: Path
+) -> None:
+    folder = str(small_onnx_bundle.folder)
+    verification = verify_bundle(folder, str(small_checkpoint), max_tokens=2, threads=1)
+    assert verification.passed
+    assert verification.checks
+    assert not verification.missed
+    bench = bench_bundle(folder, threads=1, decode_tokens=2, repeats=1)
+    area = small_onnx_bundle.manifest.geometry.vision.merge_area
+    assert [each.tokens * area for each in bench.vision] == [each.patches for each in bench.vision]
+    with pytest.raises(UsageError, match="take at least 2 and 1"):
+        bench_bundle(folder, repeats=0)

@@ -118,7 +118,10 @@ TWO_TARGETS = ("--target", "onnx", "--target", "executorch")
 BAD_USAGE = {
     "no question": (["ask", "{bundle}"], "Give a question"),
     "script and question": (["ask", "{bundle}", "Hi", "--script", "x.json"], "leave out the others"),
-    "missing script": (["ask", "{bundle}", "--script", "nowhere.json"], "nowhere.json does not exist"),
+    "missing script": (
+        ["ask", "{bundle}", "--script", "nowhere.json"],
+        "nowhere.json cannot be read: No such file",
+    ),
     "top-p": (["ask", "{bundle}", "Hi", "--top-p", "2"], "top_p"),
     "min over max": (["ask", "{bundle}", "Hi", "--min-pixels", "9", "--max-pixels", "5"], "min_pixels 9"),
     "unknown recipe": (["export", "{checkpoint}", "-o", "{new}", "--recipe", "int3"], "int3"),

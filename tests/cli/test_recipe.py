@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pocketvl.cli.recipe import parse_size
+from pocketvl.cli.plans import parse_size
 from pocketvl.export.checkpoint import open_checkpoint
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.executorch.target import EXECUTORCH

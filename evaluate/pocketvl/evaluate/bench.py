@@ -1,6 +1,7 @@
 """Speed, memory and size of a bundle."""
 
 import json
+import os
 import statistics
 import subprocess
 import tempfile
@@ -14,12 +15,13 @@ import numpy as np
 
 from pocketvl.evaluate.bandwidth import read_bandwidth
 from pocketvl.export.child_process import start_child
-from pocketvl.export.progress import Progress
+from pocketvl.export.progress import Progress, silent
 from pocketvl.runtime.bundle.manifest import Manifest
-from pocketvl.runtime.bundle.open import Bundle
+from pocketvl.runtime.bundle.open import Bundle, open_bundle
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.engine import Engine
-from pocketvl.runtime.errors import EngineError
+from pocketvl.runtime.engines.open import open_engine
+from pocketvl.runtime.errors import EngineError, UsageError
 from pocketvl.runtime.positions import text_rope, vision_rope
 
 QUESTION_TOKENS = 16  # most tokens of the answer of the question that is asked as a whole
@@ -27,7 +29,10 @@ QUESTION_TOKENS = 16  # most tokens of the answer of the question that is asked 
 
 @dataclass(frozen=True)
 class VisionTime:
+    """tokens: that the decoder gets for so many patches."""
+
     patches: int
+    tokens: int
     seconds: float
 
 
@@ -77,10 +82,41 @@ class Bench:
         return self.decode_rate * self.decoder_bytes / self.bandwidth
 
 
-def run_bench(
-    bundle: Bundle, engine: Engine, *, threads: int, decode_tokens: int, repeats: int, progress: Progress
+def bench_bundle(
+    bundle: str | Path,
+    *,
+    threads: int | None = None,
+    decode_tokens: int = 64,
+    repeats: int = 3,
+    progress: Progress = silent,
 ) -> Bench:
-    """Time each stage alone; the engine must not have loaded anything yet. Raises EngineError."""
+    """Time each stage of a bundle alone, then one question in a process of its own.
+
+    threads: as many as there are processors unless given. decode_tokens: steps of decoding, the median
+    counts, at least 2. repeats: runs of each other stage, the best counts, at least 1. Raises UsageError,
+    BundleError, EngineError, MissingExtraError.
+    """
+    if decode_tokens < 2 or repeats < 1:
+        raise UsageError(
+            f"{decode_tokens} decode tokens in {repeats} repeats cannot be timed; take at least 2 and 1."
+        )
+    opened = open_bundle(Path(bundle))
+    count = cores() if threads is None else threads
+    engine = open_engine(opened, count)
+    try:
+        return _run(opened, engine, count, decode_tokens, repeats, progress)
+    finally:
+        engine.close()
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _run(
+    bundle: Bundle, engine: Engine, threads: int, decode_tokens: int, repeats: int, progress: Progress
+) -> Bench:
     manifest = bundle.manifest
     progress("a question in a process of its own", 0.1)
     seconds, first, peak = _one_question(bundle.folder, threads)
@@ -135,7 +171,7 @@ def _vision(
         runs = [_timed(partial(engine.vision.encode, pixels, cos, sin)) for _ in range(repeats)]
         if done == 0:
             loaded = max(first - min(runs), 0.0)
-        times.append(VisionTime(len(cos), min(runs)))
+        times.append(VisionTime(len(cos), len(cos) // vision.merge_area, min(runs)))
     return loaded, tuple(times)
 
 
@@ -173,12 +209,12 @@ def time_decoder(bundle: Bundle, engine: Engine, decode_tokens: int, repeats: in
 
 def _one_question(folder: Path, threads: int) -> tuple[float, float, int]:
     """(seconds from process start to exit, time to first token, peak RSS) of one 448x448 question."""
-    from pocketvl.evaluate.samples import sample_picture
+    from pocketvl.evaluate.samples import sample_image
 
     with tempfile.TemporaryDirectory() as scratch:
-        picture = Path(scratch) / "question.png"
-        sample_picture(448, 448).save(picture)
-        words = (str(folder), str(picture), str(threads), str(QUESTION_TOKENS))
+        image = Path(scratch) / "question.png"
+        sample_image(448, 448).save(image)
+        words = (str(folder), str(image), str(threads), str(QUESTION_TOKENS))
         began = time.perf_counter()
         child = start_child(
             "pocketvl.evaluate.one_question", words, stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -25,15 +25,15 @@ class Conversation:
     turns: tuple[Turn, ...]
 
 
-def sample_picture(width: int, height: int, index: int = 0) -> Image.Image:
-    """A generated picture, stretched to exactly that size in pixels."""
+def sample_image(width: int, height: int, index: int = 0) -> Image.Image:
+    """A generated image, stretched to exactly that size in pixels."""
     return _resized(make_example("count", index).images[0], width, height)
 
 
 def vision_samples() -> tuple[tuple[str, Image.Image], ...]:
     """Square, 1:20 and 20:1, and one whose sides are no multiples of anything."""
     sizes = ((224, 224), (448, 448), (56, 1120), (1120, 56), (337, 225))
-    return tuple((f"{w}x{h}", sample_picture(w, h, i)) for i, (w, h) in enumerate(sizes))
+    return tuple((f"{w}x{h}", sample_image(w, h, i)) for i, (w, h) in enumerate(sizes))
 
 
 def conversations(long_prompt_words: int) -> tuple[Conversation, ...]:

@@ -9,12 +9,12 @@ from typing import Protocol
 
 import torch
 
-from pocketvl.export.checkpoint.source import TINY
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import GENERATED, Bits, Recipe
 from pocketvl.runtime.bundle.geometry import ImageSettings, ModelGeometry, VisionGeometry
 from pocketvl.runtime.errors import UsageError
 
+TINY = "tiny"  # the model that comes with pocketvl
 DEFAULT_BUCKETS = (256, 576, 1024, 2304, 4096)  # patches: 64, 144, 256, 576, 1024 tokens
 DEFAULT_CONTEXT = 2048
 DEFAULT_PREFILL_CHUNK = 256
@@ -69,7 +69,7 @@ class ExportSettings:
         if self.vision_shapes not in VISION_SHAPES:
             raise UsageError(f"--vision-shapes {self.vision_shapes!r} is none of {', '.join(VISION_SHAPES)}.")
         if self.decoder_chunks < 1:
-            raise UsageError(f"--chunks {self.decoder_chunks} must be at least 1.")
+            raise UsageError(f"--decoder-packages {self.decoder_chunks} must be at least 1.")
         if not 1 <= self.prefill_chunk <= self.max_context:
             raise UsageError(
                 f"--prefill-chunk {self.prefill_chunk} must lie in 1..{self.max_context}, the --max-context."
@@ -78,7 +78,9 @@ class ExportSettings:
     def check_one_decoder(self) -> None:
         """For targets that know no chunks. Raises UsageError."""
         if self.decoder_chunks != 1:
-            raise UsageError("--chunks splits the decoder of Core ML; leave it out or add --target coreml.")
+            raise UsageError(
+                "--decoder-packages splits the decoder of Core ML; leave it out or add --target coreml."
+            )
 
 
 def fit_image(

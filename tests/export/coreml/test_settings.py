@@ -36,7 +36,7 @@ def test_chunks_hold_every_layer_once(chunks: int) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (ExportSettings(decoder_chunks=3), "--chunks 3 is more than the model's 2 layers"),
+        (ExportSettings(decoder_chunks=3), "--decoder-packages 3 is more than the model's 2 layers"),
         (ExportSettings(max_context=300), "multiple of 32"),
     ],
 )
@@ -51,7 +51,7 @@ def test_executorch_takes_no_chunks() -> None:
 
 
 def test_no_chunks_are_no_setting() -> None:
-    with pytest.raises(UsageError, match="--chunks 0"):
+    with pytest.raises(UsageError, match="--decoder-packages 0"):
         ExportSettings(decoder_chunks=0)
 
 
@@ -67,7 +67,9 @@ def test_without_coremltools(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_command_line_refuses_chunks_without_core_ml(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["export", "tiny", "-o", str(tmp_path / "out"), "--chunks", "2"])
+    result = CliRunner().invoke(
+        app, ["export", "tiny", "-o", str(tmp_path / "out"), "--decoder-packages", "2"]
+    )
     assert isinstance(result.exception, UsageError)
     assert "--target coreml" in str(result.exception)
 
@@ -76,7 +78,7 @@ def test_two_targets_go_into_folders_of_their_own(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "small")
     output = tmp_path / "out"
     arguments = ["export", tmp_path / "small", "-o", output, "--recipe", "int8", "--buckets", "16"]
-    sizes = ["--max-context", "64", "--prefill-chunk", "8", "--chunks", "2"]
+    sizes = ["--max-context", "64", "--prefill-chunk", "8", "--decoder-packages", "2"]
     targets = ["--target", "coreml", "--target", "executorch", "--target", "coreml"]
     result = CliRunner().invoke(app, [*map(str, arguments), *sizes, *targets], catch_exceptions=False)
     assert result.exit_code == 0

@@ -64,7 +64,7 @@ def test_the_manifest_lists_what_our_runtime_reads(tmp_path: Path) -> None:
 
 
 def test_chunks_are_core_mls() -> None:
-    with pytest.raises(UsageError, match="--chunks"):
+    with pytest.raises(UsageError, match="--decoder-packages"):
         ONNX.check(replace(SETTINGS, decoder_chunks=2), resolve(INT4, SMALL_GEOMETRY))
 
 

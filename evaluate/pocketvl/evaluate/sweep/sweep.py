@@ -1,7 +1,6 @@
 """The sweep: plan, run what is missing, write the report."""
 
 import importlib.util
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
@@ -10,6 +9,7 @@ from typing import Protocol
 
 import psutil
 
+from pocketvl.evaluate.bench import cores
 from pocketvl.evaluate.data import Dataset, open_dataset
 from pocketvl.evaluate.sweep.export_task import exported
 from pocketvl.evaluate.sweep.gather import Gatherer
@@ -174,11 +174,6 @@ class _Work:
 def _fitting(needed: int) -> int:
     """How often so many bytes fit into the memory that is free now, at least once."""
     return max(1, int(psutil.virtual_memory().available) // needed)
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_plots() -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 from pocketvl.export.checkpoint.config import CONFIG_FILE, check_model_type
 from pocketvl.export.checkpoint.settings import SETTINGS_FILES
 from pocketvl.export.checkpoint.weights import INDEX_FILE, SINGLE_FILE, shard_names
+from pocketvl.export.component import TINY
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import CheckpointError, UsageError
-
-TINY = "tiny"
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -122,7 +122,7 @@ def chunk_spans(text: TextGeometry, settings: ExportSettings) -> tuple[range, ..
     """Neighbouring layers for each chunk, the first ones larger by one. Raises UsageError."""
     count, chunks = text.num_layers, settings.decoder_chunks
     if chunks > count:
-        raise UsageError(f"--chunks {chunks} is more than the model's {count} layers.")
+        raise UsageError(f"--decoder-packages {chunks} is more than the model's {count} layers.")
     if settings.max_context % _STATE_MULTIPLE:
         raise UsageError(
             f"--max-context {settings.max_context}: Core ML's key-value cache needs a multiple of"

@@ -1,7 +1,6 @@
 """`pocketvl bench`: speed, memory and size of a bundle."""
 
 import dataclasses
-import os
 from typing import Annotated
 
 import typer
@@ -19,32 +18,26 @@ def bench(
     threads: options.Threads = None,
 ) -> None:
     """Time vision per bucket, prefill, decode, loading and one whole question; measure memory and size."""
-    from pocketvl.evaluate.bench import run_bench
-    from pocketvl.runtime.bundle.open import open_bundle
-    from pocketvl.runtime.engines.open import open_engine
+    from pocketvl.evaluate.bench import bench_bundle
 
-    opened = open_bundle(bundle)
-    count = threads or len(os.sched_getaffinity(0))
     with progress_bar(f"bench {bundle}") as progress:
-        engine = open_engine(opened, count)
-        result = run_bench(
-            opened, engine, threads=count, decode_tokens=decode_tokens, repeats=repeats, progress=progress
+        result = bench_bundle(
+            bundle, threads=threads, decode_tokens=decode_tokens, repeats=repeats, progress=progress
         )
     if as_json:
         print_json({**dataclasses.asdict(result), "bandwidth_share": result.bandwidth_share})
         return
-    area = opened.manifest.geometry.vision.merge_area
-    table = Table("", "", title=f"{bundle.name}: recipe {result.recipe}, {count} threads", show_header=False)
+    table = Table(
+        "", "", title=f"{bundle.name}: recipe {result.recipe}, {result.threads} threads", show_header=False
+    )
     table.columns[1].justify = "right"
     table.add_row("size on disk", megabytes(result.bundle_bytes))
     table.add_row("load vision / decoder", f"{result.vision_load:.2f} s / {result.decoder_load:.2f} s")
     for vision in result.vision:
-        table.add_row(
-            f"vision, {vision.patches} patches = {vision.patches // area} tokens", f"{vision.seconds:.3f} s"
-        )
+        table.add_row(f"vision, {vision.patches} patches = {vision.tokens} tokens", f"{vision.seconds:.3f} s")
     table.add_row(f"prefill, {result.prefill_tokens} tokens", f"{result.prefill_rate:.1f} tok/s")
     table.add_row("decode, median / best", f"{result.decode_rate:.1f} / {result.decode_rate_best:.1f} tok/s")
-    table.add_row("decoder weights read a token", megabytes(result.decoder_bytes))
+    table.add_row("decoder weights read per token", megabytes(result.decoder_bytes))
     table.add_row("memory bandwidth, streaming read", f"{result.bandwidth / 1e9:.1f} GB/s")
     table.add_row("decode's share of it", f"{result.bandwidth_share:.0%}")
     table.add_row(

@@ -26,6 +26,7 @@ app = typer.Typer(
     name="pocketvl",
     help="Put Qwen2-VL into a phone app: export, run, measure.  --debug anywhere shows tracebacks.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
 for command in (export, recipe, ask, chat, inspect, verify, bench, evaluate, sweep, demo):

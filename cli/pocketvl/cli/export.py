@@ -9,22 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from pocketvl.cli import options
 from pocketvl.cli.console import megabytes, note, out, progress_bar
 from pocketvl.cli.extras import needs_extra
-from pocketvl.cli.recipe import (
-    Lora,
-    MaxKL,
-    MaxPixels,
-    MinPixels,
-    Revision,
-    SizeBudget,
-    check_data,
-    check_free,
-    describe,
-    make_goal,
-    make_plan,
-    write_recipe,
-)
+from pocketvl.cli.options import parse_buckets
+from pocketvl.cli.plans import check_data, check_free, describe, make_goal, make_plan, write_recipe
 from pocketvl.cli.targets import chosen_targets
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.manifest import Manifest
@@ -33,7 +22,7 @@ from pocketvl.runtime.errors import UsageError
 
 def export(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(help="Hub id, local folder, or `tiny`.")],
+    model: options.ModelArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the bundle.")],
     target: Annotated[
         list[str] | None,
@@ -46,8 +35,8 @@ def export(
             "  [default: int4]"
         ),
     ] = None,
-    size_budget: SizeBudget = None,
-    max_kl: MaxKL = None,
+    size_budget: options.SizeBudget = None,
+    max_kl: options.MaxKL = None,
     method: Annotated[
         str | None,
         typer.Option(
@@ -64,26 +53,23 @@ def export(
     calibration_samples: Annotated[
         int | None, typer.Option(help="How many of them.  [default: the recipe's]", min=1)
     ] = None,
-    revision: Revision = None,
-    lora: Lora = None,
-    buckets: Annotated[
-        str | None,
-        typer.Option(help="Numbers of patches, ascending.  [default: 256,576,1024,2304,4096]"),
-    ] = None,
+    revision: options.Revision = None,
+    lora: options.Lora = None,
+    buckets: options.Buckets = None,
     vision_shapes: Annotated[
         str,
         typer.Option(
             help="ExecuTorch: dynamic, one method for any size; buckets, one static method a bucket."
         ),
     ] = "dynamic",
-    chunks: Annotated[
+    decoder_packages: Annotated[
         int | None,
         typer.Option(help="Core ML: packages that the decoder is split into.  [default: 1]", min=1),
     ] = None,
-    max_context: Annotated[int, typer.Option(help="Tokens that a conversation can hold.", min=1)] = 2048,
+    max_context: options.MaxContext = 2048,
     prefill_chunk: Annotated[int, typer.Option(help="Most tokens of one decoder call.", min=1)] = 256,
-    min_pixels: MinPixels = None,
-    max_pixels: MaxPixels = None,
+    min_pixels: options.ExportMinPixels = None,
+    max_pixels: options.ExportMaxPixels = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
     dry: Annotated[
         bool,
@@ -96,8 +82,10 @@ def export(
 ) -> None:
     """Export a Qwen2-VL checkpoint into a folder that an app ships."""
     targets = chosen_targets(target)
-    if chunks is not None and names.COREML not in targets:
-        raise UsageError("--chunks splits the decoder of Core ML; leave it out or add --target coreml.")
+    if decoder_packages is not None and names.COREML not in targets:
+        raise UsageError(
+            "--decoder-packages splits the decoder of Core ML; leave it out or add --target coreml."
+        )
     if as_json and not dry:
         raise UsageError("--json prints what --dry-run finds out; add that, or leave it out.")
     if dry and (size_budget is not None or max_kl is not None):
@@ -155,7 +143,7 @@ def export(
         "max_pixels": max_pixels,
     }
     of_target = {
-        name: replace(settings, decoder_chunks=chunks or 1) if name == names.COREML else settings
+        name: replace(settings, decoder_chunks=decoder_packages or 1) if name == names.COREML else settings
         for name in targets
     }
     if dry:
@@ -200,16 +188,6 @@ def _noting_once() -> Callable[[str], None]:
             note(sentence)
 
     return note_once
-
-
-def parse_buckets(text: str) -> tuple[int, ...]:
-    """ "256,576" -> (256, 576). Raises UsageError."""
-    try:
-        return tuple(int(word) for word in text.split(","))
-    except ValueError:
-        raise UsageError(
-            f"--buckets {text!r} must be numbers with commas between, such as 256,1024."
-        ) from None
 
 
 def _beside(output: Path) -> Path:

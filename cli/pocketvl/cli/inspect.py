@@ -3,13 +3,13 @@
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from pocketvl.cli import options
 from pocketvl.cli.console import megabytes, out, print_json
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.manifest import Manifest, TensorSpec
@@ -19,7 +19,7 @@ from pocketvl.runtime.engines.open import check_artifacts
 
 
 def inspect(
-    bundle: Annotated[Path, typer.Argument(help="Folder that `pocketvl export` wrote.")],
+    bundle: options.BundleArgument,
     check: Annotated[
         bool, typer.Option("--check", help="Compare the hashes of files, too, and look into graphs.")
     ] = False,

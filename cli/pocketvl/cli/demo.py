@@ -1,4 +1,4 @@
-"""`pocketvl demo`: export the shipped tiny model, ask it about pictures, show what it said."""
+"""`pocketvl demo`: export the shipped tiny model, ask it about images, show what it said."""
 
 import shlex
 import sys
@@ -14,7 +14,7 @@ from rich.table import Table
 from pocketvl.cli import options
 from pocketvl.cli.console import megabytes, note, out, progress_bar
 from pocketvl.cli.extras import needs_extra
-from pocketvl.runtime import names
+from pocketvl.runtime import load, names
 
 if TYPE_CHECKING:
     from pocketvl.export.tiny import Example
@@ -28,7 +28,7 @@ _NEEDS = "The demo exports a model, which"
 
 def demo(
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the bundle and the pictures.")
+        Path, typer.Option("--output", "-o", help="Folder for the bundle and the images.")
     ] = Path("demo-output"),
     recipe: Annotated[
         str, typer.Option(help="fp32, int8, int4, int4-small, int4-fast or a .toml file.")
@@ -43,7 +43,7 @@ def demo(
     first: Annotated[int, typer.Option(help="Number of the first example; others show others.", min=0)] = 0,
     threads: options.Threads = None,
 ) -> None:
-    """Export the tiny model, ask it about freshly drawn pictures, and print right and given answers.
+    """Export the tiny model, ask it about freshly drawn images, and print right and given answers.
 
     Takes about 20 seconds on two cores, most of it the export; with --target executorch 45.
     """
@@ -54,12 +54,13 @@ def demo(
     output, chosen_target = output_folder(output), target or _quickest_target()
     bundle = _export(output, recipe, chosen_target)
     examples = [make_example(task, first + i) for task in TASKS for i in range(DEMO_EXAMPLES)]
-    note(f"2. asking it about {len(examples)} pictures that it has never seen")
+    note(f"2. asking it about {len(examples)} images that it has never seen")
     table = Table("question", title="greedy answers")
     for column in ("expected", "answer", "", "time"):
         table.add_column(column, no_wrap=True)  # a box is read whole or not at all
     cells, right = [], 0
-    with options.open_session(bundle, threads=threads, keep_vision=True) as (session, _):
+    with load(bundle, threads=threads) as model:
+        session = model.chat(keep_vision=True)
         for example in examples:
             began = time.perf_counter()
             text = _ask(session, example)
@@ -75,9 +76,9 @@ def demo(
             )
             cells.append((example.images, example.question, text, good))
     out.print(table)
-    sheet = output / "pictures.png"
+    sheet = output / "contact-sheet.png"
     contact_sheet(cells).save(sheet)
-    out.print(f"{right} of {len(examples)} right; the pictures with the answers: {sheet}", soft_wrap=True)
+    out.print(f"{right} of {len(examples)} right; the images with the answers: {sheet}", soft_wrap=True)
     out.print(f"ask your own: pocketvl chat {bundle}", soft_wrap=True)
     if right < len(examples) // 2:
         sys.exit(1)
@@ -125,9 +126,9 @@ def _ask(session: "ChatSession", example: "Example") -> str:
     from pocketvl.runtime.decoding.sampling import Sampler
 
     session.reset()
-    pictures = [{"type": "image", "image": image} for image in example.images]
+    images = [{"type": "image", "image": image} for image in example.images]
     question = {"type": "text", "text": example.question}
-    return session.ask([*pictures, question], max_tokens=32, sampler=Sampler()).text
+    return session.ask([*images, question], max_tokens=32, sampler=Sampler()).text
 
 
 def _mark(example: "Example", text: str) -> tuple[str, bool]:

@@ -7,10 +7,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from pocketvl.cli import options
 from pocketvl.cli.console import error, note, out, progress_bar
 from pocketvl.cli.evaluate_tables import note_left_out
-from pocketvl.cli.export import parse_buckets
 from pocketvl.cli.extras import needs_extra
+from pocketvl.cli.options import parse_buckets
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import UsageError
 
@@ -22,7 +23,7 @@ _NOTHING = "-"
 
 
 def sweep(
-    model: Annotated[str, typer.Argument(help="Hub id, local folder, or `tiny`.")],
+    model: options.ModelArgument,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the report and everything it is made of.")
     ],
@@ -41,9 +42,7 @@ def sweep(
         str, typer.Option(help="What all of them are exported for: executorch, coreml or onnx.")
     ] = names.EXECUTORCH,
     limit: Annotated[int | None, typer.Option(help="Rows of each dataset.  [default: all]", min=1)] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Fail at a row that cannot be used instead of leaving it out.")
-    ] = False,
+    strict: options.Strict = False,
     max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.", min=1)] = 32,
     fidelity_questions: Annotated[
         int, typer.Option(help="Questions whose distributions are compared; 0: none.", min=0)
@@ -56,11 +55,8 @@ def sweep(
     ray: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Work on a Ray cluster; `local` starts one here.")
     ] = None,
-    buckets: Annotated[
-        str | None,
-        typer.Option(help="Numbers of patches, ascending.  [default: 256,576,1024,2304,4096]"),
-    ] = None,
-    max_context: Annotated[int, typer.Option(help="Tokens that a conversation can hold.", min=1)] = 2048,
+    buckets: options.Buckets = None,
+    max_context: options.MaxContext = 2048,
 ) -> None:
     """Export recipes, ask them the same questions, and show what each megabyte buys.
 
@@ -113,9 +109,9 @@ def sweep(
 
 
 def _runner(jobs: int | None, ray: str | None) -> "StartRunner":
+    from pocketvl.evaluate.bench import cores
     from pocketvl.evaluate.sweep.local import LocalRunner
     from pocketvl.evaluate.sweep.ray_runner import RayRunner
-    from pocketvl.evaluate.sweep.sweep import cores
 
     if ray is not None:
         return lambda store: RayRunner(ray, threads=1)

@@ -2,12 +2,12 @@
 
 import os
 import shlex
-import sys
 
 from pocketvl.cli import options
-from pocketvl.cli.ask import print_notes
+from pocketvl.cli.answers import print_notes, write_text
 from pocketvl.cli.console import error, note
 from pocketvl.cli.line import complete_with_tab, read_line
+from pocketvl.cli.sessions import open_session
 from pocketvl.runtime.chat.session import DEFAULT_MAX_TOKENS, ChatSession
 from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.errors import PocketVLError
@@ -28,14 +28,14 @@ def chat(
     repetition_penalty: options.Penalty = None,
     seed: options.Seed = None,
     system: options.System = None,
-    min_pixels: options.MinPixels = None,
-    max_pixels: options.MaxPixels = None,
+    min_pixels: options.SessionMinPixels = None,
+    max_pixels: options.SessionMaxPixels = None,
     add_vision_id: options.VisionId = False,
     stop_repetition: options.StopRepetition = True,
     threads: options.Threads = None,
 ) -> None:
-    """Talk about pictures over several turns; Ctrl-C stops an answer."""
-    with options.open_session(
+    """Talk about images over several turns; Ctrl-C stops an answer."""
+    with open_session(
         bundle,
         threads=threads,
         system=system,
@@ -43,15 +43,19 @@ def chat(
         max_pixels=max_pixels,
         add_vision_id=add_vision_id,
         stop_repetition=stop_repetition,
-    ) as (session, manifest):
-        sampler = options.make_sampler(manifest, temperature, top_k, top_p, repetition_penalty, seed=seed)
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        repetition_penalty=repetition_penalty,
+        seed=seed,
+    ) as (session, sampler):
         note(_HELP)
         complete_with_tab(_COMMANDS)
         _converse(session, sampler, max_tokens)
 
 
 def _converse(session: ChatSession, sampler: Sampler, max_tokens: int) -> None:
-    pictures: list[str] = []
+    images: list[str] = []
     while (line := read_line(f"[{session.free_context} tokens free] > ")) is not None:
         try:
             words = shlex.split(line) if line.startswith("/") else []
@@ -63,15 +67,15 @@ def _converse(session: ChatSession, sampler: Sampler, max_tokens: int) -> None:
                 return
             case ["/reset"]:
                 session.reset()
-                pictures.clear()
+                images.clear()
             case ["/image", *paths] if paths:
                 expanded = map(os.path.expanduser, paths)  # a URL stays as it is
-                pictures += [path for path in expanded if _add(session, path)]
+                images += [path for path in expanded if _add(session, path)]
             case [_, *_]:
                 note(_HELP)
             case _ if line.strip():
-                _answer(session, sampler, max_tokens, pictures, line)
-                pictures.clear()
+                _answer(session, sampler, max_tokens, images, line)
+                images.clear()
 
 
 def _add(session: ChatSession, path: str) -> bool:
@@ -86,22 +90,17 @@ def _add(session: ChatSession, path: str) -> bool:
 
 
 def _answer(
-    session: ChatSession, sampler: Sampler, max_tokens: int, pictures: list[str], question: str
+    session: ChatSession, sampler: Sampler, max_tokens: int, images: list[str], question: str
 ) -> None:
     """Ask and print; a turn that fails or is stopped leaves the conversation as it was."""
-    content = [*({"type": "image", "image": path} for path in pictures), {"type": "text", "text": question}]
+    content = [*({"type": "image", "image": path} for path in images), {"type": "text", "text": question}]
     try:
-        answer = session.ask(content, max_tokens=max_tokens, sampler=sampler, on_text=_write)
+        answer = session.ask(content, max_tokens=max_tokens, sampler=sampler, on_text=write_text)
     except KeyboardInterrupt:
-        _write("\n")
+        write_text("\n")
         note("stopped; this turn is forgotten")
     except PocketVLError as failure:
-        error(f"{failure} Ask again, with its pictures.")
+        error(f"{failure} Ask again, with its images.")
     else:
-        _write("\n")
+        write_text("\n")
         print_notes(answer)
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()

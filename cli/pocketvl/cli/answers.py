@@ -1,0 +1,63 @@
+"""How an answer is shown: its text as it comes, what is known beside it, and as JSON."""
+
+import dataclasses
+import sys
+from typing import Any
+
+from pocketvl.cli.console import note
+from pocketvl.runtime.chat.answer import Answer
+
+
+def write_text(text: str) -> None:
+    """To stdout at once: the pieces of an answer."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def print_notes(answer: Answer) -> None:
+    """What is known beside the text: boxes in pixels, how images were read, statistics."""
+    for box in answer.boxes:
+        label = f"{box.label}: " if box.label else ""
+        note(
+            f"box: {label}({box.x1:.0f},{box.y1:.0f}) to ({box.x2:.0f},{box.y2:.0f}) pixels"
+            f" of image {box.image} (counted from 0)"
+        )
+    for sentence in answer.notes:
+        note(sentence)
+    note(summary(answer))
+
+
+def summary(answer: Answer) -> str:
+    """One line of statistics."""
+    s = answer.statistics
+    vision = f"vision {s.vision_seconds:.2f} s ({s.images_encoded} encoded, {s.images_cached} cached), "
+    return (
+        (vision if s.images_encoded or s.images_cached else "")
+        + f"prefill {_counted(s.prefill_tokens, s.prefill_rate, 0)}, decode"
+        f" {_counted(len(answer.token_ids), s.decode_rate, 1)}, first token after"
+        f" {s.time_to_first_token:.2f} s, {answer.stop_reason}"
+    )
+
+
+def as_dict(answer: Answer) -> dict[str, Any]:
+    """An answer as --json prints it."""
+    rates = {
+        "prefill_tokens_per_second": answer.statistics.prefill_rate,
+        "decode_tokens_per_second": answer.statistics.decode_rate,
+    }
+    return {
+        "answer": answer.text,
+        "token_ids": list(answer.token_ids),
+        "prompt_token_ids": list(answer.prompt_token_ids),
+        "next_position": answer.next_position,
+        "stop_reason": answer.stop_reason,
+        "boxes": [dataclasses.asdict(box) for box in answer.boxes],
+        "notes": list(answer.notes),
+        "statistics": {**dataclasses.asdict(answer.statistics), **rates},
+    }
+
+
+def _counted(tokens: int, rate: float, digits: int) -> str:
+    """ "7 tokens at 31.5/s"; without a rate where nothing was timed, as with a single token."""
+    unit = "token" if tokens == 1 else "tokens"
+    return f"{tokens} {unit}" + (f" at {rate:.{digits}f}/s" if rate else "")

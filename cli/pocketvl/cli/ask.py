@@ -1,0 +1,76 @@
+"""`pocketvl ask`: one question, or a script of turns in one session."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pocketvl.cli import options
+from pocketvl.cli.answers import as_dict, print_notes, write_text
+from pocketvl.cli.console import print_json
+from pocketvl.cli.script import read_script
+from pocketvl.cli.sessions import open_session
+from pocketvl.runtime.chat.session import DEFAULT_MAX_TOKENS, Content
+from pocketvl.runtime.errors import UsageError
+
+
+def ask(
+    bundle: options.BundleArgument,
+    question: Annotated[str | None, typer.Argument(help="What to ask.")] = None,
+    image: options.Images = None,
+    script: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON list of user turns (a text or a list of parts each) or messages; see docs/scripts.md."
+        ),
+    ] = None,
+    as_json: options.Json = False,
+    max_tokens: options.MaxTokens = DEFAULT_MAX_TOKENS,
+    temperature: options.Temperature = None,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    repetition_penalty: options.Penalty = None,
+    seed: options.Seed = None,
+    system: options.System = None,
+    min_pixels: options.SessionMinPixels = None,
+    max_pixels: options.SessionMaxPixels = None,
+    add_vision_id: options.VisionId = False,
+    stop_repetition: options.StopRepetition = True,
+    threads: options.Threads = None,
+) -> None:
+    """Answer a question about images; --script asks several turns in one conversation."""
+    turns = _turns(question, image or [], script)
+    with open_session(
+        bundle,
+        threads=threads,
+        system=system,
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+        add_vision_id=add_vision_id,
+        stop_repetition=stop_repetition,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        repetition_penalty=repetition_penalty,
+        seed=seed,
+    ) as (session, sampler):
+        answers = []
+        for turn in turns:
+            on_text = None if as_json else write_text
+            answers.append(session.ask(turn, max_tokens=max_tokens, sampler=sampler, on_text=on_text))
+            if not as_json:
+                write_text("\n")
+                print_notes(answers[-1])
+    if as_json:
+        print_json([as_dict(answer) for answer in answers] if script else as_dict(answers[0]))
+
+
+def _turns(question: str | None, images: list[str], script: Path | None) -> list[Content]:
+    if script is not None:
+        if question is not None or images:
+            raise UsageError("--script holds the questions and images; leave out the others.")
+        return read_script(script)
+    if question is None:
+        raise UsageError("Give a question, or --script FILE.json.")
+    parts = [{"type": "image", "image": path} for path in images]
+    return [[*parts, {"type": "text", "text": question}]]
