@@ -246,6 +246,7 @@ def test_untied_embeddings_get_a_file(tmp_path: Path, name: str) -> None:
 
 def test_each_layer_gets_its_own_bits(tmp_path: Path) -> None:
     rules = (
+        Rule("vision_encoder.*", Bits(8)),
         Rule("text_decoder.layers.0.k_proj", Bits(32)),
         Rule("text_decoder.*.down_proj", Bits(8)),
         Rule("text_decoder.layers.1.*", Bits(4, 64)),

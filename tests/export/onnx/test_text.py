@@ -177,6 +177,7 @@ def test_entry_points_name_the_graphs_tensors(quantized: Any) -> None:
 def test_each_layer_gets_its_own_bits(tmp_path: Path) -> None:
     """Stacks of unlike layers fall apart and still give q, k, v in their order; a table of its own has 8."""
     rules = (
+        Rule("vision_encoder.*", Bits(8)),
         Rule("text_decoder.layers.0.k_proj", Bits(32)),
         Rule("text_decoder.layers.0.v_proj", Bits(16)),
         Rule("text_decoder.*.up_proj", Bits(8)),
