@@ -26,6 +26,7 @@ class Terminal:
         if self.process == 0:
             os.chdir(folder)
             os.environ["TERM"] = "xterm"
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
             os.execv(sys.executable, [sys.executable, "-m", "pocketvl", *words])
 
     def type(self, keys: str) -> None:

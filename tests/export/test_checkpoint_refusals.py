@@ -69,7 +69,7 @@ def test_other_models(folder: Path, model_type: str | None, said: str) -> None:
         ({"quantization_config": {"quant_method": "gptq"}}, "lacks the key 'bits'"),
         ({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}, "'bitsandbytes'"),
         ({"quantization_config": {"load_in_8bit": True}}, "'bitsandbytes' are not supported"),
-        ({"quantization_config": {"quant_method": "fp8"}}, "'fp8' are not supported, only 'gptq' and 'awq'"),
+        ({"quantization_config": {"quant_method": "fp8"}}, "'fp8' are not supported, only 'gptq', 'awq'"),
         ({"quantization_config": {"quant_method": "compressed-tensors"}}, "'compressed-tensors'"),
         ({"compression_config": {"format": "int-quantized"}}, "'compressed-tensors'"),
         ({"text_config": {"quantization_config": {"quant_method": "hqq"}}}, "'hqq'"),
@@ -257,7 +257,6 @@ def test_a_missing_tensor(folder: Path) -> None:
         {"score.weight": torch.ones(1, 96)},
         {"model.layers.0.self_attn.q_norm.weight": torch.ones(16)},
         {"step": torch.tensor([3])},
-        {"model.layers.0.self_attn.q_proj.qweight": torch.ones(12, 96, dtype=torch.int32)},
         {"rotary_emb.inv_freqs": torch.ones(8)},
     ],
 )
@@ -442,3 +441,9 @@ def test_models_that_are_nowhere(model: str, said: str) -> None:
 def test_a_file_instead_of_a_folder(folder: Path) -> None:
     with pytest.raises(CheckpointError, match="give the folder that holds it"):
         open_checkpoint(str(folder / WEIGHTS))
+
+
+def test_packed_layers_without_their_settings(folder: Path) -> None:
+    packed = {"model.layers.0.self_attn.q_proj.qweight": torch.ones(12, 96, dtype=torch.int32)}
+    write_weights(folder, random_tensors(SMALL_GEOMETRY) | packed)
+    assert "no quantization_config that says how" in refusal(folder)

@@ -1,12 +1,12 @@
 """A script for `pocketvl ask`: JSON with turns or a whole conversation, see docs/scripts.md."""
 
 import json
-import stat
 from pathlib import Path
 from typing import Any
 
 from pocketvl.runtime.chat.session import Content
 from pocketvl.runtime.errors import PromptError, UsageError
+from pocketvl.runtime.files import read_bytes
 from pocketvl.runtime.text.messages import is_conversation
 
 MAX_SCRIPT_BYTES = 64 << 20  # images as data: URLs take their size and a third
@@ -15,7 +15,7 @@ _PATH_CHARACTERS = 4096
 
 def read_script(path: Path) -> list[Content]:
     """What to ask, one after the other. Raises UsageError for a file that is no script, else PromptError."""
-    value = _parse(_read(path), path)
+    value = _parse(read_bytes(path, UsageError, MAX_SCRIPT_BYTES), path)
     if isinstance(value, dict):
         if set(value) != {"messages"}:
             raise UsageError(
@@ -36,25 +36,6 @@ def read_script(path: Path) -> list[Content]:
         if is_conversation(turn):
             raise PromptError(f"Turn {index} of {path} is a list of messages; a script holds one such list.")
     return [turn if isinstance(turn, str) else _beside_in_parts(turn, path.parent) for turn in value]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # a pipe might never end
-            raise UsageError(f"{path} is no regular file; write the script to one.")
-        if found.st_size <= MAX_SCRIPT_BYTES:
-            with path.open("rb") as file:
-                data = file.read(MAX_SCRIPT_BYTES + 1)
-            if len(data) <= MAX_SCRIPT_BYTES:
-                return data
-    except (OSError, ValueError) as error:  # ValueError: a null byte
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{path} cannot be read: {reason}.") from None
-    raise UsageError(
-        f"{path} has more than {MAX_SCRIPT_BYTES >> 20} MiB; name images by their paths instead of writing"
-        " them into the script."
-    )
 
 
 def _parse(data: bytes, path: Path) -> Any:

@@ -15,25 +15,31 @@ from pocketvl.quant.recipe_file import load_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.manifest import Manifest
 from pocketvl.runtime.errors import UsageError
+from pocketvl.runtime.extras import import_failure
 
 
 def target_for(name: str) -> Target:
-    """What writes bundles for "executorch", "coreml" or "onnx". Raises UsageError for another name."""
-    match name:
-        case names.EXECUTORCH:
-            from pocketvl.export.executorch.target import EXECUTORCH
+    """What writes bundles for "executorch", "coreml" or "onnx".
 
-            return EXECUTORCH
-        case names.COREML:
-            from pocketvl.export.coreml.target import COREML
+    Raises UsageError for another name, MissingExtraError.
+    """
+    try:
+        match name:
+            case names.EXECUTORCH:
+                from pocketvl.export.executorch.target import EXECUTORCH
 
-            return COREML
-        case names.ONNX:
-            from pocketvl.export.onnx.target import ONNX
+                return EXECUTORCH
+            case names.COREML:
+                from pocketvl.export.coreml.target import COREML
 
-            return ONNX
-        case _:
-            raise UsageError(f"{name!r} is no target; known are {', '.join(names.TARGETS)}.")
+                return COREML
+            case names.ONNX:
+                from pocketvl.export.onnx.target import ONNX
+
+                return ONNX
+    except (ImportError, OSError, MemoryError) as error:
+        raise import_failure(error, f"Exporting for {name} needs a package", "export") from None
+    raise UsageError(f"{name!r} is no target; known are {', '.join(names.TARGETS)}.")
 
 
 def export_bundle(

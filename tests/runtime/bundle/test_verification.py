@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle.open import open_bundle, stamps
+from pocketvl.runtime.bundle import stamps
+from pocketvl.runtime.bundle.open import open_bundle
 from pocketvl.runtime.bundle.stamps import Stamp, read_stamps, stamp_of, write_stamps
 from pocketvl.runtime.bundle.verification import Verify
 from pocketvl.runtime.errors import BundleError, UsageError

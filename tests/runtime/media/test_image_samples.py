@@ -12,7 +12,7 @@ from pocketvl.runtime.errors import ImageError
 from pocketvl.runtime.media import image_samples
 from pocketvl.runtime.media.image import load_image
 from pocketvl.runtime.media.image_samples import used_depth
-from tests.runtime.test_image import png_chunks
+from tests.runtime.media.test_image import png_chunks
 from tests.support.images import encoded, photograph
 
 TWELVE = np.array([[0, 15, 16, 2048, 4095]], np.uint16)

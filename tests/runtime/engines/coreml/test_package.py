@@ -263,6 +263,8 @@ def test_opening_needs_neither_coremltools_itself_nor_torch(sound: Path) -> None
 def test_without_coremltools_the_pip_command_is_named(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("pocketvl_coremltools_proto")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for place in ("importlib.util.find_spec", "pocketvl.runtime.extras.find_spec"):
+        monkeypatch.setattr(place, lambda name: None)
+    monkeypatch.delitem(sys.modules, "coremltools", raising=False)
     with pytest.raises(MissingExtraError, match=r"pip install 'pocketvl\[coreml\]'"):
         Package.open(sound)
