@@ -57,6 +57,7 @@ def chat(small_bundle: Bundle, tmp_path: Path) -> Iterator[Terminal]:
     terminal = Terminal(tmp_path, "chat", str(small_bundle.folder), "--max-tokens", "3", "--temperature", "0")
     terminal.wait_for("Ctrl-D leaves")
     terminal.wait_for("tokens free] > ")
+    time.sleep(0.5)  # readline heeds signals a moment after it has printed the prompt
     yield terminal
     try:
         os.kill(terminal.process, signal.SIGKILL)

@@ -51,7 +51,9 @@ def demo(
         from pocketvl.evaluate.contact_sheet import contact_sheet
         from pocketvl.export.bundle.destination import output_folder
         from pocketvl.export.tiny import TASKS, make_example
-    output, chosen_target = output_folder(output), target or _quickest_target()
+
+        chosen_target = target or _quickest_target()
+    output = output_folder(output)
     bundle = _export(output, recipe, chosen_target)
     examples = [make_example(task, first + i) for task in TASKS for i in range(DEMO_EXAMPLES)]
     note(f"2. asking it about {len(examples)} images that it has never seen")
