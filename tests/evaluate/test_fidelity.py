@@ -18,8 +18,9 @@ from pocketvl.evaluate.reference_models import BundleReference, ReferenceModel, 
 from pocketvl.evaluate.reference_output import ReferenceOutput, read_output, write_output
 from pocketvl.evaluate.results import Result
 from pocketvl.evaluate.summary import summarize
+from pocketvl.runtime import names
 from pocketvl.runtime.bundle.open import Bundle
-from pocketvl.runtime.engines.executorch import open_executorch
+from pocketvl.runtime.engines.onnx.engine import open_onnx
 from pocketvl.runtime.errors import UsageError
 from tests.support.bundles import SETTINGS, export_for_test
 from tests.support.checkpoints import write_checkpoint
@@ -28,14 +29,16 @@ TOKENS = 5
 
 
 @pytest.fixture(scope="module")
-def exact(small_bundle: Bundle) -> Bundle:
-    return small_bundle
+def exact(small_onnx_bundle: Bundle) -> Bundle:
+    return small_onnx_bundle
 
 
 @pytest.fixture(scope="module")
 def coarse(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     settings = dataclasses.replace(SETTINGS, max_context=256)
-    return export_for_test(small_checkpoint, tmp_path_factory.mktemp("int4") / "bundle", "int4", settings)
+    return export_for_test(
+        small_checkpoint, tmp_path_factory.mktemp("int4") / "bundle", "int4", settings, names.ONNX
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,7 @@ def dataset() -> Dataset:
 
 
 def measure(candidate: Bundle, dataset: Dataset, cache: ReferenceCache) -> Fidelity:
-    engine = open_executorch(candidate, 1)
+    engine = open_onnx(candidate, 1)
     return measure_fidelity(candidate, engine, dataset, cache, lambda _step, _share: None)
 
 
@@ -83,8 +86,8 @@ def test_the_figures_are_those_of_the_distributions(
 ) -> None:
     cache = ReferenceCache(tmp_path, open_reference(str(exact.folder), coarse, 1), TOKENS)
     value = measure(coarse, dataset, cache)
-    reference = Components(exact, open_executorch(exact, 1))
-    candidate = Components(coarse, open_executorch(coarse, 1))
+    reference = Components(exact, open_onnx(exact, 1))
+    candidate = Components(coarse, open_onnx(coarse, 1))
     divergences, differences, same = [], [], []
     for question in dataset.questions:
         output, images = cache.get(question), [ref.load() for ref in question.images]
@@ -109,7 +112,7 @@ def test_the_figures_are_those_of_the_distributions(
 def test_the_reference_runs_once_for_many_candidates(
     exact: Bundle, coarse: Bundle, dataset: Dataset, tmp_path: Path
 ) -> None:
-    model = BundleReference(exact, open_executorch(exact, 1))
+    model = BundleReference(exact, open_onnx(exact, 1))
     first = measure(coarse, dataset, ReferenceCache(tmp_path, model, TOKENS))
     stored: ReferenceModel = OnlyStored(model.fingerprint)
     assert measure(coarse, dataset, ReferenceCache(tmp_path, stored, TOKENS)) == first
@@ -133,7 +136,7 @@ def test_questions_too_long_for_either_are_left_out(exact: Bundle, coarse: Bundl
     path = tmp_path / "long.jsonl"
     path.write_text(asked(2) + asked(250) + asked(300))
     dataset = open_dataset(str(path))
-    cache = ReferenceCache(tmp_path / "cache", BundleReference(exact, open_executorch(exact, 1)), TOKENS)
+    cache = ReferenceCache(tmp_path / "cache", BundleReference(exact, open_onnx(exact, 1)), TOKENS)
     assert 256 < len(cache.get(dataset.questions[1]).prompt) <= 320
     value = measure(coarse, dataset, cache)
     assert [line.id for line in value.per_question] == ["1"]

@@ -79,11 +79,11 @@ def test_two_targets_go_into_folders_of_their_own(tmp_path: Path) -> None:
     output = tmp_path / "out"
     arguments = ["export", tmp_path / "small", "-o", output, "--recipe", "int8", "--buckets", "16"]
     sizes = ["--max-context", "64", "--prefill-chunk", "8", "--decoder-packages", "2"]
-    targets = ["--target", "coreml", "--target", "executorch", "--target", "coreml"]
+    targets = ["--target", "coreml", "--target", "onnx", "--target", "coreml"]
     result = CliRunner().invoke(app, [*map(str, arguments), *sizes, *targets], catch_exceptions=False)
     assert result.exit_code == 0
-    assert sorted(path.name for path in output.iterdir()) == ["coreml", "executorch"]
-    for target in ("coreml", "executorch"):
+    assert sorted(path.name for path in output.iterdir()) == ["coreml", "onnx"]
+    for target in ("coreml", "onnx"):
         assert open_bundle(output / target, verify="always").manifest.target == target
     assert (output / "coreml" / "text_decoder_1.mlpackage").is_dir()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "small"]
