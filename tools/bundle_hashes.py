@@ -52,7 +52,7 @@ def cases(folder: Path) -> dict[str, list[str]]:
     for target in ("executorch", "onnx"):
         found[f"calibrated-{target}"] = [f"{folder}/small", "--recipe", "int4-small", *SMALL, *CALIBRATED]
     found["packed-calibrated-executorch"] = [f"{folder}/packed", "--recipe", "int4", *SMALL, *CALIBRATED]
-    found["chunks-coreml"] = [f"{folder}/small", "--recipe", "int4", *RTN, *SMALL, "--chunks", "2"]
+    found["chunks-coreml"] = [f"{folder}/small", "--recipe", "int4", *RTN, *SMALL, "--decoder-packages", "2"]
     found["buckets-executorch"] = [
         f"{folder}/small",
         "--recipe",
