@@ -120,7 +120,7 @@ BAD_USAGE = {
     "script and question": (["ask", "{bundle}", "Hi", "--script", "x.json"], "leave out the others"),
     "missing script": (
         ["ask", "{bundle}", "--script", "nowhere.json"],
-        "nowhere.json cannot be read: No such file",
+        "nowhere.json does not exist",
     ),
     "top-p": (["ask", "{bundle}", "Hi", "--top-p", "2"], "top_p"),
     "min over max": (["ask", "{bundle}", "Hi", "--min-pixels", "9", "--max-pixels", "5"], "min_pixels 9"),
