@@ -29,6 +29,12 @@ def test_a_package_may_be_installed_and_not_load(tmp_path: Path, monkeypatch: py
     assert "core.abi3.so" in str(caught.value)
 
 
+def test_a_fault_of_our_own_imports_is_no_missing_extra() -> None:
+    """Installing again would not mend it, and the traceback of --debug would be lost."""
+    with pytest.raises(ImportError, match="cannot import name 'absent'"), needs_extra("all", "sweep"):
+        from pocketvl.runtime.errors import absent  # type: ignore[attr-defined]  # noqa: F401
+
+
 def test_a_part_that_is_missing_from_an_installed_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
