@@ -10,7 +10,8 @@ from pocketvl.cli.answers import as_dict, print_notes, write_text
 from pocketvl.cli.console import print_json
 from pocketvl.cli.script import read_script
 from pocketvl.cli.sessions import open_session
-from pocketvl.runtime.chat.session import DEFAULT_MAX_TOKENS, Content
+from pocketvl.runtime.chat.options import DEFAULT_MAX_TOKENS
+from pocketvl.runtime.chat.session import Content
 from pocketvl.runtime.errors import UsageError
 
 

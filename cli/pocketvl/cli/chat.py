@@ -8,7 +8,8 @@ from pocketvl.cli.answers import print_notes, write_text
 from pocketvl.cli.console import error, note
 from pocketvl.cli.line import complete_with_tab, read_line
 from pocketvl.cli.sessions import open_session
-from pocketvl.runtime.chat.session import DEFAULT_MAX_TOKENS, ChatSession
+from pocketvl.runtime.chat.options import DEFAULT_MAX_TOKENS
+from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.errors import PocketVLError
 

@@ -18,9 +18,12 @@ class Turn:
         self.prefill_seconds = 0.0
         self.prefill_tokens = 0
         self._pieces: list[str] = []
-        self._began = time.perf_counter()
-        self._first = self._last = self._began
         self._tokens = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Count time from here on."""
+        self._began = self._first = self._last = time.perf_counter()
 
     @property
     def text(self) -> str:
