@@ -21,7 +21,7 @@ from pocketvl.quant.recipe import named_recipe
 from pocketvl.quant.recipe_file import recipe_toml
 
 SEEDS = (0, 1, 2)
-FIRST = 200_000  # held-out pictures that nothing else asks about
+FIRST = 200_000  # held-out images that nothing else asks about
 
 
 def main() -> None:

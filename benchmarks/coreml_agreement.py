@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 TARGETS = ("executorch", "coreml")
-FIRST = 200_000  # held-out pictures
+FIRST = 200_000  # held-out images
 MOST_TOKENS = 32
 
 

@@ -48,7 +48,7 @@ GEOMETRY = ModelGeometry(
     ),
 )
 
-# Turns as the Instruct model expects them: a default system turn, pictures as one pad token each.
+# Turns as the Instruct model expects them: a default system turn, images as one pad token each.
 CHAT_TEMPLATE = """\
 {%- macro body(content) -%}
     {%- if content is string -%}

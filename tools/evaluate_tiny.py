@@ -1,4 +1,4 @@
-"""Scores the tiny checkpoint on held-out pictures through transformers itself: greedy and in fp32.
+"""Scores the tiny checkpoint on held-out images through transformers itself: greedy and in fp32.
 
 python tools/evaluate_tiny.py [--folder FOLDER] [--number 200] [--first 0]
 """
@@ -34,9 +34,9 @@ def answerer(folder: Path) -> Callable[[list[Turn]], list[str]]:
         messages: list[dict[str, object]] = []
         images: list[Image.Image] = []
         answers: list[str] = []
-        for pictures, question in turns:
-            images += pictures
-            content = [{"type": "image"} for _ in pictures] + [{"type": "text", "text": question}]
+        for new, question in turns:
+            images += new
+            content = [{"type": "image"} for _ in new] + [{"type": "text", "text": question}]
             messages.append({"role": "user", "content": content})
             prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
             inputs: dict[str, torch.Tensor] = {}

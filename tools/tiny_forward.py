@@ -1,7 +1,7 @@
-"""Qwen2-VL's forward pass for a batch of pictures of one size.
+"""Qwen2-VL's forward pass for a batch of images of one size.
 
-The weights are those of transformers' module; transformers itself runs the vision attention picture by
-picture, which leaves two cores idle most of the time. ``train_tiny.py --check`` compares the two.
+The weights are those of transformers' module; transformers itself runs the vision attention image by
+image, which leaves two cores idle most of the time. ``train_tiny.py --check`` compares the two.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def patches(pixels: Tensor) -> Tensor:
-    """uint8 [pictures, height, width, 3] to float [pictures, patches, 588], in 2x2 blocks of patches.
+    """uint8 [images, height, width, 3] to float [images, patches, 588], in 2x2 blocks of patches.
 
-    One frame only: both frames of a still picture are the same, so their weights can be added instead.
+    One frame only: both frames of a still image are the same, so their weights can be added instead.
     """
     number, height, width, _ = pixels.shape
     mean, std = torch.tensor(MEAN), torch.tensor(STD)
@@ -61,7 +61,7 @@ def _rms(states: Tensor, norm: Any) -> Tensor:
 
 
 def vision_block(block: Any, states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """One block of the vision tower on [pictures, patches, width]."""
+    """One block of the vision tower on [images, patches, width]."""
     number, count, width = states.shape
     heads, dtype = block.attn.num_heads, states.dtype
     normed = F.layer_norm(states, (width,), block.norm1.weight.to(dtype), block.norm1.bias.to(dtype), 1e-6)
@@ -91,8 +91,8 @@ def decoder_layer(layer: Any, states: Tensor, cos: Tensor, sin: Tensor) -> Tenso
     return states + layer.mlp.down_proj(F.silu(layer.mlp.gate_proj(normed)) * layer.mlp.up_proj(normed))
 
 
-def encode_pictures(visual: Any, pixels: Tensor, dtype: torch.dtype) -> Tensor:
-    """uint8 [pictures, height, width, 3] to embeddings [pictures, tokens, hidden]."""
+def encode_images(visual: Any, pixels: Tensor, dtype: torch.dtype) -> Tensor:
+    """uint8 [images, height, width, 3] to embeddings [images, tokens, hidden]."""
     rows, columns = pixels.shape[1] // 14, pixels.shape[2] // 14
     weight = visual.patch_embed.proj.weight
     states = F.linear(patches(pixels), weight.sum(2).reshape(weight.shape[0], -1)).to(dtype)
@@ -124,15 +124,15 @@ def decode(language: Any, states: Tensor, cos: Tensor, sin: Tensor) -> tuple[Ten
 def answer_logits(model: Any, batch: Any, dtype: torch.dtype) -> tuple[Tensor, ...]:
     """Logits [answer tokens, vocabulary] and the tokens [answer tokens] that they should give.
 
-    Then what training looks into: the pictures' embeddings [pictures, tokens, hidden] and the decoder's
+    Then what training looks into: the images' embeddings [images, tokens, hidden] and the decoder's
     states [size, length, hidden] after one layer and half way.
     """
     text = model.config.text_config
     language = model.model.language_model
     ids, weights = torch.from_numpy(batch.ids), torch.from_numpy(batch.weights)
-    pictures = encode_pictures(model.model.visual, torch.from_numpy(batch.pixels), dtype)
+    images = encode_images(model.model.visual, torch.from_numpy(batch.pixels), dtype)
     states = F.embedding(ids, language.embed_tokens.weight).to(dtype)
-    states = states.masked_scatter((ids == model.config.image_token_id)[..., None], pictures)
+    states = states.masked_scatter((ids == model.config.image_token_id)[..., None], images)
     rope = text.rope_parameters
     cos, sin = text_angles(
         torch.from_numpy(batch.positions),
@@ -143,7 +143,7 @@ def answer_logits(model: Any, batch: Any, dtype: torch.dtype) -> tuple[Tensor, .
     states, early, middle = decode(language, states, cos, sin)
     wanted = weights > 0
     logits = F.linear(states[wanted], language.embed_tokens.weight.to(dtype)).float()
-    return logits, ids.roll(-1, 1)[wanted], pictures, early, middle
+    return logits, ids.roll(-1, 1)[wanted], images, early, middle
 
 
 def compile_blocks() -> None:

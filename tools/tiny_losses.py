@@ -9,13 +9,13 @@ from tiny_batches import Batch
 
 
 def token_loss(
-    helper: torch.nn.Module, pictures: torch.Tensor, parts: np.ndarray, places: np.ndarray
+    helper: torch.nn.Module, images: torch.Tensor, parts: np.ndarray, places: np.ndarray
 ) -> torch.Tensor:
-    """How badly ``helper`` tells from each picture token [pictures, tokens, hidden] what it shows and where.
+    """How badly ``helper`` tells from each image token [images, tokens, hidden] what it shows and where.
 
     An answer of one word says little to an encoder that still sees nothing; this reaches every token.
     """
-    return _told_loss(helper(pictures.float()), torch.from_numpy(parts), torch.from_numpy(places))
+    return _told_loss(helper(images.float()), torch.from_numpy(parts), torch.from_numpy(places))
 
 
 def word_loss(helper: torch.nn.Module, middle: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -33,9 +33,9 @@ def word_loss(helper: torch.nn.Module, middle: torch.Tensor, batch: Batch) -> to
 
 
 def order_loss(helper: torch.nn.Module, early: torch.Tensor, batch: Batch, token: int) -> torch.Tensor:
-    """How badly ``helper`` tells after one layer of the decoder which of two pictures a token belongs to.
+    """How badly ``helper`` tells after one layer of the decoder which of two images a token belongs to.
 
-    The encoder sees each picture alone, so that only the decoder can know. early: [size, length, hidden].
+    The encoder sees each image alone, so that only the decoder can know. early: [size, length, hidden].
     """
     inside = torch.from_numpy(batch.ids) == token
     each = batch.parts.shape[1]

@@ -44,7 +44,7 @@ def whiten_patches(model: Any, batches: Batches, shares: Mapping[str, float]) ->
     strength, directions = strength.flip(0)[:count], directions.flip(1)[:, :count]
     print(f"patch strengths {[round(float(strength[place]), 3) for place in (0, 1, 5, 20, 60, 120, 191)]}")
     filters = (directions / (strength + strength[count // 3]).sqrt()).T
-    # Both frames of a still picture are the same, so each gets half.
+    # Both frames of a still image are the same, so each gets half.
     weight.copy_((filters / 2).view(count, 3, 1, 14, 14).expand_as(weight))
 
 

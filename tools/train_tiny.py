@@ -1,4 +1,4 @@
-"""Trains the tiny model on generated pictures. Offline, and resumes where it was killed.
+"""Trains the tiny model on generated images. Offline, and resumes where it was killed.
 
     python tools/train_tiny.py                      train (or go on training) in work/tiny
     python tools/train_tiny.py --check              compare the batched forward with transformers' own
@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT / "export"))
 
 from tiny_batches import Batch, Batches  # noqa: E402
 from tiny_files import train_tokenizer, write_side_files  # noqa: E402
-from tiny_forward import answer_logits, compile_blocks, encode_pictures, patches  # noqa: E402
+from tiny_forward import answer_logits, compile_blocks, encode_images, patches  # noqa: E402
 from tiny_losses import order_loss, token_loss, word_loss  # noqa: E402
 from tiny_start import build_model, build_optimizers, whiten_patches  # noqa: E402
 from tokenizers import Tokenizer  # noqa: E402
@@ -56,7 +56,7 @@ def judge(batch: Batch, guessed: torch.Tensor, wanted: torch.Tensor) -> list[tup
 
 @torch.no_grad()
 def held_out(model: Any, batches: Batches, tokenizer: Tokenizer, number: int = 64) -> dict[str, float]:
-    """Score per task on held-out pictures: what greedy decoding gives, but for boxes a little flattered."""
+    """Score per task on held-out images: what greedy decoding gives, but for boxes a little flattered."""
     scores = {}
     for task in TASKS:
         batch = batches.held_out(task, 1_000_000, number, *((4, 3) if task == "pair" else (4, 4)))
@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "work" / "tiny")
     parser.add_argument("--steps", type=int, default=6400)
     parser.add_argument("--batch", type=int, default=16, help="conversations in a part of a batch")
-    parser.add_argument("--parts", type=int, default=2, help="parts of a batch, each of one picture size")
+    parser.add_argument("--parts", type=int, default=2, help="parts of a batch, each of one image size")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--decay", type=float, default=0.31)
@@ -197,16 +197,16 @@ def gradients(
 ) -> tuple[tuple[torch.Tensor, ...], list[float], list[tuple[str, float]]]:
     """Gradients of one part of a batch, in the order of the parameters; its losses; its marks.
 
-    Letters are what takes longest to see, so the encoder gets pictures of ``lettering`` besides.
+    Letters are what takes longest to see, so the encoder gets images of ``lettering`` besides.
     """
     with torch.autocast("cpu", torch.bfloat16):
-        logits, wanted, pictures, early, middle = answer_logits(model, batch, torch.bfloat16)
-        letters = encode_pictures(model.model.visual, torch.from_numpy(lettering[0]), torch.bfloat16)
+        logits, wanted, images, early, middle = answer_logits(model, batch, torch.bfloat16)
+        letters = encode_images(model.model.visual, torch.from_numpy(lettering[0]), torch.bfloat16)
     weights = torch.from_numpy(batch.weights)
     weights = weights[weights > 0]
     loss = (F.cross_entropy(logits, wanted, reduction="none") * weights).sum() / weights.sum()
     others = (
-        token_loss(helpers["tokens"], pictures, batch.parts, batch.places),
+        token_loss(helpers["tokens"], images, batch.parts, batch.places),
         2 * token_loss(helpers["tokens"], letters, *lettering[1:]),
         word_loss(helpers["words"], middle, batch),
         order_loss(helpers["order"], early, batch, model.config.image_token_id),

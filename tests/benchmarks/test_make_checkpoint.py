@@ -100,9 +100,9 @@ def test_no_tokenizer(script: ModuleType, tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_the_template(script: ModuleType) -> None:
     template = jinja2.Environment().from_string(script.CHAT_TEMPLATE)
-    picture = [{"type": "image"}, {"type": "text", "text": "What is it?"}]
+    image = [{"type": "image"}, {"type": "text", "text": "What is it?"}]
     messages = [
-        {"role": "user", "content": picture},
+        {"role": "user", "content": image},
         {"role": "assistant", "content": "A cat.\n"},
         {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "And here?"}]},
     ]

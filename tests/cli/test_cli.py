@@ -138,7 +138,7 @@ BAD_USAGE = {
 FAILURES = {
     "no bundle": (["ask", "{new}", "Hi"], "does not exist"),
     "no model": (["export", "{new}", "-o", "{new}2"], "does not exist"),
-    "missing picture": (["ask", "{bundle}", "Hi", "--image", "gone.png"], "gone.png"),
+    "missing image": (["ask", "{bundle}", "Hi", "--image", "gone.png"], "gone.png"),
     "address": (
         ["ask", "{bundle}", "Hi", "--image", "https://example.org/a.png"],
         "https://example.org/a.png is a network address, and pocketvl downloads nothing",
@@ -169,18 +169,18 @@ def png_header(width: int, height: int) -> bytes:
     return header + struct.pack(">I", 100) + b"IDAT"
 
 
-BAD_PICTURES = {
+BAD_IMAGES = {
     "empty.png": (b"", "0 bytes"),
     "words.jpg": (b"these are words", "not an image"),
     "huge.png": (png_header(30000, 30000), "pixels (the limit for"),
 }
 
 
-@pytest.mark.parametrize("name", list(BAD_PICTURES))
-def test_bad_pictures_are_refused_by_name(
+@pytest.mark.parametrize("name", list(BAD_IMAGES))
+def test_bad_images_are_refused_by_name(
     name: str, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data, sentence = BAD_PICTURES[name]
+    data, sentence = BAD_IMAGES[name]
     path = tmp_path / name
     path.write_bytes(data)
     status, _, err = run(capsys, "ask", bundle, "Hi", "--image", path)
@@ -189,7 +189,7 @@ def test_bad_pictures_are_refused_by_name(
     assert sentence in err
 
 
-def test_a_long_thin_picture_is_refused_and_a_single_pixel_answered(
+def test_a_long_thin_image_is_refused_and_a_single_pixel_answered(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.new("RGB", (10, 3000)).save(tmp_path / "thin.png")

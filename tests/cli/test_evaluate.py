@@ -193,7 +193,7 @@ def test_rows_that_cannot_be_used_are_told_and_not_scored(
     assert "unparsed" in out
     assert "pope: 2 of 3 rows left out; the scores are over 1." in err
     assert "line 2, answer: is missing" in err
-    assert "line 3, the picture of question 3" in err
+    assert "line 3, the image of question 3" in err
     (report,) = json.loads(run(capsys, "evaluate", *arguments, "--json")[1])["datasets"]
     assert (report["scored"], len(report["bad_rows"])) == (1, 2)
     assert (report["tasks"][0]["score"]["count"], report["tasks"][0]["unparsed"]) == (1, 1)

@@ -57,8 +57,8 @@ def test_every_question_is_asked_alone_and_greedily(
     assert [result.id for result in results] == [question.id for question in dataset.questions]
     for question, result in zip(dataset.questions, results, strict=True):
         session = ChatSession(bundle, engine)
-        pictures = [{"type": "image", "image": ref.load()} for ref in question.images]
-        content = [*pictures, {"type": "text", "text": question.prompt}]
+        images = [{"type": "image", "image": ref.load()} for ref in question.images]
+        content = [*images, {"type": "text", "text": question.prompt}]
         answer = session.ask(content, max_tokens=TOKENS, sampler=Sampler())
         assert (result.answer, result.token_ids) == (answer.text, answer.token_ids)
         assert result.error is None
@@ -135,7 +135,7 @@ def test_questions_that_cannot_be_asked_score_0_and_images_that_cannot_be_decode
     bundle: Bundle, engine: open_executorch, tmp_path: Path
 ) -> None:
     Image.new("RGB", (2100, 10)).save(tmp_path / "long.png")
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "broken.png").write_bytes(b"no image")
     rows = [
         {"question": "word " * 400, "answer": "x"},
         {"image": "long.png", "question": "What?", "answer": "x"},
@@ -147,7 +147,7 @@ def test_questions_that_cannot_be_asked_score_0_and_images_that_cannot_be_decode
     assert "context holds 320" in (results[0].error or "")
     assert "200 times" in (results[1].error or "")
     assert "broken" not in (results[2].answer)
-    assert "data.jsonl, line 3, the picture of question 3" in (results[2].error or "")
+    assert "data.jsonl, line 3, the image of question 3" in (results[2].error or "")
     assert results[3].error is None
     assert [result.score for result in results[:3]] == [0, 0, 0]
     (summary,) = summarize("data", results)

@@ -255,7 +255,7 @@ def test_places_of_the_template(tmp_path: Path, file: str, value: object) -> Non
         (None, (3136, 12845056)),
     ],
 )
-def test_picture_limits(tmp_path: Path, settings: object, limits: tuple[int, int]) -> None:
+def test_image_limits(tmp_path: Path, settings: object, limits: tuple[int, int]) -> None:
     write_checkpoint(tmp_path)
     path = tmp_path / "preprocessor_config.json"
     path.write_text(json.dumps(settings)) if settings is not None else path.unlink()

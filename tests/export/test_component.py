@@ -69,7 +69,7 @@ def test_buckets_end_at_max_pixels() -> None:
         (ExportSettings(max_context=1025), "--max-context 1025 is more than the model's own context of 1024"),
         (ExportSettings(buckets=(256, 258)), "258 is not a multiple of 4"),
         (ExportSettings(buckets=(256, 4088)), "takes 1022 tokens, which do not fit into a context of 1024"),
-        (ExportSettings(max_context=3, prefill_chunk=3), "no room for a picture"),
+        (ExportSettings(max_context=3, prefill_chunk=3), "no room for an image"),
         (ExportSettings(buckets=(4, 8)), "--min-pixels"),
     ],
 )

@@ -82,7 +82,7 @@ def prompts() -> Json:
         }
     ]
     return {
-        "about": "A picture or video counts as many placeholder tokens as media_tokens says, in order."
+        "about": "An image or video counts as many placeholder tokens as media_tokens says, in order."
         " continuations: the ids that follow the last answer of history.",
         "checkpoint": "export/pocketvl/export/tiny/checkpoint",
         "tokenizer_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),

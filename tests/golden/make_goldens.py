@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.golden.answers import grounding, image_size, repetition
 from tests.golden.conversations import prompts
-from tests.golden.pictures import bicubic, patches, resize
+from tests.golden.images import bicubic, patches, resize
 from tests.golden.positions import mrope, text_rope, vision_rope
 from tests.golden.tables import embedding
 from tests.golden.written import CHECKPOINT, FOLDER, Json

@@ -121,7 +121,7 @@ def mrope_case(
 
 
 def layout(parts: Sequence[int | Grid]) -> tuple[list[int], list[Grid]]:
-    """Numbers are words of text, grids pictures or (more than one slice) videos."""
+    """Numbers are words of text, grids images or (more than one slice) videos."""
     tokens: list[int] = []
     for part in parts:
         if isinstance(part, int):

@@ -1,4 +1,4 @@
-"""What all goldens share: their form, and the ids that stand for pictures in them."""
+"""What all goldens share: their form, and the ids that stand for images in them."""
 
 from pathlib import Path
 from typing import Any

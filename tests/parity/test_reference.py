@@ -69,7 +69,7 @@ CONVERSATIONS = {
     "square": [Turn("Describe this image.", (random_image(112, 112),))],
     "1:20": [Turn("Describe this image.", (random_image(28, 560),))],
     "20:1": [Turn("Describe this image.", (random_image(560, 28),))],
-    "two pictures": [Turn("Which is bigger?", (random_image(84, 112, 1), random_image(140, 56, 2)))],
+    "two images": [Turn("Which is bigger?", (random_image(84, 112, 1), random_image(140, 56, 2)))],
     "three turns": [
         Turn("What is this?", (random_image(56, 112, 3),)),
         Turn("And this?", (random_image(112, 56, 4),)),

@@ -155,7 +155,7 @@ def test_prompts() -> None:
 
 
 def with_sources(messages: Any) -> Any:
-    """The golden file's pictures and videos have no contents; only their number of tokens matters."""
+    """The golden file's images and videos have no contents; only their number of tokens matters."""
     filled = json.loads(json.dumps(messages))
     for message in filled:
         for part in message["content"] if isinstance(message["content"], list) else []:

@@ -122,18 +122,18 @@ def test_a_wide_video_moves_on_by_its_width() -> None:
     assert following == 6
 
 
-def test_pictures_side_by_side_without_markers() -> None:
+def test_images_side_by_side_without_markers() -> None:
     tokens = [SPECIAL.image_pad] * 5
     ids, following = mrope_positions(tokens, [(1, 2, 2), (1, 4, 4)], SPECIAL, 2, start=10)
     assert ids.tolist() == [[10, 11, 11, 11, 11], [10, 11, 11, 12, 12], [10, 11, 12, 11, 12]]
     assert following == 13
 
 
-def test_placeholders_and_pictures_must_agree() -> None:
+def test_placeholders_and_images_must_agree() -> None:
     tokens = block((1, 4, 4))
-    with pytest.raises(PromptError, match="more picture placeholders than the 0 pictures"):
+    with pytest.raises(PromptError, match="more image placeholders than the 0 images"):
         mrope_positions(tokens, [], SPECIAL, 2)
-    with pytest.raises(PromptError, match="fewer picture placeholders than the 2 pictures"):
+    with pytest.raises(PromptError, match="fewer image placeholders than the 2 images"):
         mrope_positions(tokens, [(1, 4, 4), (1, 2, 2)], SPECIAL, 2)
     with pytest.raises(PromptError, match=r"\(1, 4, 6\) patches needs 6 placeholder tokens.*token 1"):
         mrope_positions(tokens, [(1, 4, 6)], SPECIAL, 2)

@@ -33,7 +33,7 @@ def find_browser() -> str | None:
 def answers_in_browser(
     browser: str, packages: Path, request: dict[str, Any], flags: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """What answer.mjs answers to `request`, whose folder and pictures lie in one folder.
+    """What answer.mjs answers to `request`, whose folder and images lie in one folder.
 
     packages: the node_modules folder with transformers.js.
     """

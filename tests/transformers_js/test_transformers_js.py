@@ -80,16 +80,16 @@ def questions() -> dict[str, Question]:
     wide, tall = (224, 84), (84, 252)
     return {
         "single": Question(read.question, read.images),
-        "two pictures": Question(pair.question, pair.images),
+        "two images": Question(pair.question, pair.images),
         "two sizes": Question(pair.question, (_on(pair.images[0], wide), _on(pair.images[1], tall))),
         "landscape": Question(read.question, (_on(read.images[0], wide),)),
         "portrait": Question(colour.question, (_on(colour.images[0], tall),)),
-        "no picture": Question("Hello", ()),
+        "no image": Question("Hello", ()),
     }
 
 
 def _on(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The picture in the middle of a larger one, cut where it is too large."""
+    """The image in the middle of a larger one, cut where it is too large."""
     canvas = Image.new("RGB", size, (250, 250, 245))
     canvas.paste(image.convert("RGB"), tuple((a - b) // 2 for a, b in zip(size, image.size, strict=True)))
     return canvas

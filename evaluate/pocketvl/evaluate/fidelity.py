@@ -31,7 +31,7 @@ class QuestionFidelity:
     kl_max: float
     top1: float
     nll_difference: float  # candidate's minus reference's, nats per token
-    vision_psnr: float | None  # mean over its pictures; None without pictures
+    vision_psnr: float | None  # mean over its images; None without images
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Fidelity:
     kl_max: float
     top1: float  # share of tokens with the same likeliest continuation
     perplexity_ratio: float  # candidate's over reference's, on the reference's answers
-    vision_psnr: float | None  # mean over questions with pictures, None if there are none
+    vision_psnr: float | None  # mean over questions with images, None if there are none
     questions: int  # that both could be asked
     tokens: int
     per_question: tuple[QuestionFidelity, ...]
@@ -104,7 +104,7 @@ def _summary(lines: list[QuestionFidelity], divergences: list[NDArray[np.float64
     every = np.concatenate(divergences)
     weights = np.array([line.tokens for line in lines])
     mean = clustered_mean([divergence.tolist() for divergence in divergences])
-    pictures = [line.vision_psnr for line in lines if line.vision_psnr is not None]
+    images = [line.vision_psnr for line in lines if line.vision_psnr is not None]
     return Fidelity(
         kl_mean=mean.mean,
         kl_mean_error=mean.error,
@@ -113,7 +113,7 @@ def _summary(lines: list[QuestionFidelity], divergences: list[NDArray[np.float64
         kl_max=float(every.max()),
         top1=float(np.average([line.top1 for line in lines], weights=weights)),
         perplexity_ratio=float(np.exp(np.average([line.nll_difference for line in lines], weights=weights))),
-        vision_psnr=float(np.mean(pictures)) if pictures else None,
+        vision_psnr=float(np.mean(images)) if images else None,
         questions=len(lines),
         tokens=len(every),
         per_question=tuple(lines),

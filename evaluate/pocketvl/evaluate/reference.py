@@ -1,7 +1,7 @@
-"""The fp32 reference: transformers' own Qwen2-VL, from picture and words to token ids.
+"""The fp32 reference: transformers' own Qwen2-VL, from image and words to token ids.
 
 Nothing of pocketvl's runtime is used, so that agreement means something: transformers resizes and
-patches the picture, renders the template, tokenizes, computes positions and decodes.
+patches the image, renders the template, tokenizes, computes positions and decodes.
 """
 
 from pathlib import Path
@@ -56,7 +56,7 @@ class Reference:
 
     @torch.no_grad()
     def encode_image(self, image: Image.Image) -> Float32:
-        """Embeddings of one picture, float32 (tokens, hidden_size)."""
+        """Embeddings of one image, float32 (tokens, hidden_size)."""
         pixels, grid = self._pixels((image,))
         features = self._model.model.get_image_features(pixels, grid)
         return _array(torch.cat(list(features.pooler_output)))
@@ -98,7 +98,7 @@ class Reference:
         return tuple(output[0, len(ids) :].tolist())
 
     def forceable(self, answer: tuple[int, ...]) -> tuple[int, ...]:
-        """The answer before a generated placeholder, which transformers would take for another picture."""
+        """The answer before a generated placeholder, which transformers would take for another image."""
         return answer[: answer.index(self._image_pad)] if self._image_pad in answer else answer
 
     @torch.no_grad()
@@ -135,7 +135,7 @@ class Reference:
         return inputs
 
     def _expand(self, ids: list[int], turns: tuple[Turn, ...]) -> tuple[int, ...]:
-        """Repeat each image_pad as often as its picture has tokens."""
+        """Repeat each image_pad as often as its image has tokens."""
         images = tuple(image for turn in turns for image in turn.images)
         if not images:
             return tuple(ids)

@@ -97,7 +97,7 @@ class CheckpointReference:
         images = load_images(question)
         prompt = model.prompt((Turn(question.prompt, images),), ())
         answer = model.generate(prompt, images, max_tokens)
-        # transformers would take a generated placeholder for a picture; up to it, and it, the answer counts.
+        # transformers would take a generated placeholder for an image; up to it, and it, the answer counts.
         tokens = answer[: len(model.forceable(answer)) + 1]
         return ReferenceOutput(
             prompt=prompt,
@@ -114,7 +114,7 @@ class CheckpointReference:
 def open_reference(against: str, candidate: Bundle, threads: int | None) -> ReferenceModel:
     """A bundle's folder, else a model: hub id, checkpoint folder or `tiny`.
 
-    Raises UsageError if the two would not see the same pictures and tokens, else what opening raises.
+    Raises UsageError if the two would not see the same images and tokens, else what opening raises.
     """
     folder = Path(against)
     if (folder / names.MANIFEST_FILE).is_file():
@@ -140,7 +140,7 @@ def _open_bundle(folder: Path, candidate: Bundle, threads: int | None) -> Bundle
         raise UsageError(f"{candidate.folder} and {folder} come from different models; compare two of one.")
     if ours.buckets[-1] != theirs.buckets[-1]:
         raise UsageError(
-            f"{candidate.folder} takes pictures of up to {ours.buckets[-1]} patches, {folder} of up to"
+            f"{candidate.folder} takes images of up to {ours.buckets[-1]} patches, {folder} of up to"
             f" {theirs.buckets[-1]}; export both with the same --buckets."
         )
     same_pixels = replace(opened, manifest=replace(theirs, image=ours.image))

@@ -21,7 +21,7 @@ _LOWEST = -60000.0  # within float16; no probability is left there
 
 @dataclass(frozen=True)
 class ReferenceOutput:
-    """One greedy answer. logits (tokens, vocab_size); embeddings: of each picture (tokens, hidden_size)."""
+    """One greedy answer. logits (tokens, vocab_size); embeddings: of each image (tokens, hidden_size)."""
 
     prompt: tuple[int, ...]
     tokens: tuple[int, ...]  # at least one; the stop token included
@@ -66,13 +66,13 @@ def read_output(path: Path) -> ReferenceOutput | None:
     """What write_output wrote, None if there is nothing or it is damaged."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            pictures = sum(name.startswith("embeddings_") for name in stored.files)
+            images = sum(name.startswith("embeddings_") for name in stored.files)
             return ReferenceOutput(
                 prompt=tuple(stored["prompt"].tolist()),
                 tokens=tuple(stored["tokens"].tolist()),
                 text=stored["text"].tobytes().decode(),
                 logits=stored["logits"].astype(np.float32),
-                embeddings=tuple(stored[f"embeddings_{i}"].astype(np.float32) for i in range(pictures)),
+                embeddings=tuple(stored[f"embeddings_{i}"].astype(np.float32) for i in range(images)),
             )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -1,4 +1,4 @@
-"""Pictures and conversations with which any Qwen2-VL can be compared.
+"""Images and conversations with which any Qwen2-VL can be compared.
 
 The questions are of the kinds that the tiny model was trained on: where a model guesses, a small error turns
 its distribution over, and the comparison says little of how it was lowered.
@@ -37,7 +37,7 @@ def vision_samples() -> tuple[tuple[str, Image.Image], ...]:
 
 
 def conversations(long_prompt_words: int) -> tuple[Conversation, ...]:
-    """Text only, one picture, two pictures, three turns, and a prompt of at least so many words."""
+    """Text only, one image, two images, three turns, and a prompt of at least so many words."""
     read, pair, count, colour = (make_example(task, 10) for task in ("read", "pair", "count", "colour"))
     wide, tall = _resized(pair.images[0], 224, 168), _resized(pair.images[1], 140, 252)
     shapes = _resized(count.images[0], 224, 168)
@@ -45,8 +45,8 @@ def conversations(long_prompt_words: int) -> tuple[Conversation, ...]:
     long_text = " ".join(words[i % len(words)] for i in range(long_prompt_words))
     return (
         Conversation("text only", (Turn("What can you do?"),)),
-        Conversation("one picture", (Turn(read.question, read.images),)),
-        Conversation("two pictures", (Turn(pair.question, (wide, tall)),)),
+        Conversation("one image", (Turn(read.question, read.images),)),
+        Conversation("two images", (Turn(pair.question, (wide, tall)),)),
         Conversation(
             "three turns",
             (
@@ -59,5 +59,5 @@ def conversations(long_prompt_words: int) -> tuple[Conversation, ...]:
     )
 
 
-def _resized(picture: Image.Image, width: int, height: int) -> Image.Image:
-    return picture.resize((width, height), Image.Resampling.BICUBIC)
+def _resized(image: Image.Image, width: int, height: int) -> Image.Image:
+    return image.resize((width, height), Image.Resampling.BICUBIC)

@@ -19,8 +19,8 @@ DEFAULT_BUCKETS = (256, 576, 1024, 2304, 4096)  # patches: 64, 144, 256, 576, 10
 DEFAULT_CONTEXT = 2048
 DEFAULT_PREFILL_CHUNK = 256
 VISION_SHAPES = ("dynamic", "buckets")
-# A picture's tokens stand between vision_start and vision_end, and something must be answered.
-_AROUND_A_PICTURE = 3
+# An image's tokens stand between vision_start and vision_end, and something must be answered.
+_AROUND_AN_IMAGE = 3
 
 
 class TensorSource(Protocol):
@@ -94,7 +94,7 @@ def fit_image(
         raise UsageError(f"--max-pixels {high} is less than one token's {token} pixels; give a larger one.")
     if not 0 < low <= high:
         raise UsageError(
-            f"The least size of a picture, {low} pixels, must lie in 1..{high}, the largest;"
+            f"The least size of an image, {low} pixels, must lie in 1..{high}, the largest;"
             " change --min-pixels or --max-pixels."
         )
     return replace(image, min_pixels=low, max_pixels=high)
@@ -149,22 +149,22 @@ def _fit_buckets(
     uneven = [bucket for bucket in buckets if bucket % area]
     if uneven:
         raise UsageError(f"--buckets: {uneven[0]} is not a multiple of {area}, the patches of one token.")
-    room = (max_context - _AROUND_A_PICTURE) * area  # patches of the largest picture that fits
+    room = (max_context - _AROUND_AN_IMAGE) * area  # patches of the largest image that fits
     if room < area:
-        raise UsageError(f"--max-context {max_context} leaves no room for a picture.")
+        raise UsageError(f"--max-context {max_context} leaves no room for an image.")
     if buckets[-1] > room and buckets != DEFAULT_BUCKETS:
         raise UsageError(
-            f"A picture of {buckets[-1]} patches takes {buckets[-1] // area} tokens, which do not fit into a"
+            f"An image of {buckets[-1]} patches takes {buckets[-1] // area} tokens, which do not fit into a"
             f" context of {max_context}; raise --max-context or give --buckets up to {room}."
         )
-    # No picture under max_pixels has more patches than this, so a larger bucket would never be used.
+    # No image under max_pixels has more patches than this, so a larger bucket would never be used.
     usable = min(image.max_pixels // vision.factor**2 * area, room)
     fitted = tuple(bucket for bucket in buckets if bucket < usable)
     if len(fitted) < len(buckets):
         fitted = (*fitted, usable)
     if image.min_pixels > fitted[-1] * vision.patch_size**2:
         raise UsageError(
-            f"The least size of a picture, {image.min_pixels} pixels, does not fit into the largest bucket of"
+            f"The least size of an image, {image.min_pixels} pixels, does not fit into the largest bucket of"
             f" {fitted[-1]} patches; lower --min-pixels or give larger --buckets."
         )
     return fitted

@@ -31,7 +31,7 @@ _RUN, _DECIDE = 1.5e-11, 3.5e-11  # seconds for a weight and a token: running a 
 _FACTORIZE = 1.5e-11  # for a cube of a layer's inputs: inverting their second moments
 _UNIT = 0.2  # a block or layer that is decided, however small
 _GENERATED = (64, 40)  # patches and tokens of a generated sample
-_PROMPT = 30  # tokens of a sample beside its picture
+_PROMPT = 30  # tokens of a sample beside its image
 _HASHED = 5e8  # bytes a second, read and hashed
 
 
@@ -203,7 +203,7 @@ def reading_cost(samples: int) -> float:
 
 
 def calibration_cost(plan: LayerPlan, settings: ExportSettings, image: ImageSettings) -> float:
-    """Seconds, as far as they can be known without reading the samples: own pictures count as large ones."""
+    """Seconds, as far as they can be known without reading the samples: own images count as large ones."""
     calibration = plan.recipe.calibration
     if not plan.recipe.calibrated:
         return 0.0

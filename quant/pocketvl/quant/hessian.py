@@ -34,7 +34,7 @@ def second_moments(x: torch.Tensor, token_weights: torch.Tensor, layer: str) -> 
     if not torch.isfinite(moments.diagonal()).all():
         raise CalibrationError(
             f"the inputs of {layer} are NaN or infinite on the calibration data; check the checkpoint's"
-            " weights and the pictures."
+            " weights and the images."
         )
     return moments
 

@@ -7,7 +7,7 @@
     ├── CalibrationError          calibration data, or what the model makes of it, cannot be used
     ├── BundleError               the folder is not a sound bundle
     │   └── ManifestError         its manifest.json is wrong
-    ├── ImageError                a picture cannot be used
+    ├── ImageError                an image cannot be used
     ├── PromptError               messages or template cannot be rendered
     │   └── ContextError          the prompt does not fit into the context
     ├── EngineError               a native runtime refused an artifact or an input
@@ -53,7 +53,7 @@ class ManifestError(BundleError):
 
 
 class ImageError(PocketVLError):
-    """A picture that cannot be decoded or that the model cannot take."""
+    """An image that cannot be decoded or that the model cannot take."""
 
 
 class PromptError(PocketVLError):

@@ -43,7 +43,7 @@ def mrope_positions(
 ) -> tuple[Int64, int]:
     """(ids (3, S) int64 as t, h, w; next position) for tokens that follow position start-1.
 
-    `grids` are the patch grids of the pictures and videos in order of appearance; each stands as
+    `grids` are the patch grids of the images and videos in order of appearance; each stands as
     t*h*w/merge^2 pad tokens. Text goes up by one on all axes; whatever follows a block starts at the
     largest id so far plus one. The next position is where the next call starts. Raises PromptError.
     """
@@ -59,22 +59,22 @@ def mrope_positions(
         grid = next(remaining, None)
         if grid is None:
             raise PromptError(
-                f"The prompt has more picture placeholders than the {len(grids)} pictures given;"
-                " give one picture for each."
+                f"The prompt has more image placeholders than the {len(grids)} images given;"
+                " give one image for each."
             )
         block = _block(grid, merge)
         end = index + block.shape[1]
         if list(token_ids[index:end]) != [pad] * block.shape[1]:
             raise PromptError(
-                f"A picture of {grid} patches needs {block.shape[1]} placeholder tokens in a row at token"
+                f"An image of {grid} patches needs {block.shape[1]} placeholder tokens in a row at token"
                 f" {index}, and the prompt has fewer; build it with PromptEncoder."
             )
         ids[:, index:end] = block + position
         index, position = end, position + int(block.max()) + 1
     if next(remaining, None) is not None:
         raise PromptError(
-            f"The prompt has fewer picture placeholders than the {len(grids)} pictures given;"
-            " put each picture into a message."
+            f"The prompt has fewer image placeholders than the {len(grids)} images given;"
+            " put each image into a message."
         )
     return ids, position
 
@@ -92,7 +92,7 @@ def text_frequencies(text: TextGeometry) -> Float32:
 
 
 def _block(grid: Grid, merge: int) -> Int64:
-    """(3, t*h*w/merge^2): t, h and w of a picture's tokens, counted from 0."""
+    """(3, t*h*w/merge^2): t, h and w of an image's tokens, counted from 0."""
     t, h, w = grid
     axes = np.meshgrid(np.arange(t), np.arange(h // merge), np.arange(w // merge), indexing="ij")
     return np.stack(axes).reshape(3, -1)

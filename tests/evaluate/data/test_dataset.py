@@ -71,7 +71,7 @@ def test_impossible_drawings_are_refused(spec: str) -> None:
 # VLMEvalKit
 
 
-def test_tsv_pictures_in_all_their_forms(tmp_path: Path) -> None:
+def test_tsv_images_in_all_their_forms(tmp_path: Path) -> None:
     (tmp_path / "grey.png").write_bytes(png("grey"))
     path = write_tsv(
         tmp_path / "some.tsv",
@@ -166,11 +166,11 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         open_dataset(str(path))
 
 
-def test_a_picture_that_cannot_be_decoded_is_found_when_it_is_loaded(tmp_path: Path) -> None:
+def test_a_image_that_cannot_be_decoded_is_found_when_it_is_loaded(tmp_path: Path) -> None:
     damaged = base64.b64encode(png("red")[:60]).decode() + "AAAA" * 10
     path = write_tsv(tmp_path / "damaged.tsv", "index,image,question,answer", f"q7|{damaged}|a|b")
     (question,) = open_dataset(str(path)).questions
-    with pytest.raises(ImageError, match=r"damaged\.tsv, line 2, the picture of question q7"):
+    with pytest.raises(ImageError, match=r"damaged\.tsv, line 2, the image of question q7"):
         question.images[0].load()
     with pytest.raises(ImageError, match="line 2"):
         open_dataset(str(path), strict=True)
@@ -230,15 +230,15 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_jsonl_with_paths_and_data_urls(tmp_path: Path) -> None:
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "red.png").write_bytes(png("red"))
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "red.png").write_bytes(png("red"))
     path = write_jsonl(
         tmp_path / "mine.jsonl",
-        {"image": "pictures/red.png", "question": "Which?", "answer": "red"},
+        {"image": "images/red.png", "question": "Which?", "answer": "red"},
         {
             "id": "both",
             "task": "pair",
-            "images": ["pictures/red.png", f"data:image/png;base64,{b64('blue')}"],
+            "images": ["images/red.png", f"data:image/png;base64,{b64('blue')}"],
             "question": "Which?",
             "answers": ["red", "blue"],
             "choices": ["red", "blue", "green"],

@@ -62,7 +62,7 @@ def page(folder: Path) -> Page:
 
 
 def test_the_page_needs_nothing_else(page: Page, folder: Path) -> None:
-    assert len(page.urls) == 3  # the plot and a picture for each recipe but the reference
+    assert len(page.urls) == 3  # the plot and an image for each recipe but the reference
     assert all(url.startswith("data:image/") for url in page.urls)
     assert not page.tags & {"script", "link", "iframe"}
     text = (folder / "report.html").read_text(encoding="utf-8")
@@ -71,7 +71,7 @@ def test_the_page_needs_nothing_else(page: Page, folder: Path) -> None:
     assert "url(" not in text
 
 
-def test_pictures_are_pictures(page: Page) -> None:
+def test_images_are_images(page: Page) -> None:
     sizes = []
     for url in page.urls:
         with Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))) as image:

@@ -108,16 +108,16 @@ def held_out(checkpoint: Checkpoint) -> SampleInputs:
 
 
 def graph_outputs(source, recipe: Recipe, checkpoint: Checkpoint) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of the vision tower for a picture that was not calibrated on, and of the decoder behind it."""
+    """Of the vision tower for an image that was not calibrated on, and of the decoder behind it."""
     load_custom_ops()
     geometry, generator = checkpoint.geometry, torch.Generator().manual_seed(9)
     plan = resolve(recipe, geometry)
     encoder, decoder = VisionEncoder(plan), TextDecoder(plan, 64)
     for graph in (encoder, decoder):
         fill(graph, source, plan.method) if recipe.name != "float" else fill_floats(graph, source)
-    (picture,) = held_out(checkpoint).pictures
+    (image,) = held_out(checkpoint).images
     with torch.no_grad():
-        images = encoder(picture.patches, picture.rope_cos, picture.rope_sin)
+        images = encoder(image.patches, image.rope_cos, image.rope_sin)
         rope = torch.rand(len(images), geometry.text.head_dim // 2, generator=generator).repeat(1, 2)
         hidden = decoder(images[None], rope.cos(), rope.sin(), torch.zeros(1, dtype=torch.int64))
     return images, hidden
@@ -270,7 +270,7 @@ def test_too_little_data(checkpoint: Checkpoint, tmp_path: Path) -> None:
     words = tmp_path / "words.jsonl"
     words.write_text('{"prompt": "' + "a long text " * 20 + '"}\n')
     textual = dataclasses.replace(RECIPE, calibration=Calibration(str(words), 1))
-    with pytest.raises(CalibrationError, match="no picture"):
+    with pytest.raises(CalibrationError, match="no image"):
         run(checkpoint, tmp_path / "store", textual)
 
 

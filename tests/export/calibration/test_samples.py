@@ -19,10 +19,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_folder_of_pictures(folder: Path) -> None:
+def test_a_folder_of_images(folder: Path) -> None:
     samples = load_samples(Calibration(str(folder), 4))
     assert sorted(sample.prompt for sample in samples) == [DEFAULT_PROMPT] * 3 + ["What colour?"]
-    assert all(sample.answer is None and sample.images()[0].size == (40, 30) for sample in samples)
+    assert all(sample.answer is None and sample.load_images()[0].size == (40, 30) for sample in samples)
     assert len(load_samples(Calibration(str(folder), 2))) == 2
 
 
@@ -41,7 +41,7 @@ def test_lines(folder: Path) -> None:
     path = folder / "data.jsonl"
     path.write_text("\n".join(map(json.dumps, lines)) + "\n\n")
     samples = sorted(load_samples(Calibration(str(path), 3)), key=lambda sample: sample.prompt)
-    assert [(s.prompt, s.answer, len(s.pictures)) for s in samples] == [
+    assert [(s.prompt, s.answer, len(s.images)) for s in samples] == [
         ("A?", "a", 1),
         ("B?", None, 2),
         ("C?", "c", 0),
@@ -51,12 +51,12 @@ def test_lines(folder: Path) -> None:
     assert samples_fingerprint(tuple(samples)) != before
 
 
-def test_generated_pictures_are_never_the_held_out_ones_and_can_be_enlarged() -> None:
+def test_generated_images_are_never_the_held_out_ones_and_can_be_enlarged() -> None:
     small = load_samples(Calibration("generated", 12))
     assert len({sample.prompt for sample in small}) > 3
     assert all(sample.answer for sample in small)
     large = load_samples(Calibration("generated:280", 6))
-    assert all(max(image.size) == 280 for sample in large for image in sample.images())
+    assert all(max(image.size) == 280 for sample in large for image in sample.load_images())
     assert samples_fingerprint(small) != samples_fingerprint(load_samples(Calibration("generated", 12, 1)))
 
 

@@ -113,7 +113,7 @@ def reference_logits(checkpoint: Path, ids: NDArray[np.int64]) -> Float32:
     return output
 
 
-def picture(bundle: Bundle, rows: int, columns: int) -> tuple[Float32, Float32, Float32]:
+def image(bundle: Bundle, rows: int, columns: int) -> tuple[Float32, Float32, Float32]:
     """Random patches and their angles."""
     vision = bundle.manifest.geometry.vision
     patches = np.random.default_rng(rows).standard_normal((rows * columns, vision.patch_dim), np.float32)

@@ -1,4 +1,4 @@
-"""fp16 packages of random checkpoints against transformers in float32: pictures, greedy answers, chunks."""
+"""fp16 packages of random checkpoints against transformers in float32: images, greedy answers, chunks."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,7 +59,7 @@ def cosines(value: bundles.Float32, wanted: bundles.Float32) -> bundles.Float32:
 
 
 @pytest.mark.parametrize("size", [*SIZES.values(), *NARROW])
-def test_every_token_of_a_picture_points_where_transformers_says(case: Case, size: tuple[int, int]) -> None:
+def test_every_token_of_a_image_points_where_transformers_says(case: Case, size: tuple[int, int]) -> None:
     engine = open_coreml(case.bundle, native=False)
     value = Components(case.bundle, engine).encode_image(random_image(*size))
     assert cosines(value, case.reference.encode_image(random_image(*size))).min() >= 0.9999
@@ -69,7 +69,7 @@ def test_every_token_of_a_picture_points_where_transformers_says(case: Case, siz
 def test_padding_changes_nothing(case: Case, rows: int, columns: int) -> None:
     (file,) = {entry.file for entry in case.bundle.manifest.entries("vision_encoder")}
     package = Package.open(case.bundle.path(file))
-    patches, cos, sin = bundles.picture(case.bundle, rows, columns)
+    patches, cos, sin = bundles.image(case.bundle, rows, columns)
     answers = []
     for bucket in (80, 144):
         function = package.function(f"encode_{bucket}")
@@ -85,7 +85,7 @@ def test_padding_changes_nothing(case: Case, rows: int, columns: int) -> None:
 
 CONVERSATIONS = {
     "1:20": [Turn("Describe this image.", (random_image(28, 560),))],
-    "two pictures, then another turn": [
+    "two images, then another turn": [
         Turn("Which is bigger?", (random_image(84, 112, 1), random_image(140, 56, 2))),
         Turn("And now?"),
     ],

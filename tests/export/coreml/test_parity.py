@@ -42,7 +42,7 @@ def test_vision(exported: tuple[Bundle, Path], round_fp16: bool, tolerance: floa
     bundle, checkpoint = exported
     engine = open_coreml(bundle, native=False, round_fp16=round_fp16)
     for rows, columns in GRIDS:
-        patches, cos, sin = bundles.picture(bundle, rows, columns)
+        patches, cos, sin = bundles.image(bundle, rows, columns)
         wanted = bundles.reference_embeddings(checkpoint, patches, rows, columns)
         assert relative(engine.vision.encode(patches, cos, sin), wanted) < tolerance
 

@@ -102,7 +102,7 @@ def test_transformers_reads_the_same_model(tmp_path: Path) -> None:
     assert stops[0] == stops[1]
 
 
-def test_picture_settings_name_every_step(tmp_path: Path, model: Path) -> None:
+def test_image_settings_name_every_step(tmp_path: Path, model: Path) -> None:
     settings = write(tmp_path, model, min_pixels=4000, max_pixels=8000)["preprocessor_config.json"]
     assert (settings["min_pixels"], settings["max_pixels"]) == (4000, 8000)
     assert all(settings[step] for step in ("do_convert_rgb", "do_resize", "do_rescale", "do_normalize"))
@@ -110,7 +110,7 @@ def test_picture_settings_name_every_step(tmp_path: Path, model: Path) -> None:
     assert settings["processor_class"] == "Qwen2VLProcessor"
 
 
-def test_the_largest_bucket_bounds_pictures(tmp_path: Path, model: Path) -> None:
+def test_the_largest_bucket_bounds_images(tmp_path: Path, model: Path) -> None:
     settings = write(tmp_path, model, min_pixels=20_000)["preprocessor_config.json"]
     assert (settings["min_pixels"], settings["max_pixels"]) == (64 * 14**2, 64 * 14**2)
 

@@ -96,7 +96,7 @@ def floats(tmp_path_factory: pytest.TempPathFactory) -> Any:
     st.lists(st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=4),
     st.integers(0, 9),
 )
-def test_any_pictures_in_one_call(floats: Any, tokens: list[Grid], seed: int) -> None:
+def test_any_images_in_one_call(floats: Any, tokens: list[Grid], seed: int) -> None:
     folder, source, model = floats
     grids = [(slices, rows * 2, columns * 2) for slices, rows, columns in tokens]
     patches = towers.pixels(source.geometry.vision, grids, seed)
@@ -111,7 +111,7 @@ def test_a_slice_sees_no_other(quantized: Any) -> None:
     grids: list[Grid] = [(1, 4, 4), (2, 2, 6), (1, 4, 4)]
     patches = towers.pixels(source.geometry.vision, grids)
     before = towers.in_one_call(folder, patches, grids)
-    patches[16:28] *= -1  # the first slice of the second picture
+    patches[16:28] *= -1  # the first slice of the second image
     after = towers.in_one_call(folder, patches, grids)
     changed = (before != after).any(axis=1)
     assert changed.tolist() == [False] * 4 + [True] * 3 + [False] * 7
@@ -154,22 +154,22 @@ def test_the_census_looks_into_the_loop(tmp_path: Path) -> None:
     with DataFile(tmp_path / "vision.onnx_data") as data:
         externalize(encoder, source, recipe.method, data)
     ports = host_signature(names.VISION_ENCODER, source.geometry)
-    host, pictures = tmp_path / "host.onnx", tmp_path / "pictures.onnx"
+    host, images = tmp_path / "host.onnx", tmp_path / "images.onnx"
     write_graph(encoder, ports.inputs, ports.outputs, host)
-    write_images(host, source.geometry.vision, pictures)
-    census({pictures: encoder})
-    model = onnx.load(pictures, load_external_data=False)
+    write_images(host, source.geometry.vision, images)
+    census({images: encoder})
+    model = onnx.load(images, load_external_data=False)
     fc1, proj = (f"blocks.0.{name}.scales" for name in ("fc1", "proj"))
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     del tensors[proj].external_data[:]
     tensors[proj].external_data.extend(tensors[fc1].external_data[:2])
     length = 4 * source.geometry.vision.hidden_size  # of proj's scales; fc1 has more rows
     tensors[proj].external_data.add(key="length", value=str(length))
-    onnx.save(model, pictures)
+    onnx.save(model, images)
     with pytest.raises(
         CensusError, match=r"vision_encoder\.blocks\.0\.proj was written into .* of other values"
     ):
-        census({pictures: encoder})
+        census({images: encoder})
 
 
 def test_entry_point_names_the_graphs_tensors(quantized: Any) -> None:

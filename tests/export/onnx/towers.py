@@ -1,4 +1,4 @@
-"""Exported vision towers run by onnxruntime, and what transformers says to the same pictures."""
+"""Exported vision towers run by onnxruntime, and what transformers says to the same images."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -43,14 +43,14 @@ def session(path: Path) -> Any:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def pictures_file(folder: Path) -> Path:
+def images_file(folder: Path) -> Path:
     """The graph of transformers.js."""
     (path,) = (folder / names.ONNX_FOLDER).glob("vision_encoder*.onnx")
     return path
 
 
 def pixels(vision: VisionGeometry, grids: Sequence[Grid], seed: int = 0) -> Float32:
-    """Rows of patches for all slices of all pictures."""
+    """Rows of patches for all slices of all images."""
     rows = sum(slices * rows * columns for slices, rows, columns in grids)
     return np.random.default_rng(seed).standard_normal((rows, vision.patch_dim)).astype(np.float32)
 
@@ -58,7 +58,7 @@ def pixels(vision: VisionGeometry, grids: Sequence[Grid], seed: int = 0) -> Floa
 def in_one_call(folder: Path, patches: Float32, grids: Sequence[Grid]) -> Float32:
     """By the graph of transformers.js."""
     feeds = {"pixel_values": patches, "grid_thw": np.array(grids, np.int64)}
-    (features,) = session(pictures_file(folder)).run(["image_features"], feeds)
+    (features,) = session(images_file(folder)).run(["image_features"], feeds)
     return features
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pocketvl.export.calibration.inputs import PictureInputs, SampleInputs, TextInputs
+from pocketvl.export.calibration.inputs import ImageInputs, SampleInputs, TextInputs
 from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.executorch.vision import VisionEncoder
 from pocketvl.export.layer_plan import resolve
@@ -26,7 +26,7 @@ UNTIED = RandomSource(
 
 
 def question(rows: int, columns: int, words: int, seed: int) -> Question:
-    """A picture, then `words` tokens, of which the last three are the answer."""
+    """An image, then `words` tokens, of which the last three are the answer."""
     generator = torch.Generator().manual_seed(seed)
     vision, text = SMALL_GEOMETRY.vision, SMALL_GEOMETRY.text
     cos, sin = (torch.from_numpy(part) for part in vision_rope(rows, columns, vision))
@@ -36,7 +36,7 @@ def question(rows: int, columns: int, words: int, seed: int) -> Question:
     angles = torch.rand(count, text.head_dim // 2, generator=generator).repeat(1, 2)
     ids = torch.randint(text.vocab_size, (count,), generator=generator)
     inputs = TextInputs(ids, torch.arange(count) < images, angles.cos(), angles.sin())
-    sample = SampleInputs((PictureInputs(patches, cos, sin),), inputs)
+    sample = SampleInputs((ImageInputs(patches, cos, sin),), inputs)
     return Question(sample, torch.arange(count - 4, count - 1))
 
 
@@ -49,9 +49,9 @@ def graph_logits(source: RandomSource, asked: Question) -> torch.Tensor:
     vision, decoder, head = VisionEncoder(floats), TextDecoder(floats, 64), LMHead(floats)
     for graph in (vision, decoder, head):
         fill_floats(graph, source)
-    (picture,), text = asked.inputs.pictures, asked.inputs.text
+    (image,), text = asked.inputs.images, asked.inputs.text
     hidden = source.tensor("model.embed_tokens.weight")[text.token_ids]
-    hidden[text.is_image] = vision(picture.patches, picture.rope_cos, picture.rope_sin)
+    hidden[text.is_image] = vision(image.patches, image.rope_cos, image.rope_sin)
     states = decoder(hidden[None], text.rope_cos, text.rope_sin, torch.tensor([0]))
     logits: torch.Tensor = head(states[:, asked.deciding])[0]
     return logits

@@ -93,11 +93,11 @@ def test_other_methods_need_no_second_moments_to_be_invertible(checkpoint: Check
     assert damage[Bits(4, 32)] > 20 * damage[Bits(8)] > 0
 
 
-def test_data_without_pictures_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_data_without_images_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
     data = tmp_path / "words.jsonl"
     data.write_text(json.dumps({"prompt": "Hi", "answer": "Ho"}) + "\n")
     recipe = dataclasses.replace(RECIPE, calibration=Calibration(data=str(data), samples=1))
-    with pytest.raises(CalibrationError, match="no picture"):
+    with pytest.raises(CalibrationError, match="no image"):
         run(checkpoint, recipe)
 
 

@@ -49,7 +49,7 @@ def session(bundle: Bundle, engine: Engine) -> ChatSession:
     return ChatSession(bundle, engine)
 
 
-def picture(seed: int = 0, width: int = 84, height: int = 112) -> Image.Image:
+def image(seed: int = 0, width: int = 84, height: int = 112) -> Image.Image:
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(pixels)
 
@@ -81,15 +81,15 @@ class Scripted(Sampler):
 
 
 def test_position_goes_on_at_the_largest_id_not_at_the_slot(session: ChatSession, bundle: Bundle) -> None:
-    answer = session.ask(about(picture()), max_tokens=5)
+    answer = session.ask(about(image()), max_tokens=5)
     whole = [*answer.prompt_token_ids, *answer.token_ids]
     _, expected = mrope_positions(whole, [(1, 8, 6)], bundle.manifest.special_tokens, 2)
     assert answer.next_position == expected
-    assert expected < len(whole)  # 12 picture tokens moved it on by 4
+    assert expected < len(whole)  # 12 image tokens moved it on by 4
 
 
 def test_second_turn_continues_the_first(session: ChatSession) -> None:
-    first = session.ask(about(picture()), max_tokens=5)
+    first = session.ask(about(image()), max_tokens=5)
     second = session.ask("And now?", max_tokens=5)
     kept = first.token_ids[:-1] if first.stop_reason == "stop" else first.token_ids
     assert second.prompt_token_ids[: len(first.prompt_token_ids) + len(kept)] == (
@@ -104,25 +104,25 @@ def test_a_turn_on_the_cache_equals_the_same_turn_from_scratch(
     bundle: Bundle, engine: Engine, session: ChatSession
 ) -> None:
     other = ChatSession(bundle, engine)
-    other.ask(about(picture(9), "Something else entirely"), max_tokens=7)  # dirties the KV cache
+    other.ask(about(image(9), "Something else entirely"), max_tokens=7)  # dirties the KV cache
     other.reset()
-    questions = (about(picture(1)), "And now?", about(picture(2), "And this?"))
+    questions = (about(image(1)), "And now?", about(image(2), "And this?"))
     fresh = [session.ask(question, max_tokens=6).token_ids for question in questions]
     again = [other.ask(question, max_tokens=6).token_ids for question in questions]
     assert again == fresh
 
 
-def test_a_picture_is_encoded_once(session: ChatSession) -> None:
-    first = session.ask(about(picture()), max_tokens=2)
-    second = session.ask(about(picture()), max_tokens=2)
+def test_a_image_is_encoded_once(session: ChatSession) -> None:
+    first = session.ask(about(image()), max_tokens=2)
+    second = session.ask(about(image()), max_tokens=2)
     session.reset()
-    third = session.ask([*about(picture()), *about(picture(1))], max_tokens=2)
+    third = session.ask([*about(image()), *about(image(1))], max_tokens=2)
     counts = [(a.statistics.images_encoded, a.statistics.images_cached) for a in (first, second, third)]
     assert counts == [(1, 0), (0, 1), (1, 1)]
 
 
 def test_outputs_of_the_engine_survive_the_next_call(bundle: Bundle, engine: Engine) -> None:
-    """Outputs that alias the encoder's buffer would turn the first picture into the second."""
+    """Outputs that alias the encoder's buffer would turn the first image into the second."""
     vision = bundle.manifest.geometry.vision
     cos, sin = vision_rope(4, 4, vision)
     first, second = np.random.default_rng(0).standard_normal((2, 16, vision.patch_dim), np.float32)
@@ -135,7 +135,7 @@ def test_outputs_of_the_engine_survive_the_next_call(bundle: Bundle, engine: Eng
 
 def test_streamed_text_is_the_answer(session: ChatSession) -> None:
     pieces: list[str] = []
-    answer = session.ask(about(picture()), max_tokens=40, on_text=pieces.append)
+    answer = session.ask(about(image()), max_tokens=40, on_text=pieces.append)
     assert "".join(pieces) == answer.text
     assert len(pieces) > 1
 
@@ -176,7 +176,7 @@ def test_an_answer_that_repeats_itself_is_ended(session: ChatSession) -> None:
 
 
 def test_a_whole_conversation_takes_the_place_of_the_one_before(session: ChatSession) -> None:
-    turns = [about(picture()), "Say more."]
+    turns = [about(image()), "Say more."]
     answers = [session.ask(turn, max_tokens=4, sampler=Stubborn(65)) for turn in turns]
     messages: list[dict[str, object]] = []
     for turn, answer in zip(turns, answers, strict=True):
@@ -215,7 +215,7 @@ def test_an_image_gets_the_size_that_its_message_asks_for(session: ChatSession, 
 
     def tokens(**size: object) -> int:
         session.reset()
-        part = {"type": "image", "image": picture(0, 168, 112), **size}
+        part = {"type": "image", "image": image(0, 168, 112), **size}
         return session.ask([part], max_tokens=1).prompt_token_ids.count(pad)
 
     assert tokens() == 24
@@ -229,7 +229,7 @@ def test_boxes_of_an_answer_are_in_pixels_of_the_image(session: ChatSession, bun
     said = "<|object_ref_start|>sign<|object_ref_end|><|box_start|>(100,500),(500,1000)<|box_end|><|im_end|>"
     pieces: list[str] = []
     answer = session.ask(
-        [*about(picture(0, 84, 112)), {"type": "box", "pixels": [0, 0, 42, 56]}],
+        [*about(image(0, 84, 112)), {"type": "box", "pixels": [0, 0, 42, 56]}],
         sampler=Scripted(tokenizer.encode_template(said)),
         on_text=pieces.append,
     )
@@ -273,18 +273,18 @@ def test_a_changed_bundle_is_refused_before_it_answers(
         ChatSession(replace(bundle, folder=tmp_path), engine).ask("Hi", max_tokens=1)
 
 
-def test_a_corrupt_picture_leaves_the_conversation(session: ChatSession, tmp_path: Path) -> None:
+def test_a_corrupt_image_leaves_the_conversation(session: ChatSession, tmp_path: Path) -> None:
     session.ask("What does the sign say?", max_tokens=3)
     position = session.next_position
     broken = tmp_path / "broken.jpg"
-    broken.write_text("not a picture")
+    broken.write_text("not an image")
     with pytest.raises(ImageError, match=r"broken\.jpg"):
         session.ask([{"type": "image", "image": broken}, {"type": "text", "text": "?"}])
     assert session.next_position == position
 
 
 def test_cancel_stops_the_answer_and_keeps_what_was_said(session: ChatSession) -> None:
-    answer = session.ask(about(picture()), max_tokens=200, on_text=lambda _: session.cancel())
+    answer = session.ask(about(image()), max_tokens=200, on_text=lambda _: session.cancel())
     assert answer.stop_reason == "cancelled"
     assert len(answer.token_ids) < 200
     following = session.ask("And now?", max_tokens=2)
@@ -308,8 +308,8 @@ def test_user_text_cannot_open_a_turn(session: ChatSession, bundle: Bundle) -> N
     assert answer.prompt_token_ids.count(special.im_end) == 2  # system and user turn
 
 
-def test_the_largest_bucket_bounds_a_picture(session: ChatSession, bundle: Bundle) -> None:
-    answer = session.ask(about(picture(5, 900, 700)), max_tokens=1)
+def test_the_largest_bucket_bounds_a_image(session: ChatSession, bundle: Bundle) -> None:
+    answer = session.ask(about(image(5, 900, 700)), max_tokens=1)
     tokens = answer.prompt_token_ids.count(bundle.manifest.special_tokens.image_pad)
     assert 0 < tokens <= bundle.manifest.buckets[-1] // 4
 
@@ -327,10 +327,10 @@ def test_engine_refuses_shapes_before_native_code(bundle: Bundle, engine: Engine
 
 def test_vision_is_loaded_again_after_release(bundle: Bundle, engine: Engine) -> None:
     released = ChatSession(bundle, engine)
-    first = released.ask(about(picture(6)), max_tokens=4).token_ids
+    first = released.ask(about(image(6)), max_tokens=4).token_ids
     engine.vision.release()
     kept = ChatSession(bundle, engine, keep_vision=True)
-    assert kept.ask(about(picture(6)), max_tokens=4).token_ids == first
+    assert kept.ask(about(image(6)), max_tokens=4).token_ids == first
 
 
 def test_there_is_no_feeding_nothing(bundle: Bundle, engine: Engine) -> None:
@@ -342,15 +342,15 @@ def test_there_is_no_feeding_nothing(bundle: Bundle, engine: Engine) -> None:
 
 def test_a_generated_placeholder_is_a_token_like_any_other(session: ChatSession, bundle: Bundle) -> None:
     pad = bundle.manifest.special_tokens.image_pad
-    first = session.ask(about(picture()), max_tokens=3, sampler=Stubborn(pad))
+    first = session.ask(about(image()), max_tokens=3, sampler=Stubborn(pad))
     assert first.token_ids == (pad, pad, pad)
-    second = session.ask(about(picture(1)), max_tokens=2)
+    second = session.ask(about(image(1)), max_tokens=2)
     assert second.next_position > first.next_position
 
 
 def test_pieces_of_an_answer_come_while_it_is_made(session: ChatSession) -> None:
     start = session.conversation
-    stream = session.stream("What is this?", images=[picture()], max_tokens=20)
+    stream = session.stream("What is this?", images=[image()], max_tokens=20)
     pieces = list(stream)
     assert len(pieces) > 1
     assert "".join(pieces) == stream.answer.text
@@ -359,7 +359,7 @@ def test_pieces_of_an_answer_come_while_it_is_made(session: ChatSession) -> None
 
 def test_an_answer_that_nobody_reads_on_is_forgotten(session: ChatSession) -> None:
     start = session.conversation
-    stream = session.stream("What is this?", images=[picture()], max_tokens=200)
+    stream = session.stream("What is this?", images=[image()], max_tokens=200)
     pieces = iter(stream)
     next(pieces)
     with pytest.raises(UsageError, match="answering already"):
@@ -372,8 +372,8 @@ def test_an_answer_that_nobody_reads_on_is_forgotten(session: ChatSession) -> No
 
 
 def test_images_go_with_a_text(session: ChatSession) -> None:
-    first = session.ask("What is this?", images=[picture()], max_tokens=3)
+    first = session.ask("What is this?", images=[image()], max_tokens=3)
     session.reset()
-    assert session.ask(about(picture()), max_tokens=3).prompt_token_ids == first.prompt_token_ids
+    assert session.ask(about(image()), max_tokens=3).prompt_token_ids == first.prompt_token_ids
     with pytest.raises(UsageError, match="give each image as a part"):
-        session.stream(about(picture()), images=[picture()])
+        session.stream(about(image()), images=[image()])

@@ -29,12 +29,12 @@ def engine(bundle: Bundle) -> Iterator[Engine]:
     engine.close()
 
 
-def picture(seed: int) -> Image.Image:
+def image(seed: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (84, 84, 3), dtype=np.uint8))
 
 
 def about(*seeds: int) -> list[dict[str, object]]:
-    return [*({"type": "image", "image": picture(seed)} for seed in seeds), {"type": "text", "text": "What?"}]
+    return [*({"type": "image", "image": image(seed)} for seed in seeds), {"type": "text", "text": "What?"}]
 
 
 def test_a_conversation_that_another_one_overwrote_is_fed_again(bundle: Bundle, engine: Engine) -> None:

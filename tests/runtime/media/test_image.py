@@ -1,4 +1,4 @@
-"""Pictures of every kind become upright RGB, and what is no picture is refused with a clear sentence."""
+"""Images of every kind become upright RGB, and what is no image is refused with a clear sentence."""
 
 import contextlib
 import struct
@@ -47,7 +47,7 @@ def test_orientations_that_do_not_exist_are_none(orientation: int) -> None:
     assert load_image(encoded(noise(), exif=oriented(orientation))).tobytes() == noise().tobytes()
 
 
-def test_broken_exif_does_not_spoil_the_picture() -> None:
+def test_broken_exif_does_not_spoil_the_image() -> None:
     loaded = load_image(encoded(noise(), "JPEG", exif=b"Exif\x00\x00MM\x00\x2a\x00\x00\xff\xff\x00\x07"))
     assert loaded.size == (12, 7)
 
@@ -133,7 +133,7 @@ def test_the_limit_holds_for_pillow_images_too() -> None:
         load_image(Image.new("1", (9_460, 9_460)))
 
 
-def test_a_picture_without_pixels_is_refused() -> None:
+def test_a_image_without_pixels_is_refused() -> None:
     with pytest.raises(ImageError, match="0x5 pixels"):
         load_image(Image.new("RGB", (0, 5)))
 
@@ -146,7 +146,7 @@ def test_a_picture_without_pixels_is_refused() -> None:
         ("cut.jpg", encoded(noise(200, 200), "JPEG")[:4000], r"cut\.jpg is damaged or cut off"),
         ("cut.png", encoded(noise(200, 200))[:4000], r"cut\.png is damaged or cut off"),
         ("cut.gif", encoded(noise(200, 200), "GIF")[:900], r"cut\.gif is damaged or cut off"),
-        ("head.png", encoded(noise())[:20], r"head\.png is (damaged or cut off|not a picture)"),
+        ("head.png", encoded(noise())[:20], r"head\.png is (damaged or cut off|not an image)"),
         ("flip.png", encoded(noise(40, 40)).replace(b"IDAT", b"IDAX"), r"flip\.png is not an image"),
     ],
 )
@@ -157,7 +157,7 @@ def test_bad_files_are_named(tmp_path: Path, name: str, data: bytes, expected: s
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"])
-def test_damage_anywhere_is_an_image_error_or_a_picture(format: str) -> None:
+def test_damage_anywhere_is_an_image_error_or_a_image(format: str) -> None:
     data = encoded(noise(40, 30), format)
     random = np.random.default_rng(0)
     for _ in range(60):

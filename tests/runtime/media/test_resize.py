@@ -1,4 +1,4 @@
-"""Sizes against transformers, and that every picture fits the largest bucket."""
+"""Sizes against transformers, and that every image fits the largest bucket."""
 
 import math
 
@@ -73,7 +73,7 @@ def test_impossible_shapes_are_refused(size: tuple[int, int]) -> None:
     st.sampled_from([3136, 50_000, 12_845_056]),
     st.sampled_from([(4,), (16,), (36, 256), BUCKETS]),
 )
-def test_every_picture_fits_the_largest_bucket(
+def test_every_image_fits_the_largest_bucket(
     height: int, width: int, low: int, high: int, buckets: tuple[int, ...]
 ) -> None:
     height, width = min(height, 200 * width), min(width, 200 * height)

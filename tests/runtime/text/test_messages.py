@@ -11,11 +11,11 @@ from pocketvl.runtime.errors import PromptError
 from pocketvl.runtime.media.image_size import ImageSize
 from pocketvl.runtime.text.grounding import Shape
 from pocketvl.runtime.text.messages import (
-    Clip,
+    ImagePart,
     Message,
     ObjectRef,
-    Picture,
     Text,
+    VideoPart,
     is_conversation,
     media_of,
     parse_conversation,
@@ -41,10 +41,10 @@ def test_every_shape_of_content() -> None:
         ]
     )
     media = (
-        Picture("a.jpg", ImageSize(detail="low")),
-        Picture("b.jpg"),
-        Picture(Path("c.jpg")),
-        Clip(["d.jpg", "e.jpg"]),
+        ImagePart("a.jpg", ImageSize(detail="low")),
+        ImagePart("b.jpg"),
+        ImagePart(Path("c.jpg")),
+        VideoPart(["d.jpg", "e.jpg"]),
     )
     assert messages == (
         Message("system", (Text("Be brief."),)),
@@ -118,7 +118,7 @@ URL = {"type": "image_url", "image_url": {"url": "a.jpg"}}
     ],
 )
 def test_other_kinds_of_parts(given: dict[str, Any], expected: Any) -> None:
-    assert part(**given) == (Picture(*expected) if isinstance(expected, tuple) else expected)
+    assert part(**given) == (ImagePart(*expected) if isinstance(expected, tuple) else expected)
 
 
 def test_bytes_and_arrays_are_kept_as_they_are() -> None:
@@ -186,13 +186,13 @@ def test_a_conversation_is_told_from_one_turn() -> None:
 def test_boxes_in_pixels_belong_to_the_image_before_them_or_to_the_one_they_name() -> None:
     box = Shape("box", (10, 10, 20, 50), in_pixels=True)
     second = Shape("box", (10, 10, 20, 50), in_pixels=True, image=2)
-    messages = [Message("user", (Picture("b"), box, Picture("c"), second))]
+    messages = [Message("user", (ImagePart("b"), box, ImagePart("c"), second))]
     (message,) = with_thousandths(messages, [(10, 10), (100, 200), (50, 20)], 1)
     assert message.parts[1] == Shape("box", (50, 100, 100, 500))
     assert message.parts[3] == Shape("box", (500, 200, 1000, 1000))
     with pytest.raises(PromptError, match="lies outside of image 0, which has 10x10 pixels"):
         with_thousandths([Message("user", (box,))], [(10, 10)], 1)
     with pytest.raises(PromptError, match="image 0, but there are 0 images"):
-        with_thousandths([Message("user", (box, Picture("a")))], [(100, 100)], 0)
+        with_thousandths([Message("user", (box, ImagePart("a")))], [(100, 100)], 0)
     with pytest.raises(PromptError, match="image 2, but there are 1 images"):
         with_thousandths([Message("user", (second,))], [(100, 100)], 1)

@@ -13,7 +13,15 @@ from transformers import PreTrainedTokenizerFast
 
 from pocketvl.runtime.errors import PromptError
 from pocketvl.runtime.text.grounding import Shape
-from pocketvl.runtime.text.messages import Clip, Message, ObjectRef, Picture, Text, media_of, parse_messages
+from pocketvl.runtime.text.messages import (
+    ImagePart,
+    Message,
+    ObjectRef,
+    Text,
+    VideoPart,
+    media_of,
+    parse_messages,
+)
 from pocketvl.runtime.text.prompt import PromptEncoder
 from pocketvl.runtime.text.tokenizer import Tokenizer
 from tests.support.checkpoints import CHAT_TEMPLATE
@@ -27,7 +35,7 @@ HOSTILE = st.lists(
 
 
 def parts(texts: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[Any, ...]]:
-    media = st.sampled_from([Picture("a.jpg"), Clip("b.mp4")])
+    media = st.sampled_from([ImagePart("a.jpg"), VideoPart("b.mp4")])
     return st.lists(st.one_of(texts.map(Text), media), min_size=1, max_size=4).map(tuple)
 
 
@@ -58,7 +66,7 @@ def reference() -> PreTrainedTokenizerFast:
 
 def plain(message: Message) -> dict[str, Any]:
     """As transformers takes it."""
-    kinds = {Picture: "image", Clip: "video"}
+    kinds = {ImagePart: "image", VideoPart: "video"}
     content = [
         {"type": "text", "text": part.text} if isinstance(part, Text) else {"type": kinds[type(part)]}
         for part in message.parts
@@ -73,7 +81,7 @@ def expanded(ids: list[int], counts: list[int]) -> list[int]:
 
 
 def counts_of(messages: list[Message]) -> list[int]:
-    """A different number for each picture."""
+    """A different number for each image."""
     return [index + 2 for index in range(len(media_of(messages)))]
 
 
@@ -155,21 +163,21 @@ def test_a_base_model_completes(tokenizer: Tokenizer) -> None:
         {"type": "text", "text": "is <|im_end|>"},
     ]
     messages = parse_messages([{"role": "user", "content": content}])
-    picture = [SPECIAL.vision_start, *[SPECIAL.image_pad] * 3, SPECIAL.vision_end]
-    assert encoder.encode(messages, [3]) == picture + tokenizer.encode_text("This is <|im_end|>")
+    image = [SPECIAL.vision_start, *[SPECIAL.image_pad] * 3, SPECIAL.vision_end]
+    assert encoder.encode(messages, [3]) == image + tokenizer.encode_text("This is <|im_end|>")
     history = [*messages, Message("assistant", (Text("a dog"),))]
     new = parse_messages([{"role": "user", "content": " and"}])
     assert encoder.encode_continuation(history, new, []) == tokenizer.encode_text(" and")
-    assert encoder.encode([Message("user", (Clip("a"),))], [2])[1:3] == [SPECIAL.video_pad] * 2
+    assert encoder.encode([Message("user", (VideoPart("a"),))], [2])[1:3] == [SPECIAL.video_pad] * 2
 
 
 def question(*content: Any) -> tuple[Message, ...]:
     return (Message("user", content),)
 
 
-def test_pictures_and_sizes_must_agree(encoder: PromptEncoder) -> None:
-    with pytest.raises(PromptError, match="hold 1 pictures and videos, but sizes were given for 2"):
-        encoder.encode(question(Picture("a")), [1, 2])
+def test_images_and_sizes_must_agree(encoder: PromptEncoder) -> None:
+    with pytest.raises(PromptError, match="hold 1 images and videos, but sizes were given for 2"):
+        encoder.encode(question(ImagePart("a")), [1, 2])
     with pytest.raises(PromptError, match="continues after an answer"):
         encoder.encode_continuation(question(Text("a")), question(Text("b")), [])
 
@@ -177,10 +185,10 @@ def test_pictures_and_sizes_must_agree(encoder: PromptEncoder) -> None:
 @pytest.mark.parametrize(
     ("template", "expected"),
     [
-        ("{{ messages[0].content[0].type }}", "0 picture placeholders for 1"),
-        ("<|image_pad|><|image_pad|>", "2 picture placeholders for 1"),
+        ("{{ messages[0].content[0].type }}", "0 image placeholders for 1"),
+        ("<|image_pad|><|image_pad|>", "2 image placeholders for 1"),
         ("<|video_pad|>", "another order"),
-        ("{{ raise_exception('No pictures here') }}", "refuses these messages: No pictures here"),
+        ("{{ raise_exception('No images here') }}", "refuses these messages: No images here"),
         ("{{ messages[7].role }}", "refuses these messages"),
         ("{{ 1 / 0 }}", "fails on these messages .division by zero"),
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "refuses these messages"),
@@ -189,7 +197,7 @@ def test_pictures_and_sizes_must_agree(encoder: PromptEncoder) -> None:
 )
 def test_templates_that_fail(tokenizer: Tokenizer, template: str, expected: str) -> None:
     with pytest.raises(PromptError, match=expected):
-        PromptEncoder(tokenizer, SPECIAL, template).encode(question(Picture("a")), [1])
+        PromptEncoder(tokenizer, SPECIAL, template).encode(question(ImagePart("a")), [1])
 
 
 def test_a_template_that_is_not_jinja(tokenizer: Tokenizer) -> None:
@@ -275,7 +283,7 @@ def test_images_are_numbered_where_the_template_can(tokenizer: Tokenizer, encode
         "{% set n.i = n.i + 1 %}{% if add_vision_id %}Picture {{ n.i }}: {% endif %}<|image_pad|>"
         "{% endfor %}{% endfor %}"
     )
-    messages = question(Picture("a"), Picture("b"))
+    messages = question(ImagePart("a"), ImagePart("b"))
     for wanted, text in ((True, "Picture 1: Picture 2: "), (False, "")):
         numbered = PromptEncoder(tokenizer, SPECIAL, template, add_vision_id=wanted)
         assert tokenizer.decode(numbered.encode(messages, [1, 1])) == text

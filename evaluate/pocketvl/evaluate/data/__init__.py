@@ -1,4 +1,4 @@
-"""Questions about pictures with their right answers, read from files or drawn."""
+"""Questions about images with their right answers, read from files or drawn."""
 
 from pocketvl.evaluate.data.dataset import open_dataset
 from pocketvl.evaluate.data.question import BadRow, Dataset, ImageRef, Question

@@ -77,7 +77,7 @@ def _open(folder: Path) -> Any:
         raise UsageError(f"{folder} cannot be read ({error}); save the dataset again.") from None
     if isinstance(rows, datasets.DatasetDict):
         raise UsageError(f"{folder} holds several splits; give one of them: {', '.join(map(str, rows))}.")
-    # Pictures stay encoded until they are asked for.
+    # Images stay encoded until they are asked for.
     for column, feature in rows.features.items():
         if isinstance(feature, datasets.Image):
             rows = rows.cast_column(column, datasets.Image(decode=False))
@@ -95,20 +95,20 @@ class _Cell:
         return _bytes(_list(self._rows[row]["image"])[number], self._where)
 
 
-def _bytes(picture: Any, where: str) -> bytes:
-    """The encoded picture of an undecoded Image cell: its bytes, or the file that it names."""
-    if isinstance(picture, dict):
-        data = picture.get("bytes")
+def _bytes(image: Any, where: str) -> bytes:
+    """The encoded image of an undecoded Image cell: its bytes, or the file that it names."""
+    if isinstance(image, dict):
+        data = image.get("bytes")
         if isinstance(data, bytes):
             return data
         try:
-            return read_bytes(Path(str(picture.get("path"))), UsageError, MOST_BYTES)
+            return read_bytes(Path(str(image.get("path"))), UsageError, MOST_BYTES)
         except UsageError as error:
             raise UsageError(
                 f"{where}, image: {error} Or save the dataset with its images embedded."
             ) from None
-    if isinstance(picture, bytes):
-        return picture
+    if isinstance(image, bytes):
+        return image
     raise refusal(where, "image", "is no image", "save the column as datasets.Image()")
 
 

@@ -1,4 +1,4 @@
-"""`generated:N`, `generated:N@FIRST`, `generated/TASK:N@FIRST`: pictures drawn with their exact answers."""
+"""`generated:N`, `generated:N@FIRST`, `generated/TASK:N@FIRST`: images drawn with their exact answers."""
 
 import re
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def _record(task: str, index: int) -> Record:
 
 
 class _Drawing:
-    """Draws the picture again: cheaper than keeping thousands of them."""
+    """Draws the image again: cheaper than keeping thousands of them."""
 
     def __init__(self, task: str, index: int, number: int) -> None:
         self._arguments = task, index

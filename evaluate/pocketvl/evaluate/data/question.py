@@ -16,10 +16,10 @@ Encoded = bytes | Image.Image  # an encoded file, or pixels
 
 @dataclass(frozen=True)
 class ImageRef:
-    """A picture that is read when it is needed, so that a dataset may be larger than the memory."""
+    """An image that is read when it is needed, so that a dataset may be larger than the memory."""
 
     where: str  # file and line or row, for messages
-    identity: str  # sha256 in hex; equal for equal pictures
+    identity: str  # sha256 in hex; equal for equal images
     read: Callable[[], Encoded] = field(compare=False, repr=False)
 
     def load(self) -> Image.Image:
@@ -41,7 +41,7 @@ class Question:
     answers: tuple[str, ...]  # any of them is right (all of them count for `vqa`); never empty
     choices: tuple[str, ...]  # texts of the options A, B, ...; empty unless multiple choice
     metric: str
-    box: Box | None = None  # (left, top, right, bottom) in 0..1000 of the picture
+    box: Box | None = None  # (left, top, right, bottom) in 0..1000 of the image
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Dataset:
 
 
 def fingerprint(name: str, questions: tuple[Question, ...]) -> str:
-    """sha256 in hex over ids, prompts, answers, metrics and pictures, in their order."""
+    """sha256 in hex over ids, prompts, answers, metrics and images, in their order."""
     parts = [
         (q.id, q.task, [i.identity for i in q.images], q.prompt, q.answers, q.choices, q.metric, q.box)
         for q in questions

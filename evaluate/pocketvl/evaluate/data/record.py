@@ -62,6 +62,6 @@ def image_file(file: Path, where: str, column: str, location: str) -> ImageRef:
 
 
 def image_location(where: str, record_id: str, number: int, total: int) -> str:
-    """How messages name a picture."""
-    which = f"picture {number + 1} of {total}" if total > 1 else "the picture"
+    """How messages name an image."""
+    which = f"image {number + 1} of {total}" if total > 1 else "the image"
     return f"{where}, {which} of question {record_id}"

@@ -1,7 +1,7 @@
-"""VLMEvalKit's tab-separated tables: a question a row, its pictures in base64.
+"""VLMEvalKit's tab-separated tables: a question a row, its images in base64.
 
 Columns: index, question, answer; image (base64, a list of base64, or the index of the row that has the
-picture) or image_path; hint, category, A, B, C, ... or choices. Read from
+image) or image_path; hint, category, A, B, C, ... or choices. Read from
 https://github.com/open-compass/VLMEvalKit, vlmeval/dataset/image_base.py.
 """
 
@@ -31,18 +31,18 @@ from pocketvl.runtime.files import MOST_TEXT, read_lines
 if TYPE_CHECKING:
     import _csv
 
-_LONGEST_POINTER = 64  # characters; base64 of a picture is longer
+_LONGEST_POINTER = 64  # characters; base64 of an image is longer
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A row without its pictures, and where in the file they stand."""
+    """A row without its images, and where in the file they stand."""
 
     where: str
     span: tuple[int, int]  # bytes of the whole row
     cells: dict[str, str]  # all but image
-    pictures: tuple[str, ...]  # sha256 of each picture in it
-    pointer: str | None  # index of the row that has the pictures
+    images: tuple[str, ...]  # sha256 of each image in it
+    pointer: str | None  # index of the row that has the images
 
     @property
     def index(self) -> str:
@@ -73,7 +73,7 @@ def tsv_records(path: Path, limit: int | None = None) -> Iterator[Record | BadRo
 
 
 def _rows(path: Path) -> Iterator[_Row | BadRow]:
-    # A picture is one field; the library's limit of 131,072 characters is below that of most.
+    # An image is one field; the library's limit of 131,072 characters is below that of most.
     csv.field_size_limit(MOST_TEXT)
     lines = _CountedLines(path)
     reader = csv.reader(lines, delimiter="\t", strict=True)
@@ -145,18 +145,18 @@ def _row(where: str, span: tuple[int, int], header: list[str], cells: list[str])
     return _Row(where, span, values, _identities(image, where), None)
 
 
-def _pictures(cell: str, where: str) -> list[bytes]:
-    """Each picture in a cell, as the file that it was."""
+def _files_in(cell: str, where: str) -> list[bytes]:
+    """Each image in a cell, as the file that it was."""
     texts = _list(cell) if cell.lstrip().startswith("[") else [cell]
     if not texts:
         raise refusal(where, "image", "is no list that can be read", "write ['base64', 'base64']")
-    pictures = []
+    images = []
     for text in texts:
         data = base64_or_none(text)
         if data is None:
             raise refusal(where, "image", "is no base64", "download the table again")
-        pictures.append(data)
-    return pictures
+        images.append(data)
+    return images
 
 
 def _record(path: Path, row: _Row, known: dict[str, _Row]) -> Record:
@@ -178,25 +178,25 @@ def _record(path: Path, row: _Row, known: dict[str, _Row]) -> Record:
 
 
 def _images(path: Path, row: _Row, known: dict[str, _Row]) -> tuple[ImageRef, ...]:
-    if row.pointer is None and not row.pictures:
+    if row.pointer is None and not row.images:
         return _image_files(path, row)
     holder = row if row.pointer is None else known.get(row.pointer)
-    if holder is None or not holder.pictures:
+    if holder is None or not holder.images:
         raise refusal(
             row.where,
             "image",
-            f"{row.pointer!r} points to no row with a picture",
-            "write a picture in base64 or the index of a row that has one",
+            f"{row.pointer!r} points to no row with an image",
+            "write an image in base64 or the index of a row that has one",
         )
-    total = len(holder.pictures)
+    total = len(holder.images)
     return tuple(
         ImageRef(image_location(row.where, row.index, i, total), sha, _Cell(path, holder.span, i))
-        for i, sha in enumerate(holder.pictures)
+        for i, sha in enumerate(holder.images)
     )
 
 
 class _Cell:
-    """Reads one picture of a row again: a table may well be larger than the memory."""
+    """Reads one image of a row again: a table may well be larger than the memory."""
 
     def __init__(self, path: Path, span: tuple[int, int], number: int) -> None:
         self._path = path
@@ -209,7 +209,7 @@ class _Cell:
             file.seek(self._span[0])
             text = file.read(self._span[1] - self._span[0]).decode()
         cells = next(csv.reader(io.StringIO(text, newline=""), delimiter="\t"))
-        return _pictures(cells[header.index("image")], str(self._path))[self._number]
+        return _files_in(cells[header.index("image")], str(self._path))[self._number]
 
 
 def _image_files(path: Path, row: _Row) -> tuple[ImageRef, ...]:
@@ -260,4 +260,4 @@ def _list(cell: str) -> list[str] | None:
 
 
 def _identities(cell: str, where: str) -> tuple[str, ...]:
-    return tuple(hashlib.sha256(data).hexdigest() for data in _pictures(cell, where))
+    return tuple(hashlib.sha256(data).hexdigest() for data in _files_in(cell, where))

@@ -52,7 +52,7 @@ class ExportTask:
 def export_key(model_fingerprint: str, target: Target, recipe: Recipe, settings: ExportSettings) -> str:
     """What decides a bundle's bytes: checkpoint, recipe, shapes, target, and its tools' versions.
 
-    A recipe's calibration counts by its pictures and prompts, not by the path alone. Raises CalibrationError.
+    A recipe's calibration counts by its images and prompts, not by the path alone. Raises CalibrationError.
     """
     looked_at = samples_fingerprint(load_samples(recipe.calibration)) if recipe.calibrated else None
     return content_key(

@@ -15,7 +15,7 @@ from pocketvl.evaluate.sweep.results import Difference, RecipeResult, SweepResul
 from pocketvl.evaluate.sweep.thumbnails import data_url, thumbnail
 
 _TEMPLATE = "report.html.jinja"
-_EXPECTED, _REFERENCE, _ANSWER = "#1a9850", "#2b6cb0", "#d6266a"  # colours of boxes in pictures
+_EXPECTED, _REFERENCE, _ANSWER = "#1a9850", "#2b6cb0", "#d6266a"  # colours of boxes in images
 _NOTHING = "–"
 
 
@@ -157,7 +157,7 @@ def _card(difference: Difference) -> dict[str, Any]:
     )
     return {
         "difference": difference,
-        "pictures": [thumbnail(image, boxes) for image in difference.images],
+        "images": [thumbnail(image, boxes) for image in difference.images],
         "lost": difference.score < difference.reference_score,
         "won": difference.score > difference.reference_score,
     }

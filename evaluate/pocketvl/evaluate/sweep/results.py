@@ -46,7 +46,7 @@ class RecipeResult:
     tasks: tuple[TaskScore, ...]
     mean: Estimate | None  # over tasks, each counting the same
     difference: Estimate | None
-    unasked: int  # questions that could not be asked, such as for a picture that is damaged; they score 0
+    unasked: int  # questions that could not be asked, such as for an image that is damaged; they score 0
     no_worse: float | None  # share of questions answered no worse than by the reference ("QoI")
     fidelity: Fidelity | None
     decode_rate: float | None  # tokens a second, mean of several rounds

@@ -73,7 +73,7 @@ def _scores(answers: Answers, names: Iterable[str]) -> dict[str, float]:
 def differences(asked: Sequence[Asked], ours: Answers, reference: Answers) -> tuple[Difference, ...]:
     """Questions with another answer than the reference's, of every task alike, the greatest losses first.
 
-    Raises ImageError if a picture cannot be read any more.
+    Raises ImageError if an image cannot be read any more.
     """
 
     def gain(item: Asked) -> float:

@@ -1,4 +1,4 @@
-"""Small pictures that stand inside the page itself."""
+"""Small images that stand inside the page itself."""
 
 import base64
 import io
@@ -13,7 +13,7 @@ _JPEG_QUALITY = 82
 
 
 def thumbnail(image: Image.Image, boxes: Sequence[tuple[str, str]] = ()) -> str:
-    """A data: URL of the picture; of each (answer, colour), a box that the answer names is drawn."""
+    """A data: URL of the image; of each (answer, colour), a box that the answer names is drawn."""
     scale = _SIDE / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)

@@ -64,16 +64,16 @@ def calibrate(
 
 def _check_amount(inputs: list[SampleInputs], width: int) -> None:
     """Fewer tokens than features say nothing about most directions in which a weight can err."""
-    if not any(sample.pictures for sample in inputs):
+    if not any(sample.images for sample in inputs):
         raise CalibrationError(
-            "The calibration data has no picture, so it says nothing about how the model answers about one;"
-            " give samples with pictures."
+            "The calibration data has no image, so it says nothing about how the model answers about one;"
+            " give samples with images."
         )
     tokens = sum(len(sample.text.token_ids) for sample in inputs)
     if tokens < width:
         raise CalibrationError(
             f"The calibration data has {tokens} tokens, but a layer has {width} inputs and needs at least as"
-            " many; give more samples or larger pictures."
+            " many; give more samples or larger images."
         )
 
 
@@ -92,15 +92,15 @@ class _Run:
         inputs: list[SampleInputs],
         progress: Progress,
     ) -> None:
-        pictures = [picture for sample in inputs for picture in sample.pictures]
+        images = [image for sample in inputs for image in sample.images]
         self._source, self._store = source, store
         self._calibration = plan.recipe.calibration
-        self._vision = VisionWalk(plan, pictures)
+        self._vision = VisionWalk(plan, images)
         self._text = TextWalk(plan, [sample.text for sample in inputs])
         self._vision_units = tuple(self._vision.units())
         units = (*self._vision_units, *self._text.units())
         self._units = units[: _last_calibrated(units, plan) + 1]
-        patches = sum(len(picture.patches) for picture in pictures)
+        patches = sum(len(image.patches) for image in images)
         tokens = sum(len(sample.text.token_ids) for sample in inputs)
         seconds = [unit_cost(unit, patches, tokens, plan) for unit in self._units]
         self._progress = parts(progress, [reading_cost(len(inputs)), *seconds])[1:]

@@ -14,13 +14,13 @@ from pocketvl.runtime.errors import CalibrationError, ImageError, PromptError
 from pocketvl.runtime.media.patches import patchify
 from pocketvl.runtime.media.resize import resize_image, resize_to_bucket
 from pocketvl.runtime.positions import text_rope, vision_rope
-from pocketvl.runtime.text.messages import Message, Part, Picture, Text
+from pocketvl.runtime.text.messages import ImagePart, Message, Part, Text
 from pocketvl.runtime.text.prompt import PromptEncoder
 from pocketvl.runtime.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
-class PictureInputs:
+class ImageInputs:
     """patches (N, patch_dim), rope_cos and rope_sin (N, head_dim); float32."""
 
     patches: torch.Tensor
@@ -40,12 +40,12 @@ class TextInputs:
 
 @dataclass(frozen=True)
 class SampleInputs:
-    pictures: tuple[PictureInputs, ...]
+    images: tuple[ImageInputs, ...]
     text: TextInputs
 
 
 class InputMaker:
-    """For one checkpoint and its picture sizes."""
+    """For one checkpoint and its image sizes."""
 
     def __init__(
         self, checkpoint: Checkpoint, image: ImageSettings, buckets: Sequence[int], max_context: int
@@ -64,14 +64,14 @@ class InputMaker:
             raise CalibrationError(f"Calibration sample {number}: {error}") from None
 
     def _make(self, sample: Sample) -> SampleInputs:
-        vision, pictures, grids = self._geometry.vision, [], []
-        for image in sample.images():
+        vision, images, grids = self._geometry.vision, [], []
+        for image in sample.load_images():
             size = resize_to_bucket(image.height, image.width, vision, self._image, self._buckets)
             patches, grid = patchify(resize_image(image, size), vision, self._image)
             cos, sin = (torch.from_numpy(part) for part in vision_rope(grid[1], grid[2], vision))
-            pictures.append(PictureInputs(torch.from_numpy(patches), cos, sin))
+            images.append(ImageInputs(torch.from_numpy(patches), cos, sin))
             grids.append(grid)
-        parts: list[Part] = [*(Picture(image) for image in sample.pictures), Text(sample.prompt)]
+        parts: list[Part] = [*(ImagePart(image) for image in sample.images), Text(sample.prompt)]
         messages = [Message("user", tuple(parts))]
         if sample.answer is not None:
             messages.append(Message("assistant", (Text(sample.answer),)))
@@ -80,11 +80,11 @@ class InputMaker:
         if len(ids) > self._max_context:
             raise PromptError(
                 f"it has {len(ids)} tokens, more than the context of {self._max_context}; use a smaller"
-                " picture."
+                " image."
             )
         unencoded = np.empty((0, self._geometry.text.hidden_size), np.float32)
         media = [Media(grid, str(number), unencoded) for number, grid in enumerate(grids)]
         feed = build_feed(ids, media, self._special, vision.spatial_merge_size)
         cos, sin = (torch.from_numpy(part) for part in text_rope(feed.positions, self._geometry.text))
         is_image = torch.from_numpy(feed.is_media())
-        return SampleInputs(tuple(pictures), TextInputs(torch.tensor(ids), is_image, cos, sin))
+        return SampleInputs(tuple(images), TextInputs(torch.tensor(ids), is_image, cos, sin))

@@ -1,4 +1,4 @@
-"""Calibration data: pictures with prompts and, where known, answers."""
+"""Calibration data: images with prompts and, where known, answers."""
 
 import hashlib
 import json
@@ -17,39 +17,39 @@ from pocketvl.runtime.files import read_bytes, read_text
 from pocketvl.runtime.media.image import MOST_BYTES, load_image
 
 DEFAULT_PROMPT = "Describe this picture in detail."
-_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif")
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif")
 _KEYS = {"image", "images", "prompt", "question", "answer"}
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One question. Pictures are what load_image takes; answer None where it is not known."""
+    """One question. Images are what load_image takes; answer None where it is not known."""
 
-    pictures: tuple[Path | Image.Image, ...]
+    images: tuple[Path | Image.Image, ...]
     prompt: str
     answer: str | None
 
-    def images(self) -> tuple[Image.Image, ...]:
+    def load_images(self) -> tuple[Image.Image, ...]:
         """Raises ImageError."""
-        return tuple(load_image(picture) for picture in self.pictures)
+        return tuple(load_image(image) for image in self.images)
 
     def update(self, digest: "hashlib._Hash") -> None:
         """Add all that decides what the model sees. Raises CalibrationError."""
-        digest.update(json.dumps([len(self.pictures), self.prompt, self.answer]).encode())
-        for picture in self.pictures:
-            if isinstance(picture, Path):
-                digest.update(hashlib.sha256(read_bytes(picture, CalibrationError, MOST_BYTES)).digest())
+        digest.update(json.dumps([len(self.images), self.prompt, self.answer]).encode())
+        for image in self.images:
+            if isinstance(image, Path):
+                digest.update(hashlib.sha256(read_bytes(image, CalibrationError, MOST_BYTES)).digest())
             else:
-                digest.update(f"{picture.mode} {picture.size}".encode() + picture.tobytes())
+                digest.update(f"{image.mode} {image.size}".encode() + image.tobytes())
 
 
 def load_samples(calibration: Calibration) -> tuple[Sample, ...]:
-    """As many samples as `calibration` asks for: "generated" or None, a .jsonl file, or a folder of pictures.
+    """As many samples as `calibration` asks for: "generated" or None, a .jsonl file, or a folder of images.
 
-    "generated" are training pictures of the tiny model's tasks; "generated:448" the same with their longer
+    "generated" are training images of the tiny model's tasks; "generated:448" the same with their longer
     side enlarged to 448 pixels, for models that see more. A .jsonl line: {"image": path | "images": [paths],
     "prompt" | "question": text, "answer": text}, paths relative to the file; answer may be left out. In a
-    folder a picture's prompt stands in a .txt file of its name, or is a request to describe it. Everything
+    folder an image's prompt stands in a .txt file of its name, or is a request to describe it. Everything
     is checked before anything is computed: raises CalibrationError, which names file and line.
     """
     data = calibration.data or GENERATED
@@ -74,7 +74,7 @@ def load_samples(calibration: Calibration) -> tuple[Sample, ...]:
 
 
 def samples_fingerprint(samples: tuple[Sample, ...]) -> str:
-    """sha256 over pictures, prompts and answers. Raises CalibrationError for a picture that is gone."""
+    """sha256 over images, prompts and answers. Raises CalibrationError for an image that is gone."""
     digest = hashlib.sha256()
     for sample in samples:
         sample.update(digest)
@@ -102,7 +102,7 @@ def _enlarged(image: Image.Image, side: int) -> Image.Image:
 
 def _folder(folder: Path) -> Iterator[Sample]:
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in _PICTURES:
+        if path.suffix.lower() in _SUFFIXES:
             words = path.with_suffix(".txt")
             yield Sample(
                 (_checked(path, str(path)),), _text(words) if words.exists() else DEFAULT_PROMPT, None
@@ -122,13 +122,13 @@ def _sample(line: str, path: Path, where: str) -> Sample:
         raise CalibrationError(f"{where} is not valid JSON: {error}.") from None
     if not isinstance(content, dict) or set(content) - _KEYS:
         raise CalibrationError(f"{where} must be an object with some of the keys {', '.join(sorted(_KEYS))}.")
-    pictures: Any = content.get("images", [content["image"]] if "image" in content else [])
+    images: Any = content.get("images", [content["image"]] if "image" in content else [])
     prompt, answer = content.get("prompt", content.get("question")), content.get("answer")
-    if not isinstance(pictures, list) or not all(isinstance(picture, str) for picture in pictures):
+    if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
         raise CalibrationError(f"{where}: 'images' must be a list of paths.")
     if not isinstance(prompt, str) or not isinstance(answer, str | None):
         raise CalibrationError(f"{where} needs a 'prompt', and its 'answer', if any, must be text.")
-    return Sample(tuple(_checked(path.parent / picture, where) for picture in pictures), prompt, answer)
+    return Sample(tuple(_checked(path.parent / image, where) for image in images), prompt, answer)
 
 
 def _checked(path: Path, where: str) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from pocketvl.export.calibration.inputs import PictureInputs, TextInputs
+from pocketvl.export.calibration.inputs import ImageInputs, TextInputs
 from pocketvl.export.calibration.stage import Decider, NormFold, RowsFold
 from pocketvl.export.checkpoint.tensors import EMBEDDING
 from pocketvl.export.executorch.operators import FusedAttention
@@ -24,17 +24,17 @@ _TIED_DAMPING = 1.0
 
 
 class VisionWalk:
-    """hidden: float32 (all patches, width), one picture after the other; (all tokens, output) in the end.
+    """hidden: float32 (all patches, width), one image after the other; (all tokens, output) in the end.
 
     units() names the steps; step() takes one, given the Decider that collects its decisions.
     """
 
-    def __init__(self, plan: LayerPlan, pictures: Sequence[PictureInputs]) -> None:
+    def __init__(self, plan: LayerPlan, images: Sequence[ImageInputs]) -> None:
         # On the meta device: a block takes memory from when it is filled until it is let go of.
         self._encoder = VisionEncoder(plan, FusedAttention(plan.geometry.vision))
-        self._lengths = [len(picture.patches) for picture in pictures]
-        self._positions = [self._encoder.positions(p.rope_cos, p.rope_sin) for p in pictures]
-        self._patches = torch.cat([picture.patches for picture in pictures])
+        self._lengths = [len(image.patches) for image in images]
+        self._positions = [self._encoder.positions(p.rope_cos, p.rope_sin) for p in images]
+        self._patches = torch.cat([image.patches for image in images])
         self._depth = plan.geometry.vision.depth
         self.hidden = torch.empty(0)
 
@@ -125,7 +125,7 @@ class TextWalk:
         yield "lm_head"
 
     def embed(self, image_embeddings: torch.Tensor, decider: Decider) -> None:
-        """Start: token embeddings, with those of pictures (tokens, width) in their places."""
+        """Start: token embeddings, with those of images (tokens, width) in their places."""
         self.hidden = decider.source.tensor(EMBEDDING)[self._ids].float()
         self.hidden[self._is_image] = image_embeddings
 
@@ -157,7 +157,7 @@ class TextWalk:
         self.hidden = self.hidden + layer.down(decider.decide([layer.down], x, weights, up))
 
     def _finish(self, decider: Decider) -> None:
-        """The head. Nothing is ever read off a picture's tokens, so only text counts."""
+        """The head. Nothing is ever read off an image's tokens, so only text counts."""
         norm, head = self._decoder.norm, self._head.head
         fill_floats(norm, decider.source)
         fill_floats(head, decider.source)

@@ -121,7 +121,7 @@ def _check_preparation(settings: JsonObject, vision: VisionGeometry) -> None:
     for key, value in wanted.items():
         if settings.has(key) and settings.values[key] != value:
             raise CheckpointError(
-                f"{settings.where}: {key!r} is {settings.values[key]!r}, but this model's pictures are"
+                f"{settings.where}: {key!r} is {settings.values[key]!r}, but this model's images are"
                 f" prepared with {value!r}."
             )
     for key in _IMAGE_ABSENT:

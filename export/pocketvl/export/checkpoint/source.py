@@ -75,7 +75,7 @@ def reported_name(model: str) -> str:
 
 
 def _tiny() -> Source:
-    # Only this model needs the package that draws its pictures.
+    # Only this model needs the package that draws its images.
     from pocketvl.export.tiny import checkpoint_folder
 
     return Source(checkpoint_folder(), TINY)

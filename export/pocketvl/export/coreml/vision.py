@@ -111,7 +111,7 @@ def export_vision(inputs: ExportInputs, progress: Progress) -> Component:
     writing("Writing the vision encoder", 0.0)
     path = inputs.folder / names.VISION_ENCODER_PACKAGE
     facts: dict[str, int | str] = {"buckets": ",".join(map(str, settings.buckets))}
-    write_package(path, functions, describe("Pictures to embeddings", plan, facts))
+    write_package(path, functions, describe("Images to embeddings", plan, facts))
     found = census(path, dict.fromkeys(functions, wanted))
     progress("Wrote the vision encoder", 1.0)
     return Component(entries, layer_groups(names.VISION_ENCODER, wanted, found))

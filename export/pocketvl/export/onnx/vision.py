@@ -38,7 +38,7 @@ Angles = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # cosines and sines (N
 # (rows / merge, columns / merge, merge, merge).
 _IMAGES_GRAPH = """
 <ir_version: {ir_version}, opset_import: ["": {opset}]>
-main (float[patches, {patch_dim}] pixel_values, int64[pictures, 3] grid_thw)
+main (float[patches, {patch_dim}] pixel_values, int64[images, 3] grid_thw)
   => (float[tokens, {output}] image_features)
 {{
   zero = Constant <value_int = 0> ()
@@ -59,9 +59,9 @@ main (float[patches, {patch_dim}] pixel_values, int64[pictures, 3] grid_thw)
   {{
     go_on_after = Identity (go_on)
     has_ended = LessOrEqual (ended_after, slice)
-    pictures_ended = Cast <to = 7> (has_ended)
-    picture = ReduceSum <keepdims = 0> (pictures_ended)
-    grid = Gather (grid_thw, picture)
+    images_ended = Cast <to = 7> (has_ended)
+    image = ReduceSum <keepdims = 0> (images_ended)
+    grid = Gather (grid_thw, image)
     row_count = Gather (grid, one)
     column_count = Gather (grid, two)
     patch_count = Mul (row_count, column_count)
@@ -201,8 +201,8 @@ def export_vision(inputs: ExportInputs, progress: Progress) -> Component:
 def write_images(host: Path, vision: VisionGeometry, path: Path) -> None:
     """Wrap the saved graph of one slice, over the same data files: both files must be in one folder.
 
-    pixel_values float32 (patches, patch_dim), grid_thw int64 (pictures, 3) as slices, rows and columns of
-    patches; gives image_features float32 (tokens, output_size), a picture after the other. Raises OSError.
+    pixel_values float32 (patches, patch_dim), grid_thw int64 (images, 3) as slices, rows and columns of
+    patches; gives image_features float32 (tokens, output_size), an image after the other. Raises OSError.
     """
     onnx = import_onnx()
     tower = onnx.load(host, load_external_data=False)

@@ -66,7 +66,7 @@ class EagerModel:
         load_custom_ops()
         geometry, floats = source.geometry, resolve(named_recipe("fp32"), source.geometry)
         texts = [question.inputs.text for question in questions]
-        pictures = [picture for question in questions for picture in question.inputs.pictures]
+        images = [image for question in questions for image in question.inputs.images]
         self._text_lengths = [len(text.token_ids) for text in texts]
         self._vision = VisionEncoder(floats)
         self._text = TextDecoder(floats, max(self._text_lengths))
@@ -75,9 +75,9 @@ class EagerModel:
             fill_floats(graph, source)
         self._tied = geometry.text.tie_word_embeddings
         self._table = self._head.head.weight if self._tied else source.tensor(EMBEDDING).float()
-        self._patches = torch.cat([picture.patches for picture in pictures])
-        self._vision_lengths = [len(picture.patches) for picture in pictures]
-        self._positions = [self._vision.positions(p.rope_cos, p.rope_sin) for p in pictures]
+        self._patches = torch.cat([image.patches for image in images])
+        self._vision_lengths = [len(image.patches) for image in images]
+        self._positions = [self._vision.positions(p.rope_cos, p.rope_sin) for p in images]
         self._ropes = [(text.rope_cos[None, :, None], text.rope_sin[None, :, None]) for text in texts]
         self._ids = torch.cat([text.token_ids for text in texts])
         self._is_image = torch.cat([text.is_image for text in texts])

@@ -94,7 +94,7 @@ def measure_sensitivity(
         source, recipe, choices, inputs, measured, part(progress, 0.0, _WALK_END if measured else 1.0)
     )
     if measured:
-        asked = [number for number, made in enumerate(inputs) if made.pictures][:_ASKED]
+        asked = [number for number, made in enumerate(inputs) if made.images][:_ASKED]
         divergences = _divergences(
             checkpoint,
             source,

@@ -209,15 +209,15 @@ def try_choices(
     One block's weights and one stage's activations are in memory at a time; with `keep` the rounded weights
     as well. Raises CalibrationError, CheckpointError.
     """
-    pictures = [picture for sample in inputs for picture in sample.pictures]
-    if not pictures:
+    images = [image for sample in inputs for image in sample.images]
+    if not images:
         raise CalibrationError(
-            "The calibration data has no picture, so nothing is known about the vision tower; give samples"
-            " with pictures."
+            "The calibration data has no image, so nothing is known about the vision tower; give samples"
+            " with images."
         )
     geometry = source.geometry
     floats = resolve(named_recipe("fp32"), geometry)  # the walks compute in float whatever bits are tried
-    vision = VisionWalk(floats, pictures)
+    vision = VisionWalk(floats, images)
     text = TextWalk(floats, [sample.text for sample in inputs])
     tied = geometry.text.tie_word_embeddings
     probe = Probe(source, recipe.calibration, Decisions(), recipe.method, choices, keep, tied)

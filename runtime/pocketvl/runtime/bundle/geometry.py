@@ -44,7 +44,7 @@ class VisionGeometry:
 
     @property
     def factor(self) -> int:
-        """Pixels along one side of a token; picture sides are multiples of it."""
+        """Pixels along one side of a token; image sides are multiples of it."""
         return self.patch_size * self.spatial_merge_size
 
 

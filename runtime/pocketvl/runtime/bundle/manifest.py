@@ -123,7 +123,7 @@ class Provenance:
     source: str  # the model as the user named it, without a machine's folders
     source_sha256: str  # over names, sizes and contents of config and weight files
     calibration: str | None  # what the samples were drawn from, and how many
-    calibration_sha256: str | None  # over their pictures, prompts and answers
+    calibration_sha256: str | None  # over their images, prompts and answers
     pocketvl: str
     tools: dict[str, str]  # package -> version
     command: str
@@ -139,7 +139,7 @@ class Manifest:
     geometry: ModelGeometry
     special_tokens: SpecialTokens
     image: ImageSettings
-    buckets: tuple[int, ...]  # patches, ascending; the last bounds a picture
+    buckets: tuple[int, ...]  # patches, ascending; the last bounds an image
     max_context: int  # tokens that the KV cache holds
     prefill_chunk: int  # most tokens of one text_decoder call
     chat: bool  # False: a base model, prompted by completion

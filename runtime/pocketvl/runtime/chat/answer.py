@@ -14,7 +14,7 @@ class Statistics:
 
     vision_seconds: float
     images_encoded: int
-    images_cached: int  # pictures whose embeddings were there already
+    images_cached: int  # images whose embeddings were there already
     prefill_seconds: float
     prefill_tokens: int  # tokens fed before the first new one; those in the cache are not fed again
     decode_seconds: float

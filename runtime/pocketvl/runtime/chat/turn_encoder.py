@@ -11,7 +11,7 @@ from pocketvl.runtime.decoding.feed import Feed, Media, build_feed
 from pocketvl.runtime.errors import ContextError, UsageError
 from pocketvl.runtime.media.encoder import PreparedImage, VisionPipeline
 from pocketvl.runtime.text.grounding import Size
-from pocketvl.runtime.text.messages import Message, Picture, media_of, with_thousandths
+from pocketvl.runtime.text.messages import ImagePart, Message, media_of, with_thousandths
 from pocketvl.runtime.text.prompt import PromptEncoder
 
 
@@ -62,7 +62,7 @@ class TurnEncoder:
     def _prepare(self, new: tuple[Message, ...]) -> list[PreparedImage]:
         prepared = []
         for medium in media_of(new):
-            if not isinstance(medium, Picture):
+            if not isinstance(medium, ImagePart):
                 raise UsageError("Videos cannot be asked about yet; give single frames as images.")
             prepared.append(self._vision.prepare(medium.source, medium.size))
         return prepared

@@ -27,7 +27,7 @@ def check_image_inputs(manifest: Manifest, patches: Float32, rope_cos: Float32, 
     vision, count, largest = manifest.geometry.vision, len(patches), manifest.buckets[-1]
     if count < 1 or count % vision.merge_area or count > largest:
         raise EngineError(
-            f"A picture of {count} patches was given; this bundle takes multiples of"
+            f"An image of {count} patches was given; this bundle takes multiples of"
             f" {vision.merge_area} up to {largest}. Resize it first."
         )
     _expect("patches", patches, (count, vision.patch_dim))

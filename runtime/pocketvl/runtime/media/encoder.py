@@ -1,4 +1,4 @@
-"""Pictures to image embeddings: resize, patches, rope, encoder; each picture encoded once."""
+"""Images to image embeddings: resize, patches, rope, encoder; each image encoded once."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from pocketvl.runtime.positions import vision_rope
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """A picture at the size in which it is encoded."""
+    """An image at the size in which it is encoded."""
 
     image: Image.Image
     grid: Grid
@@ -28,7 +28,7 @@ class PreparedImage:
 
 
 class VisionPipeline:
-    """prepare() is quick and says how many tokens a picture takes; encode() runs the encoder."""
+    """prepare() is quick and says how many tokens an image takes; encode() runs the encoder."""
 
     def __init__(self, manifest: Manifest, settings: ImageSettings, engine: VisionEngine) -> None:
         self._vision = manifest.geometry.vision

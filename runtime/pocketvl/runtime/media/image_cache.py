@@ -1,4 +1,4 @@
-"""Image embeddings kept by content, so that no picture is encoded twice."""
+"""Image embeddings kept by content, so that no image is encoded twice."""
 
 from collections import OrderedDict
 
@@ -6,7 +6,7 @@ from pocketvl.runtime.decoding.feed import Media
 
 
 class ImageCache:
-    """Least recently used pictures go first once `max_bytes` of embeddings are held."""
+    """Least recently used images go first once `max_bytes` of embeddings are held."""
 
     def __init__(self, max_bytes: int = 256_000_000) -> None:
         self._max_bytes = max_bytes

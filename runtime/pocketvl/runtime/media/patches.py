@@ -20,9 +20,9 @@ def grid_of(height: int, width: int, vision: VisionGeometry, slices: int = 1) ->
 def patchify(
     frames: Image.Image | Sequence[Image.Image], vision: VisionGeometry, settings: ImageSettings
 ) -> tuple[NDArray[np.float32], Grid]:
-    """(patches (t*h*w, patch_dim) float32, grid (t, h, w)) of a still picture or of a video's frames.
+    """(patches (t*h*w, patch_dim) float32, grid (t, h, w)) of a still image or of a video's frames.
 
-    Frames are RGB, of one size, sides multiples of vision.factor (see resize_to_bucket). A still picture
+    Frames are RGB, of one size, sides multiples of vision.factor (see resize_to_bucket). A still image
     is its frame repeated; a video's frames are taken temporal_patch_size at a time. Rows run over
     (t, h/merge, w/merge, merge, merge), a row over (channel, frame, y, x). Raises ImageError.
     """
@@ -57,7 +57,7 @@ def _pixels(frames: list[Image.Image], vision: VisionGeometry) -> NDArray[np.uin
             )
     if height % vision.factor or width % vision.factor:
         raise ImageError(
-            f"A picture of {width}x{height} pixels has a side that is no multiple of {vision.factor};"
+            f"An image of {width}x{height} pixels has a side that is no multiple of {vision.factor};"
             " resize it with resize_to_bucket first."
         )
     return np.stack([np.asarray(frame) for frame in frames])

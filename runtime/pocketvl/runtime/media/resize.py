@@ -1,4 +1,4 @@
-"""Which size a picture gets before it is cut into patches. Sizes in pixels unless said."""
+"""Which size an image gets before it is cut into patches. Sizes in pixels unless said."""
 
 import math
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ def smart_resize(height: int, width: int, factor: int, min_pixels: int, max_pixe
     bounds those. Raises ImageError beyond 1:200.
     """
     if min(height, width) < 1:
-        raise ImageError(f"A picture of {width}x{height} pixels has nothing in it; give another one.")
+        raise ImageError(f"An image of {width}x{height} pixels has nothing in it; give another one.")
     if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
         raise ImageError(
-            f"A picture of {width}x{height} pixels is longer than {MAX_ASPECT_RATIO} times its other side,"
+            f"An image of {width}x{height} pixels is longer than {MAX_ASPECT_RATIO} times its other side,"
             " which the model cannot take; crop it or cut it into pieces."
         )
     # round() takes halves to the even number: 70 / 28 = 2.5 becomes 2.
@@ -61,7 +61,7 @@ def resize_to_bucket(
 
 
 def resize_image(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The RGB picture at size (height, width), bicubic with antialiasing."""
+    """The RGB image at size (height, width), bicubic with antialiasing."""
     height, width = size
     return image.resize((width, height), Image.Resampling.BICUBIC)
 

@@ -38,18 +38,18 @@ class ObjectRef:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImagePart:
     source: Any  # what image.load_image takes
     size: ImageSize = AS_THE_SESSION
 
 
 @dataclass(frozen=True)
-class Clip:
+class VideoPart:
     source: Any  # a video file or a list of images
 
 
-Media = Picture | Clip
-Part = Text | ObjectRef | Shape | Picture | Clip
+Media = ImagePart | VideoPart
+Part = Text | ObjectRef | Shape | ImagePart | VideoPart
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def with_thousandths(messages: Sequence[Message], sizes: Sequence[Size], earlier
     for message in messages:
         parts: list[Part] = []
         for part in message.parts:
-            seen += isinstance(part, Picture)
+            seen += isinstance(part, ImagePart)
             known = sizes if isinstance(part, Shape) and part.image is not None else sizes[:seen]
             parts.append(in_thousandths(part, known) if isinstance(part, Shape) else part)
         changed.append(Message(message.role, tuple(parts)))
@@ -144,7 +144,7 @@ def _part(part: Any, where: str) -> Part:
             return _image_url(part, where)
         case "video":
             _check_keys(part, ("type", "video"), where)
-            return Clip(_given(part, "video", where))
+            return VideoPart(_given(part, "video", where))
         case other:
             raise PromptError(f"{where} has the type {other!r}; known are {_KINDS}.")
 
@@ -157,12 +157,12 @@ def _text(part: Mapping[str, Any], where: str) -> str:
     return text
 
 
-def _image(part: Mapping[str, Any], key: str, where: str) -> Picture:
+def _image(part: Mapping[str, Any], key: str, where: str) -> ImagePart:
     _check_keys(part, ("type", key, "detail", *PIXEL_KEYS), where)
-    return Picture(_given(part, key, where), _size(part, where))
+    return ImagePart(_given(part, key, where), _size(part, where))
 
 
-def _image_url(part: Mapping[str, Any], where: str) -> Picture:
+def _image_url(part: Mapping[str, Any], where: str) -> ImagePart:
     """The URL itself, or an object with it and maybe `detail`, which may also be beside it."""
     inner = part.get("image_url")
     if not isinstance(inner, Mapping):
@@ -171,7 +171,7 @@ def _image_url(part: Mapping[str, Any], where: str) -> Picture:
         raise PromptError(f"{where} gives detail twice; leave one out.")
     _check_keys(part, ("type", "image_url", "detail", *PIXEL_KEYS), where)
     _check_keys(inner, ("url", "detail"), f"{where}.image_url")
-    return Picture(_given(inner, "url", f"{where}.image_url"), _size({**part, **inner}, where))
+    return ImagePart(_given(inner, "url", f"{where}.image_url"), _size({**part, **inner}, where))
 
 
 def _size(part: Mapping[str, Any], where: str) -> ImageSize:

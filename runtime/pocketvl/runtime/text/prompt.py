@@ -1,4 +1,4 @@
-"""Messages to token ids: the bundle's chat template, with pictures as runs of placeholder tokens.
+"""Messages to token ids: the bundle's chat template, with images as runs of placeholder tokens.
 
 What a user writes never becomes a special token. Before rendering, each character that could begin
 one is replaced in the messages' text by a stand-in, a character that occurs nowhere else; the rendered
@@ -14,7 +14,16 @@ from typing import Any
 from pocketvl.runtime.bundle.geometry import SpecialTokens
 from pocketvl.runtime.errors import PromptError
 from pocketvl.runtime.text.grounding import Shape, markup
-from pocketvl.runtime.text.messages import Clip, Media, Message, ObjectRef, Part, Picture, Text, media_of
+from pocketvl.runtime.text.messages import (
+    ImagePart,
+    Media,
+    Message,
+    ObjectRef,
+    Part,
+    Text,
+    VideoPart,
+    media_of,
+)
 from pocketvl.runtime.text.template import ChatTemplate
 from pocketvl.runtime.text.tokenizer import Tokenizer
 
@@ -22,8 +31,8 @@ from pocketvl.runtime.text.tokenizer import Tokenizer
 class PromptEncoder:
     """Encodes conversations for one bundle.
 
-    Without a template (a base model) a prompt is a completion: texts and pictures one after the other,
-    roles without a meaning. `media_tokens` is, for each picture or clip in order, its number of tokens.
+    Without a template (a base model) a prompt is a completion: texts and images one after the other,
+    roles without a meaning. `media_tokens` is, for each image or clip in order, its number of tokens.
     """
 
     def __init__(
@@ -106,8 +115,8 @@ class PromptEncoder:
         return self._expand(ids, media_of(messages), media_tokens)
 
     def _part_ids(self, part: Part) -> list[int]:
-        if isinstance(part, Picture | Clip):
-            pad = self._special.image_pad if isinstance(part, Picture) else self._special.video_pad
+        if isinstance(part, ImagePart | VideoPart):
+            pad = self._special.image_pad if isinstance(part, ImagePart) else self._special.video_pad
             return [self._special.vision_start, pad, self._special.vision_end]
         if isinstance(part, Shape):
             return self._tokenizer.encode_template(_marked(part.kind, markup(part)))
@@ -122,10 +131,10 @@ class PromptEncoder:
                         raise PromptError(f"This bundle's tokenizer has no {mark}; say it in plain text.")
 
     def _expand(self, ids: list[int], media: Sequence[Media], media_tokens: Sequence[int]) -> list[int]:
-        """Each picture's single placeholder becomes as many as it has tokens."""
+        """Each image's single placeholder becomes as many as it has tokens."""
         if len(media) != len(media_tokens):
             raise PromptError(
-                f"The messages hold {len(media)} pictures and videos, but sizes were given for"
+                f"The messages hold {len(media)} images and videos, but sizes were given for"
                 f" {len(media_tokens)}; give one for each."
             )
         if not ids:
@@ -135,10 +144,10 @@ class PromptEncoder:
             )
         pads = (self._special.image_pad, self._special.video_pad)
         found = [index for index in ids if index in pads]
-        wanted = [pads[isinstance(item, Clip)] for item in media]
+        wanted = [pads[isinstance(item, VideoPart)] for item in media]
         if found != wanted:
             raise PromptError(
-                f"The chat template wrote {len(found)} picture placeholders for {len(wanted)} pictures and"
+                f"The chat template wrote {len(found)} image placeholders for {len(wanted)} images and"
                 " videos, or in another order; check the bundle's chat_template.jinja."
             )
         counts = iter(media_tokens)
@@ -177,7 +186,7 @@ class _StandIns:
             return {"type": "text", "text": _marked("object_ref", part.text.translate(self._table))}
         if isinstance(part, Shape):
             return {"type": "text", "text": _marked(part.kind, markup(part))}
-        return {"type": "image" if isinstance(part, Picture) else "video"}
+        return {"type": "image" if isinstance(part, ImagePart) else "video"}
 
 
 def _marks(kind: str) -> tuple[str, str]:

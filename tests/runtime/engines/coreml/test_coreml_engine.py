@@ -58,7 +58,7 @@ def assert_near(actual: np.ndarray, expected: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("count", [4, 16, 20, 80, 100, 144])
-def test_pictures_of_any_number_of_patches(
+def test_images_of_any_number_of_patches(
     engine: Engine, reference: Engine, bundle: Bundle, count: int
 ) -> None:
     vision = bundle.manifest.geometry.vision
@@ -89,7 +89,7 @@ def test_a_slot_written_again_is_overwritten(engine: Engine, bundle: Bundle) -> 
     np.testing.assert_array_equal(engine.text.decode(*second, 2), alone)
 
 
-def test_a_conversation_about_a_picture(bundle: Bundle, executorch: Bundle, reference: Engine) -> None:
+def test_a_conversation_about_a_image(bundle: Bundle, executorch: Bundle, reference: Engine) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (84, 112, 3), dtype=np.uint8)
     question = [{"type": "image", "image": Image.fromarray(pixels)}, {"type": "text", "text": "What?"}]
     sessions = (
@@ -124,9 +124,9 @@ def test_packages_are_opened_again_after_a_release(engine: Engine, bundle: Bundl
 
 def test_what_does_not_fit_is_refused(engine: Engine, bundle: Bundle, executorch: Bundle) -> None:
     text, vision = bundle.manifest.geometry.text, bundle.manifest.geometry.vision
-    picture = (rows(6, vision.patch_dim, 0), *angles(6, vision.head_dim, 1))
+    image = (rows(6, vision.patch_dim, 0), *angles(6, vision.head_dim, 1))
     with pytest.raises(EngineError, match="multiples of 4 up to 144"):
-        engine.vision.encode(*picture)
+        engine.vision.encode(*image)
     part = (rows(4, text.hidden_size, 0), *angles(4, text.head_dim, 1))
     with pytest.raises(EngineError, match=r"222\.\.225 lie outside the context of 224"):
         engine.text.decode(*part, 222)

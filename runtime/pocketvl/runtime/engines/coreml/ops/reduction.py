@@ -33,7 +33,7 @@ def softmax(x: Array, axis: Array | int = -1) -> Array:
 
 
 def softmax_in_place(x: Array, axis: int = -1) -> None:
-    """Attention's scores are by far the largest arrays of a picture: 1 GB for 4096 patches and 16 heads."""
+    """Attention's scores are by far the largest arrays of an image: 1 GB for 4096 patches and 16 heads."""
     x -= x.max(axis=axis, keepdims=True)
     np.exp(x, out=x)
     x /= x.sum(axis=axis, keepdims=True)

@@ -92,7 +92,7 @@ def painted(width: int, height: int, frame: int = 0) -> Image.Image:
 
 
 def patches() -> Json:
-    """Elements of patch rows: of a picture by the reference, of a video by looping over its pixels."""
+    """Elements of patch rows: of an image by the reference, of a video by looping over its pixels."""
     processor = Qwen2VLImageProcessorPil(min_pixels=784, max_pixels=HIGH)
     width, height = 84, 56
     output = processor(images=[painted(width, height)], return_tensors="np")
@@ -101,7 +101,7 @@ def patches() -> Json:
     still = [[r, e, digits(output["pixel_values"][r, e])] for r in rows for e in elements]
     frames = [painted(width, height, frame).load() for frame in range(4)]
     video = [[r, e, digits(video_element(frames, r, e, width))] for r in (0, 5, 24, 29, 47) for e in elements]
-    about = f"{PAINTED} Samples: [row, element, value]. A still picture has frame 0 only."
+    about = f"{PAINTED} Samples: [row, element, value]. A still image has frame 0 only."
     return {
         "about": about, "width": width, "height": height, "mean": MEAN, "std": STD,
         "geometry": {"patch_size": 14, "temporal_patch_size": 2, "spatial_merge_size": 2, "in_channels": 3},
