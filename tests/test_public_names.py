@@ -29,7 +29,7 @@ PUBLIC = {
         "load",
     ],
     "pocketvl.quant": [
-        "Bits",
+        "Precision",
         "Calibration",
         "NAMED_RECIPES",
         "Recipe",

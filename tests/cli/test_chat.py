@@ -15,6 +15,7 @@ from PIL import Image
 from pocketvl.runtime.bundle.open import Bundle
 
 _PATIENCE = 120.0
+_HEEDED_WITHIN = 10.0
 
 
 class Terminal:
@@ -34,20 +35,37 @@ class Terminal:
 
     def wait_for(self, text: str) -> None:
         """Until it is printed after what was waited for last."""
-        end = time.monotonic() + _PATIENCE
-        while text not in self.seen:
-            ready, _, _ = select.select([self.file], [], [], max(0.0, end - time.monotonic()))
-            assert ready, f"no {text!r} in {self.seen!r}"
-            self.seen += os.read(self.file, 4096).decode(errors="replace")
+        assert self._comes(text, _PATIENCE), f"no {text!r} in {self.seen!r}"
+
+    def interrupt(self, *, until: str | None) -> None:
+        """Ctrl-C, until that is printed; None: until it is gone.
+
+        Python loses a signal that comes after the prompt is printed and before it waits for a key.
+        """
+        for _ in range(int(_PATIENCE / _HEEDED_WITHIN)):
+            self.type("\x03")
+            if self._comes(until, _HEEDED_WITHIN):
+                return
+        raise AssertionError(f"no {until!r} in {self.seen!r}")
+
+    def _comes(self, text: str | None, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while text is None or text not in self.seen:
+            if not select.select([self.file], [], [], max(0.0, end - time.monotonic()))[0]:
+                return False
+            try:
+                read = os.read(self.file, 4096)
+            except OSError:  # its end is closed
+                read = b""
+            if not read:
+                return text is None
+            self.seen += read.decode(errors="replace")
         self.seen = self.seen.partition(text)[2]
+        return True
 
     def status(self) -> int:
-        while True:
-            try:
-                if not os.read(self.file, 4096):
-                    break
-            except OSError:  # its end is closed
-                break
+        """Of the end, which is waited for."""
+        assert self._comes(None, _PATIENCE), f"still there after {self.seen!r}"
         return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
 
 
@@ -72,8 +90,9 @@ def test_images_are_completed_and_confirmed_and_ctrl_c_clears_the_line(chat: Ter
     chat.wait_for("red house.png: seen as")
     chat.wait_for("tokens; now ask")
     chat.wait_for("> ")
-    chat.type("half a ques\x03")
-    chat.wait_for("Ctrl-C again, or Ctrl-D, leaves")
+    chat.type("half a ques")
+    chat.wait_for("half a ques")
+    chat.interrupt(until="Ctrl-C again, or Ctrl-D, leaves")
     chat.wait_for("> ")
     chat.type("What is it?\n")
     chat.wait_for("1 encoded, 0 cached")
@@ -86,8 +105,7 @@ def test_images_are_completed_and_confirmed_and_ctrl_c_clears_the_line(chat: Ter
 
 
 def test_ctrl_c_twice_leaves(chat: Terminal) -> None:
-    chat.type("\x03")
-    chat.wait_for("leaves")
+    chat.interrupt(until="Ctrl-C again, or Ctrl-D, leaves")
     chat.wait_for("> ")
-    chat.type("\x03")
+    chat.interrupt(until=None)
     assert chat.status() == 0

@@ -51,8 +51,8 @@ def test_a_budget_becomes_a_file_that_loads(
     sizes = EXECUTORCH.estimate(resolve(recipe, SMALL_GEOMETRY), ExportSettings()).artifacts
     assert sum(sizes.values()) == told["size"] <= 300_000
     for layer in linear_layers(SMALL_GEOMETRY):
-        bits, named = recipe.bits(layer.name, layer.in_features), told["layers"][layer.name]
-        assert (named["bits"], named["group_size"]) == (bits.bits, bits.group_size)
+        precision, named = recipe.precision(layer.name, layer.in_features), told["layers"][layer.name]
+        assert (named["bits"], named["group_size"]) == (precision.bits, precision.group_size)
     assert told["predicted_kl"] == pytest.approx(sum(x["predicted_kl"] for x in told["layers"].values()))
     assert list(tmp_path.iterdir()) == [path]
 
@@ -124,9 +124,9 @@ def test_export_leaves_its_recipe_beside_the_bundle(
         if group.component != "token_embedding"
     }
     chosen = Counter(
-        (layer.name.partition(".")[0], bits.bits, bits.group_size)
+        (layer.name.partition(".")[0], precision.bits, precision.group_size)
         for layer in linear_layers(SMALL_GEOMETRY)
-        for bits in [recipe.bits(layer.name, layer.in_features)]
+        for precision in [recipe.precision(layer.name, layer.in_features)]
     )
     assert stored == chosen
 

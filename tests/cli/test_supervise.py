@@ -75,7 +75,12 @@ def test_what_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
 
 
 def test_ctrl_z_stops_the_worker_too(small_checkpoint: Path, tmp_path: Path) -> None:
-    with command(tmp_path / "temporary", *export(tmp_path / "out", small_checkpoint)) as run:
+    def lead() -> None:
+        take_back()
+        os.setpgid(0, 0)  # as a shell's job: a group without a parent outside it is never stopped (POSIX)
+
+    words = export(tmp_path / "out", small_checkpoint)
+    with command(tmp_path / "temporary", *words, before=lead) as run:
         (worker, *_) = run.wait_for(run.has_worker)
         run.process.send_signal(signal.SIGTSTP)
         run.wait_for(lambda: psutil.Process(worker).status() == psutil.STATUS_STOPPED)

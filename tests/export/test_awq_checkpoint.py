@@ -14,9 +14,9 @@ from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.layers import linear_layers
 from pocketvl.export.weights import Requantizer, fill
-from pocketvl.quant.packed.damage import Damage
+from pocketvl.quant.packed.weight_error import WeightError
 from pocketvl.quant.quantize import quantize_linear
-from pocketvl.quant.recipe import Bits, Recipe, named_recipe
+from pocketvl.quant.recipe import Precision, Recipe, named_recipe
 from pocketvl.runtime.errors import CheckpointError
 from tests.support.checkpoints import Layout, write_weights
 from tests.support.packed_checkpoints import Scheme, write_packed_checkpoint
@@ -45,32 +45,32 @@ def test_weights(tmp_path: Path, layout: Layout, scheme: Scheme) -> None:
 def test_equal_zero_points_in_the_middle_stand(tmp_path: Path) -> None:
     written = write_packed_checkpoint(tmp_path, Scheme("awq", zero=8))
     checkpoint = open_checkpoint(str(tmp_path))
-    assert set(checkpoint.fixed_bits.values()) == {Bits(4, 32)}
+    assert set(checkpoint.fixed_bits.values()) == {Precision(4, 32)}
     quantized = checkpoint.quantized("text_decoder.layers.0.k_proj")
     assert quantized is not None
     assert np.array_equal(quantized.integers, written.layers["model.layers.0.self_attn.k_proj"].codes - 8)
 
 
-def filled_decoder(source: Any, recipe: Recipe) -> tuple[TextDecoder, list[Damage]]:
+def filled_decoder(source: Any, recipe: Recipe) -> tuple[TextDecoder, list[WeightError]]:
     """And what quantizing layers again cost."""
     plan = resolve(recipe, source.geometry, source)
     requantizer = Requantizer(source, source.requantized, plan)
     decoder = TextDecoder(plan, 8)
     fill(decoder, requantizer, plan.method)
-    return decoder, requantizer.damage
+    return decoder, requantizer.weight_errors
 
 
 @pytest.mark.parametrize("method", ["rtn", "hqq"])
-def test_the_recipe_decides_and_the_damage_is_measured(tmp_path: Path, method: str) -> None:
+def test_the_recipe_decides_and_the_weight_error_is_measured(tmp_path: Path, method: str) -> None:
     written = write_packed_checkpoint(tmp_path, AWQ)
     checkpoint = open_checkpoint(str(tmp_path))
-    decoder, damage = filled_decoder(checkpoint, named_recipe("int4", method))
+    decoder, weight_errors = filled_decoder(checkpoint, named_recipe("int4", method))
     layer = "text_decoder.layers.1.down_proj"
     weight = written.tensors["model.layers.1.mlp.down_proj.weight"]
-    wanted = quantize_linear(weight, Bits(4, 32), method, layer)
+    wanted = quantize_linear(weight, Precision(4, 32), method, layer)
     stored = decoder.layers[1].down.weight
     assert torch.equal(stored.qdata, torch.from_numpy(wanted.integers))
-    found = {one.layer: one.relative_error for one in damage}
+    found = {one.layer: one.relative_error for one in weight_errors}
     sources = {layer.name: layer.source for layer in linear_layers(written.geometry)}
     assert found.keys() == {layer for layer in sources if sources[layer] in written.layers}
     error = np.linalg.norm(wanted.dequantize() - weight.numpy()) / np.linalg.norm(weight.numpy())
@@ -78,10 +78,10 @@ def test_the_recipe_decides_and_the_damage_is_measured(tmp_path: Path, method: s
     assert 0.01 < found[layer] < 0.2
 
 
-def test_a_checkpoint_of_floats_has_no_damage() -> None:
-    _, damage = filled_decoder(open_checkpoint("tiny"), named_recipe("int4"))
-    empty: list[Damage] = []
-    assert damage == empty
+def test_a_checkpoint_of_floats_has_no_weight_errors() -> None:
+    _, weight_errors = filled_decoder(open_checkpoint("tiny"), named_recipe("int4"))
+    empty: list[WeightError] = []
+    assert weight_errors == empty
 
 
 @pytest.mark.parametrize("kind", ["qweight", "qzeros", "scales"])

@@ -15,7 +15,7 @@ from pocketvl.export.estimate import Estimate, check_space
 from pocketvl.export.executorch.target import EXECUTORCH, bytes_of
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.layers import Layer
-from pocketvl.quant.recipe import NAMED_RECIPES, Bits, Recipe, Rule, named_recipe
+from pocketvl.quant.recipe import NAMED_RECIPES, Precision, Recipe, Rule, named_recipe
 from pocketvl.runtime.bundle.geometry import ModelGeometry
 from pocketvl.runtime.errors import RecipeError, SpaceError
 from tests.support.checkpoints import SMALL_GEOMETRY
@@ -29,16 +29,16 @@ Usage = namedtuple("Usage", "total used free")
 
 
 @pytest.mark.parametrize(
-    ("bits", "size"),
+    ("precision", "size"),
     [
-        (Bits(32), 64 * 96 * 4),
-        (Bits(16), 64 * 96 * 2),
-        (Bits(8), 64 * 96 + 64 * 4),
-        (Bits(4, 32), 64 * 48 + 64 * 3 * 2),
+        (Precision(32), 64 * 96 * 4),
+        (Precision(16), 64 * 96 * 2),
+        (Precision(8), 64 * 96 + 64 * 4),
+        (Precision(4, 32), 64 * 48 + 64 * 3 * 2),
     ],
 )
-def test_stored_bytes(bits: Bits, size: int) -> None:
-    assert bytes_of(Layer("x", "y", 64, 96, bias=False), bits) == size
+def test_stored_bytes(precision: Precision, size: int) -> None:
+    assert bytes_of(Layer("x", "y", 64, 96, bias=False), precision) == size
 
 
 def test_smaller_recipes_are_smaller() -> None:
@@ -61,11 +61,13 @@ def test_an_untied_table_is_counted(recipe: str, table: int) -> None:
 
 def test_a_recipe_that_does_not_fit_is_refused_at_once() -> None:
     with pytest.raises(RecipeError, match=r"vision_encoder\.patch_embed has 1176 inputs"):
-        estimated(SMALL_GEOMETRY, Recipe("all4", "rtn", (Rule("*", Bits(4, 32)),)))
+        estimated(SMALL_GEOMETRY, Recipe("all4", "rtn", (Rule("*", Precision(4, 32)),)))
     with pytest.raises(RecipeError, match="no rule for the layer lm_head"):
         estimated(
             SMALL_GEOMETRY,
-            Recipe("x", "rtn", (Rule("vision_encoder.*", Bits(8)), Rule("text_decoder.*", Bits(8)))),
+            Recipe(
+                "x", "rtn", (Rule("vision_encoder.*", Precision(8)), Rule("text_decoder.*", Precision(8)))
+            ),
         )
 
 

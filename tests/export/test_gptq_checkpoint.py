@@ -27,7 +27,7 @@ from pocketvl.export.pipeline import export_bundle
 from pocketvl.export.target import ExportInputs
 from pocketvl.export.targets import target_for
 from pocketvl.export.weights import fill
-from pocketvl.quant.recipe import Bits, named_recipe
+from pocketvl.quant.recipe import Precision, named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.manifest import Manifest
 from pocketvl.runtime.errors import CheckpointError
@@ -76,20 +76,20 @@ def refusal(folder: Path) -> str:
 
 @pytest.mark.parametrize("layout", ["hub", "transformers5"])
 @pytest.mark.parametrize(
-    ("scheme", "bits"),
+    ("scheme", "precision"),
     [
-        (SYMMETRIC, Bits(4, 32)),
-        (Scheme(zero=8, version="gptq_v2"), Bits(4, 32)),
-        (Scheme(zero=8, group_size=128), Bits(4, 32)),  # 96 and 160 inputs: a rest of 96 or 32
-        (Scheme(zero=8, group_size=-1), Bits(4, 32)),
-        (Scheme(zero=128, bits=8, group_size=-1), Bits(8)),
+        (SYMMETRIC, Precision(4, 32)),
+        (Scheme(zero=8, version="gptq_v2"), Precision(4, 32)),
+        (Scheme(zero=8, group_size=128), Precision(4, 32)),  # 96 and 160 inputs: a rest of 96 or 32
+        (Scheme(zero=8, group_size=-1), Precision(4, 32)),
+        (Scheme(zero=128, bits=8, group_size=-1), Precision(8)),
     ],
 )
-def test_integers_that_stand(tmp_path: Path, layout: Layout, scheme: Scheme, bits: Bits) -> None:
+def test_integers_that_stand(tmp_path: Path, layout: Layout, scheme: Scheme, precision: Precision) -> None:
     written = write_packed_checkpoint(tmp_path, scheme, layout=layout, shards=2)
     checkpoint = open_checkpoint(str(tmp_path))
     assert checkpoint.packing == "gptq"
-    assert checkpoint.fixed_bits == dict.fromkeys(layers_of(written), bits)
+    assert checkpoint.fixed_bits == dict.fromkeys(layers_of(written), precision)
     assert not checkpoint.requantized
     for name, value in written.tensors.items():
         assert torch.equal(checkpoint.tensor(name), value), name
@@ -99,8 +99,8 @@ def test_integers_that_stand(tmp_path: Path, layout: Layout, scheme: Scheme, bit
         assert quantized is not None
         assert np.array_equal(quantized.integers, packed.codes.numpy() - scheme.zero)
         assert np.array_equal(quantized.dequantize(), packed.weight().float().numpy())
-        group = None if bits.bits == 8 else quantized.group_size
-        assert Bits(quantized.bits, group) == bits
+        group = None if precision.bits == 8 else quantized.group_size
+        assert Precision(quantized.bits, group) == precision
     assert checkpoint.quantized("lm_head") is None
     assert checkpoint.quantized("vision_encoder.blocks.0.qkv") is None
 
@@ -112,10 +112,10 @@ def test_integers_that_stand(tmp_path: Path, layout: Layout, scheme: Scheme, bit
         (Scheme(version="gptq_v2"), None),
         (Scheme(zero=8, scale_sign=-1.0), None),
         (Scheme(zero=8, group_size=16), None),
-        (Scheme(zero=128, bits=8, group_size=32), Bits(8)),
+        (Scheme(zero=128, bits=8, group_size=32), Precision(8)),
     ],
 )
-def test_integers_that_cannot_stand(tmp_path: Path, scheme: Scheme, fixed: Bits | None) -> None:
+def test_integers_that_cannot_stand(tmp_path: Path, scheme: Scheme, fixed: Precision | None) -> None:
     written = write_packed_checkpoint(tmp_path, scheme)
     checkpoint = open_checkpoint(str(tmp_path))
     assert checkpoint.requantized == layers_of(written).keys()
@@ -266,10 +266,10 @@ def test_a_float_recipe_stays_float(tmp_path: Path) -> None:
 
 def test_what_is_known_to_stand_shrinks_the_estimate(tmp_path: Path) -> None:
     """The recipe has the checkpoint's bits before anything is estimated or begun."""
-    seen: list[Bits] = []
+    seen: list[Precision] = []
 
     def vision(inputs: ExportInputs, progress: Any) -> Any:
-        seen.append(inputs.plan.bits["text_decoder.layers.0.q_proj"])
+        seen.append(inputs.plan.precisions["text_decoder.layers.0.q_proj"])
         return exporters.vision(inputs, progress)
 
     write_packed_checkpoint(tmp_path / "packed", Scheme(zero=8, group_size=128))
@@ -279,7 +279,7 @@ def test_what_is_known_to_stand_shrinks_the_estimate(tmp_path: Path) -> None:
         recipe=named_recipe("int8"),
         target=replace(QUICK, export_vision=vision),
     )
-    assert seen == [Bits(4, 32)]
+    assert seen == [Precision(4, 32)]
 
 
 def test_biases_of_zeros_are_left_out(tmp_path: Path) -> None:

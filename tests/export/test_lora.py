@@ -15,9 +15,9 @@ from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.export.weights import Requantizer, fill
-from pocketvl.quant.packed.damage import Damage
+from pocketvl.quant.packed.weight_error import WeightError
 from pocketvl.quant.quantize import quantize_linear
-from pocketvl.quant.recipe import Bits, Recipe, named_recipe
+from pocketvl.quant.recipe import Precision, Recipe, named_recipe
 from pocketvl.runtime.errors import CheckpointError
 from tests.support.adapters import MODULES, transformers5, write_adapter
 from tests.support.checkpoints import random_tensors, write_checkpoint
@@ -131,13 +131,13 @@ def test_an_untied_head(tmp_path: Path) -> None:
     check_weights(merged(tmp_path / "base", tmp_path / "lora"), {"lm_head": 2 * products["lm_head"]})
 
 
-def filled_decoder(source: Any, recipe: Recipe) -> tuple[TextDecoder, list[Damage]]:
+def filled_decoder(source: Any, recipe: Recipe) -> tuple[TextDecoder, list[WeightError]]:
     """And what quantizing layers again cost."""
     plan = resolve(recipe, source.geometry, source)
     requantizer = Requantizer(source, source.requantized, plan)
     decoder = TextDecoder(plan, 8)
     fill(decoder, requantizer, plan.method)
-    return decoder, requantizer.damage
+    return decoder, requantizer.weight_errors
 
 
 def test_onto_packed_integers(tmp_path: Path) -> None:
@@ -148,15 +148,15 @@ def test_onto_packed_integers(tmp_path: Path) -> None:
     layer = "text_decoder.layers.0.up_proj"
     assert source.requantized == {layer}
     assert len(source.fixed_bits) == len(written.layers) - 1
-    decoder, damage = filled_decoder(source, named_recipe("int8"))
+    decoder, weight_errors = filled_decoder(source, named_recipe("int8"))
     weight = (written.layers[UP].weight() + 2 * products[UP]).float()
     assert (source.tensor(f"{UP}.weight") - weight).abs().max() < 1e-6
-    wanted = quantize_linear(source.tensor(f"{UP}.weight"), Bits(8), "rtn", layer)
+    wanted = quantize_linear(source.tensor(f"{UP}.weight"), Precision(8), "rtn", layer)
     assert torch.equal(decoder.layers[0].up.weight.qdata, torch.from_numpy(wanted.integers))
     kept = decoder.layers[0].gate.weight.qdata
     assert np.array_equal(kept, written.layers["model.layers.0.mlp.gate_proj"].codes - 8)
-    assert [one.layer for one in damage] == [layer]
-    assert 0 < damage[0].relative_error < 0.02
+    assert [one.layer for one in weight_errors] == [layer]
+    assert 0 < weight_errors[0].relative_error < 0.02
 
 
 def test_an_export(base: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pocketvl.export import estimate, pipeline
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.pipeline import export_bundle
-from pocketvl.quant.recipe import Bits, Calibration, Recipe, Rule, named_recipe
+from pocketvl.quant.recipe import Calibration, Precision, Recipe, Rule, named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.manifest import Manifest
 from pocketvl.runtime.bundle.open import open_bundle
@@ -123,9 +123,12 @@ def test_progress_only_grows_and_ends_at_one(model: Path, tmp_path: Path) -> Non
         ({"settings": ExportSettings(max_context=5000)}, UsageError),
         ({"settings": ExportSettings(buckets=(8000,))}, UsageError),
         ({"max_pixels": 5}, UsageError),
-        ({"recipe": Recipe("x", "rtn", (Rule("*", Bits(4, 32)),))}, RecipeError),
+        ({"recipe": Recipe("x", "rtn", (Rule("*", Precision(4, 32)),))}, RecipeError),
         ({"recipe": named_recipe("fp16")}, UsageError),
-        ({"recipe": Recipe("x", "rtn", (Rule("lm_heads", Bits(8)), Rule("*", Bits(8))))}, RecipeError),
+        (
+            {"recipe": Recipe("x", "rtn", (Rule("lm_heads", Precision(8)), Rule("*", Precision(8))))},
+            RecipeError,
+        ),
         ({"revision": "v1"}, UsageError),
     ],
 )

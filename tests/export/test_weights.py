@@ -15,15 +15,15 @@ from pocketvl.export.weights import fill, to_torchao
 from pocketvl.quant.activations import quantized_activations
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Bits, named_recipe
+from pocketvl.quant.recipe import Precision, named_recipe
 from pocketvl.runtime.errors import CheckpointError, RecipeError
 from tests.support.checkpoints import SMALL_GEOMETRY
 from tests.support.random_source import RandomSource
 
 
-@pytest.mark.parametrize("bits", [Bits(8), Bits(4, 32), Bits(4, 64)])
-def test_torchao_holds_these_very_integers_and_scales(bits: Bits) -> None:
-    quantized = quantize_linear(torch.randn(6, 128), bits, "rtn", "x")
+@pytest.mark.parametrize("precision", [Precision(8), Precision(4, 32), Precision(4, 64)])
+def test_torchao_holds_these_very_integers_and_scales(precision: Precision) -> None:
+    quantized = quantize_linear(torch.randn(6, 128), precision, "rtn", "x")
     tensor = to_torchao(quantized)
     assert tensor.shape == (6, 128)
     assert tensor.qdata.data_ptr() == quantized.integers.ctypes.data
@@ -40,7 +40,7 @@ def test_torchao_itself_would_make_the_same_kind_of_tensor() -> None:
     )
     quantize_(plain, config)
     theirs = plain[0].weight
-    ours = to_torchao(quantize_linear(torch.randn(4, 64), Bits(4, 32), "rtn", "x"))
+    ours = to_torchao(quantize_linear(torch.randn(4, 64), Precision(4, 32), "rtn", "x"))
     assert type(ours) is type(theirs)
     for name in ("target_dtype", "dtype", "activation_quantization"):
         assert getattr(ours, name) == getattr(theirs, name)
@@ -51,10 +51,10 @@ def test_torchao_itself_would_make_the_same_kind_of_tensor() -> None:
 
 def test_a_linear_layer_computes_with_its_quantized_weight() -> None:
     source = RandomSource(SMALL_GEOMETRY)
-    leaf = Linear(Layer("layer", "visual.blocks.0.mlp.fc1", 128, 64, True), Bits(4, 32))
+    leaf = Linear(Layer("layer", "visual.blocks.0.mlp.fc1", 128, 64, True), Precision(4, 32))
     fill(leaf, source, "rtn")
     x = torch.randn(3, 64)
-    quantized = quantize_linear(source.tensor(f"{leaf.source}.weight"), Bits(4, 32), "rtn", "layer")
+    quantized = quantize_linear(source.tensor(f"{leaf.source}.weight"), Precision(4, 32), "rtn", "layer")
     wanted = x @ torch.from_numpy(quantized.dequantize()).T + source.tensor(f"{leaf.source}.bias")
     assert (leaf(x) - wanted).abs().max() < 0.02  # the input has 8 bits
 
@@ -68,7 +68,7 @@ def test_stored_bytes_are_nibbles_low_first() -> None:
 
 def test_calibration_rounds_inputs_as_the_artifact_does() -> None:
     x = torch.randn(50, 64, generator=torch.Generator().manual_seed(5)) * 3
-    identity = to_torchao(quantize_linear(torch.eye(64), Bits(8), "rtn", "x"))
+    identity = to_torchao(quantize_linear(torch.eye(64), Precision(8), "rtn", "x"))
     level = (x.amax(1) - x.amin(1)) / 255
     seen = torch.nn.functional.linear(x, identity)
     assert ((seen - quantized_activations(x)).abs() < 1e-3 * level[:, None]).all()

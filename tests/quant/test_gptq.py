@@ -12,11 +12,11 @@ from pocketvl.quant.gptq import best_scales, gptq
 from pocketvl.quant.hessian import factorize, second_moments
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Bits
+from pocketvl.quant.recipe import Precision
 from pocketvl.quant.rtn import nearest_integers, rtn_scales
 from pocketvl.runtime.errors import CalibrationError
 
-BITS = [Bits(4, 32), Bits(4, 64), Bits(4, 128), Bits(8)]
+PRECISIONS = [Precision(4, 32), Precision(4, 64), Precision(4, 128), Precision(8)]
 
 
 def inputs(tokens: int, features: int, seed: int = 0) -> torch.Tensor:
@@ -32,37 +32,37 @@ def output_error(x: torch.Tensor, weight: torch.Tensor, quantized: QuantizedLine
     return float(((x @ (torch.from_numpy(quantized.dequantize()) - weight).T) ** 2).mean())
 
 
-def calibrated(weight: torch.Tensor, x: torch.Tensor, bits: Bits) -> QuantizedLinear:
+def calibrated(weight: torch.Tensor, x: torch.Tensor, precision: Precision) -> QuantizedLinear:
     moments = second_moments(x, torch.ones(len(x)), "x")
-    return gptq(weight, factorize(moments, bits.group_size or weight.shape[1], 0.01, "x"), bits)
+    return gptq(weight, factorize(moments, precision.group_size or weight.shape[1], 0.01, "x"), precision)
 
 
-@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("shape", [(48, 128), (5, 384)])
-def test_output_errors_are_a_fraction_of_roundings(bits: Bits, shape: tuple[int, int]) -> None:
+def test_output_errors_are_a_fraction_of_roundings(precision: Precision, shape: tuple[int, int]) -> None:
     x, weight = inputs(1500, shape[1]), torch.randn(shape, generator=torch.Generator().manual_seed(1))
-    ours = calibrated(weight, x, bits)
-    assert (ours.bits, ours.group_size) == (bits.bits, bits.group_size or shape[1])
-    rounded = output_error(x, weight, quantize_linear(weight, bits, "rtn", "x"))
+    ours = calibrated(weight, x, precision)
+    assert (ours.bits, ours.group_size) == (precision.bits, precision.group_size or shape[1])
+    rounded = output_error(x, weight, quantize_linear(weight, precision, "rtn", "x"))
     assert output_error(x, weight, ours) < 0.5 * rounded
 
 
-@pytest.mark.parametrize("bits", BITS)
-def test_uncorrelated_equal_inputs_leave_nothing_to_pass_on(bits: Bits) -> None:
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_uncorrelated_equal_inputs_leave_nothing_to_pass_on(precision: Precision) -> None:
     weight = torch.randn(7, 256, generator=torch.Generator().manual_seed(2))
-    factor = factorize(torch.eye(256), bits.group_size or 256, 0.01, "x")
-    quantized = gptq(weight, factor, bits)
+    factor = factorize(torch.eye(256), precision.group_size or 256, 0.01, "x")
+    quantized = gptq(weight, factor, precision)
     groups = weight.view(7, -1, quantized.group_size)
-    nearest = nearest_integers(groups, torch.from_numpy(quantized.scales), bits.bits)
+    nearest = nearest_integers(groups, torch.from_numpy(quantized.scales), precision.bits)
     assert np.array_equal(quantized.integers, nearest.view_as(weight).numpy().astype(np.int8))
 
 
-@pytest.mark.parametrize("bits", BITS)
-def test_scales_are_storable_and_rows_independent(bits: Bits) -> None:
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_scales_are_storable_and_rows_independent(precision: Precision) -> None:
     x, weight = inputs(600, 256), torch.randn(9, 256, generator=torch.Generator().manual_seed(3))
-    whole, last = calibrated(weight, x, bits), calibrated(weight[-1:].clone(), x, bits)
+    whole, last = calibrated(weight, x, precision), calibrated(weight[-1:].clone(), x, precision)
     assert np.array_equal(whole.integers[-1:], last.integers)
-    if bits.bits == 4:
+    if precision.bits == 4:
         scales = torch.from_numpy(whole.scales)
         assert torch.equal(scales.bfloat16().float(), scales)
 
@@ -85,9 +85,11 @@ def test_searched_scales_never_do_worse_than_the_largest_weights(seed: int, size
 def test_dead_inputs_and_few_tokens_are_survived() -> None:
     x = inputs(20, 128)
     x[:, 5] = 0
-    quantized = calibrated(torch.randn(3, 128, generator=torch.Generator().manual_seed(4)), x, Bits(4, 32))
+    quantized = calibrated(
+        torch.randn(3, 128, generator=torch.Generator().manual_seed(4)), x, Precision(4, 32)
+    )
     assert np.isfinite(quantized.dequantize()).all()
-    silent = calibrated(torch.ones(3, 128), torch.zeros(20, 128), Bits(4, 32))
+    silent = calibrated(torch.ones(3, 128), torch.zeros(20, 128), Precision(4, 32))
     assert np.allclose(silent.dequantize(), 1, rtol=0.02)
 
 
@@ -135,16 +137,16 @@ def test_folding_pays_for_outliers_and_not_without_them() -> None:
     x = inputs(400, 128)
     x[:, 3] *= 60
     weight = torch.randn(64, 128, generator=torch.Generator().manual_seed(6))
-    ones, bits = torch.ones(len(x)), Bits(4, 32)
-    scales = folding_scales(x, ones, [(weight, bits)])
+    ones, precision = torch.ones(len(x)), Precision(4, 32)
+    scales = folding_scales(x, ones, [(weight, precision)])
     assert scales is not None
     assert (scales > 0).all()
     assert scales.argmax() == 3
 
-    def damage(scales: torch.Tensor) -> float:
-        rounded = quantize_linear(weight * scales, bits, "rtn", "x").dequantize()
+    def output_error(scales: torch.Tensor) -> float:
+        rounded = quantize_linear(weight * scales, precision, "rtn", "x").dequantize()
         return float((quantized_activations(x / scales) @ torch.from_numpy(rounded).T - x @ weight.T).norm())
 
-    assert damage(scales) < 0.8 * damage(torch.ones(128))
+    assert output_error(scales) < 0.8 * output_error(torch.ones(128))
     same = torch.ones(400, 128) * torch.randn(400, 1, generator=torch.Generator().manual_seed(7))
-    assert folding_scales(same, ones, [(weight, bits)]) is None
+    assert folding_scales(same, ones, [(weight, precision)]) is None

@@ -11,8 +11,8 @@ from pocketvl.quant.recipe import (
     CALIBRATED_METHODS,
     METHODS,
     NAMED_RECIPES,
-    Bits,
     Calibration,
+    Precision,
     Recipe,
     Rule,
     named_recipe,
@@ -21,8 +21,8 @@ from pocketvl.quant.recipe_file import load_recipe, recipe_toml
 from pocketvl.runtime.errors import RecipeError
 
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
-BITS = st.sampled_from([Bits(32), Bits(16), Bits(8), Bits(4, 32), Bits(4, 128)])
-GROUPS = st.sampled_from([Bits(4, 32), Bits(4, 64), Bits(4, 96), Bits(4, 128)])
+BITS = st.sampled_from([Precision(32), Precision(16), Precision(8), Precision(4, 32), Precision(4, 128)])
+GROUPS = st.sampled_from([Precision(4, 32), Precision(4, 64), Precision(4, 96), Precision(4, 128)])
 RECIPES = st.builds(
     Recipe,
     TEXTS,
@@ -87,22 +87,22 @@ def test_the_fingerprint_says_what_decides_integers() -> None:
 
 
 def test_single_layers_get_other_bits() -> None:
-    recipe = named_recipe("int4").with_layers({"text_decoder.layers.3.q_proj": Bits(8)}, "mixed")
+    recipe = named_recipe("int4").with_layers({"text_decoder.layers.3.q_proj": Precision(8)}, "mixed")
     assert recipe.name == "mixed"
-    assert recipe.bits("text_decoder.layers.3.q_proj", 64) == Bits(8)
-    assert recipe.bits("text_decoder.layers.2.q_proj", 64) == Bits(4, 32)
+    assert recipe.precision("text_decoder.layers.3.q_proj", 64) == Precision(8)
+    assert recipe.precision("text_decoder.layers.2.q_proj", 64) == Precision(4, 32)
 
 
 def test_groups_that_divide() -> None:
     fast = named_recipe("int4-fast")
-    assert fast.bits("text_decoder.layers.3.down_proj", 8960) == Bits(4, 128)
-    assert fast.bits("lm_head", 192) == Bits(4, 64)
-    assert fast.bits("lm_head", 96) == Bits(4, 32)
-    assert fast.bits("vision_encoder.blocks.0.qkv", 1280) == Bits(8)
+    assert fast.precision("text_decoder.layers.3.down_proj", 8960) == Precision(4, 128)
+    assert fast.precision("lm_head", 192) == Precision(4, 64)
+    assert fast.precision("lm_head", 96) == Precision(4, 32)
+    assert fast.precision("vision_encoder.blocks.0.qkv", 1280) == Precision(8)
     with pytest.raises(RecipeError, match="lm_head has 80 inputs, which 4-bit groups of 32 do not divide"):
-        fast.bits("lm_head", 80)
+        fast.precision("lm_head", 80)
     with pytest.raises(RecipeError, match="Only 4 bits come in groups"):
-        Rule("*", Bits(8), (Bits(4, 32),))
+        Rule("*", Precision(8), (Precision(4, 32),))
 
 
 GOOD = 'name = "a"\nmethod = "rtn"\n[[rule]]\nlayers = "*"\nbits = 8\n'
@@ -170,7 +170,7 @@ LAYERS = [
     ],
 )
 def test_a_rule_for_no_layer_is_named_with_layers_that_there_are(pattern: str, near: str) -> None:
-    recipe = Recipe("mine", "rtn", (Rule(pattern, Bits(8)), Rule("*", Bits(32))))
+    recipe = Recipe("mine", "rtn", (Rule(pattern, Precision(8)), Rule("*", Precision(32))))
     with pytest.raises(RecipeError) as caught:
         recipe.check_rules(LAYERS)
     assert f"the rule {pattern!r} of the recipe 'mine' matches no layer" in str(caught.value)
@@ -180,7 +180,7 @@ def test_a_rule_for_no_layer_is_named_with_layers_that_there_are(pattern: str, n
 def test_rules_for_some_layer() -> None:
     for name in NAMED_RECIPES:
         named_recipe(name).check_rules(["vision_encoder.patch_embed", *LAYERS])
-    Recipe("mine", "rtn", (Rule("text_decoder.layers.[01].q_proj", Bits(8)),)).check_rules(LAYERS)
+    Recipe("mine", "rtn", (Rule("text_decoder.layers.[01].q_proj", Precision(8)),)).check_rules(LAYERS)
 
 
 def test_no_such_recipe(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pocketvl.runtime.errors import UsageError
 if TYPE_CHECKING:
     from pocketvl.export.sensitivity.plan import Plan
     from pocketvl.quant.allocate import Option
-    from pocketvl.quant.recipe import Bits
+    from pocketvl.quant.recipe import Precision
 
 
 def recipe(
@@ -85,11 +85,11 @@ def recipe(
     out.print(f"recipe: {output}", soft_wrap=True)
 
 
-def _by_bits(plan: "Plan") -> "dict[Bits, list[Option]]":
+def _by_bits(plan: "Plan") -> "dict[Precision, list[Option]]":
     """Fewest bits first."""
-    groups: dict[Bits, list[Option]] = {}
+    groups: dict[Precision, list[Option]] = {}
     for option in plan.chosen.values():
-        groups.setdefault(option.bits, []).append(option)
+        groups.setdefault(option.precision, []).append(option)
     return dict(sorted(groups.items(), key=lambda item: (item[0].bits, -(item[0].group_size or 0))))
 
 
@@ -99,13 +99,15 @@ def _table(plan: "Plan") -> Table:
     )
     for column in table.columns[1:]:
         column.justify = "right"
-    for bits, chosen in _by_bits(plan).items():
-        damage = sum(option.damage for option in chosen)
+    for precision, chosen in _by_bits(plan).items():
+        kl_cost = sum(option.cost for option in chosen)
         table.add_row(
-            str(bits.bits) if bits.group_size is None else f"{bits.bits}, groups of {bits.group_size}",
+            str(precision.bits)
+            if precision.group_size is None
+            else f"{precision.bits}, groups of {precision.group_size}",
             str(len(chosen)),
             megabytes(sum(option.size for option in chosen)),
-            f"{damage / plan.kl:.1%}" if plan.kl else "-",
+            f"{kl_cost / plan.kl:.1%}" if plan.kl else "-",
         )
     return table
 
@@ -119,7 +121,7 @@ def _summary(plan: "Plan", output: Path) -> dict[str, Any]:
         "predicted_kl": plan.kl,
         "measured": plan.measured,
         "layers": {
-            layer: {**asdict(option.bits), "size": option.size, "predicted_kl": option.damage}
+            layer: {**asdict(option.precision), "size": option.size, "predicted_kl": option.cost}
             for layer, option in plan.chosen.items()
         },
     }

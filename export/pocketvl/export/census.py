@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvl.quant.recipe import Bits
+from pocketvl.quant.recipe import Precision
 from pocketvl.runtime.bundle.manifest import LayerGroup
 from pocketvl.runtime.errors import CensusError
 
@@ -51,7 +51,7 @@ class Expected:
     """A linear layer or table that a graph must hold; form and keys are those of its Kernel."""
 
     layer: str  # as recipes call it
-    bits: Bits
+    precision: Precision
     shape: tuple[int, int]  # outputs, inputs
     form: str
     weight_key: str
@@ -81,19 +81,19 @@ def layer_groups(
     component: str, wanted: Iterable[Expected], found: Mapping[str, Kernel]
 ) -> tuple[LayerGroup, ...]:
     """What a manifest says of layers: one group for all of the same bits and group size."""
-    alike: dict[Bits, list[Expected]] = {}
+    alike: dict[Precision, list[Expected]] = {}
     for layer in wanted:
-        alike.setdefault(layer.bits, []).append(layer)
+        alike.setdefault(layer.precision, []).append(layer)
     return tuple(
         LayerGroup(
             component,
-            bits.bits,
-            bits.group_size,
+            precision.bits,
+            precision.group_size,
             len(own),
             sum(layer.shape[0] * layer.shape[1] for layer in own),
             sum(found[layer.layer].bytes for layer in own),
         )
-        for bits, own in alike.items()
+        for precision, own in alike.items()
     )
 
 
@@ -110,8 +110,8 @@ def _find(where: str, kernels: Sequence[Kernel], wanted: Expected) -> Kernel:
     ]
     if not alike:
         raise CensusError(
-            f"{wanted.layer} is not in {where}, so it did not get the {wanted.bits.bits} bits of its recipe."
-            f" {REPORT}"
+            f"{wanted.layer} is not in {where}, so it did not get the {wanted.precision.bits} bits of its"
+            f" recipe. {REPORT}"
         )
     for kernel in alike:
         if _content(kernel) == _content(wanted):

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import GENERATED, Bits, Recipe
+from pocketvl.quant.recipe import GENERATED, Precision, Recipe
 from pocketvl.runtime.bundle.geometry import ImageSettings, ModelGeometry, VisionGeometry
 from pocketvl.runtime.errors import UsageError
 
@@ -45,7 +45,7 @@ class PackedSource(TensorSource, Protocol):
     def packing(self) -> str | None: ...
 
     @property
-    def fixed_bits(self) -> Mapping[str, Bits]: ...
+    def fixed_bits(self) -> Mapping[str, Precision]: ...
 
     @property
     def requantized(self) -> Set[str]: ...

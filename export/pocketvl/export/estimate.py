@@ -15,14 +15,14 @@ import psutil
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.layers import Layer, linear_layers
-from pocketvl.quant.recipe import GENERATED, Bits
+from pocketvl.quant.recipe import GENERATED, Precision
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.geometry import ImageSettings, ModelGeometry
 from pocketvl.runtime.errors import SpaceError
 
 # Graph, tokenizer, template, manifest: what a bundle holds besides weights.
 DISK_EXTRA = 32 * 10**6
-BytesOf = Callable[[Layer, Bits], int]  # weight and scales of a layer in one target's artifact
+BytesOf = Callable[[Layer, Precision], int]  # weight and scales of a layer in one target's artifact
 _COREML_FUNCTIONS = 3
 _START_OF = {names.EXECUTORCH: 0.6, names.ONNX: 0.4, names.COREML: 3.2}
 _SAMPLE = 0.012  # seconds: reading one and turning it into inputs
@@ -47,8 +47,8 @@ class Estimate:
 def artifact_bytes(plan: LayerPlan, bytes_of: BytesOf) -> dict[str, int]:
     """Component -> bytes of its weights and scales."""
     artifacts = dict.fromkeys((names.VISION_ENCODER, names.TEXT_DECODER, names.LM_HEAD), 0)
-    for layer, bits in plan.layers:
-        artifacts[layer.component] += bytes_of(layer, bits)
+    for layer, precision in plan.layers:
+        artifacts[layer.component] += bytes_of(layer, precision)
     return artifacts
 
 
@@ -186,12 +186,12 @@ def unit_cost(unit: str, patches: int, tokens: int, plan: LayerPlan) -> float:
     """Seconds that calibration takes over one block, layer, merger or head: a name that starts those of its
     layers. patches, tokens: of all samples together."""
     seconds, decided = 0.0, False
-    for layer, bits in plan.layers:
+    for layer, precision in plan.layers:
         if not f"{layer.name}.".startswith(f"{unit}."):
             continue
         rows = patches if layer.component == names.VISION_ENCODER else tokens
-        seconds += rows * layer.weights * (_DECIDE if bits.is_calibrated else _RUN)
-        if bits.is_calibrated:
+        seconds += rows * layer.weights * (_DECIDE if precision.is_calibrated else _RUN)
+        if precision.is_calibrated:
             decided = True
             seconds += _FACTORIZE * layer.in_features**3
     return seconds + (_UNIT if decided else _UNIT / 8)
@@ -209,7 +209,7 @@ def calibration_cost(plan: LayerPlan, settings: ExportSettings, image: ImageSett
         return 0.0
     patches, tokens = _sample_size(calibration.data or GENERATED, plan.geometry, settings, image)
     samples = calibration.samples
-    units = dict.fromkeys(_unit_of(name) for name in plan.bits)
+    units = dict.fromkeys(_unit_of(name) for name in plan.precisions)
     return reading_cost(samples) + sum(
         unit_cost(unit, samples * patches, samples * tokens, plan) for unit in units
     )

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from pocketvl.export.component import PackedSource
 from pocketvl.export.layers import Layer, linear_layers
-from pocketvl.quant.recipe import Bits, Recipe, method_of
+from pocketvl.quant.recipe import Precision, Recipe, method_of
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.geometry import ModelGeometry
 
@@ -21,14 +21,14 @@ class LayerPlan:
 
     recipe: Recipe
     geometry: ModelGeometry
-    bits: Mapping[str, Bits]
+    precisions: Mapping[str, Precision]
     kept: frozenset[str] = frozenset()
     packing: str | None = None
 
     @property
-    def layers(self) -> tuple[tuple[Layer, Bits], ...]:
+    def layers(self) -> tuple[tuple[Layer, Precision], ...]:
         """Every layer with its bits, in the order of the forward pass."""
-        return tuple((layer, self.bits[layer.name]) for layer in linear_layers(self.geometry))
+        return tuple((layer, self.precisions[layer.name]) for layer in linear_layers(self.geometry))
 
     @property
     def method(self) -> str:
@@ -40,31 +40,35 @@ class LayerPlan:
         """The layers that calibration decides over; none where the method looks at no data."""
         if not self.recipe.calibrated:
             return ()
-        return tuple(name for name, bits in self.bits.items() if bits.is_calibrated)
+        return tuple(name for name, precision in self.precisions.items() if precision.is_calibrated)
 
     @property
-    def table_bits(self) -> Bits:
+    def table_bits(self) -> Precision:
         """Of a table of token embeddings beside the head: float beside a float head, else 8 bits.
 
         Rows are looked up and never multiplied, so 8 bits cost no speed, and below 8 bits an error goes into
         every layer.
         """
-        head = self.bits[names.LM_HEAD]
-        return head if head.is_float else Bits(8)
+        head = self.precisions[names.LM_HEAD]
+        return head if head.is_float else Precision(8)
 
     @property
     def method_name(self) -> str:
         """How integers were chosen, as the manifest records it: "rtn", "gptq checkpoint + rtn", "none" .."""
-        own = {bits for name, bits in self.bits.items() if name not in self.kept and not bits.is_float}
+        own = {
+            precision
+            for name, precision in self.precisions.items()
+            if name not in self.kept and not precision.is_float
+        }
         parts = [f"{self.packing} checkpoint"] if self.kept else []
-        parts += sorted({method_of(self.method, bits) for bits in own})
+        parts += sorted({method_of(self.method, precision) for precision in own})
         return " + ".join(parts) or "none"
 
     def describe_kept(self) -> str | None:
         """One sentence about the layers that keep the checkpoint's integers; None if there are none."""
         if not self.kept:
             return None
-        forms = sorted({_describe(self.bits[name]) for name in self.kept})
+        forms = sorted({_describe(self.precisions[name]) for name in self.kept})
         return (
             f"Layers that keep the integers of the {self.packing} checkpoint: {len(self.kept)}"
             f" ({', '.join(forms)})."
@@ -73,7 +77,7 @@ class LayerPlan:
     def fingerprint(self) -> str:
         """sha256 of all that decides integers beside the checkpoint: not of the recipe's name."""
         used = self.recipe.calibration if self.recipe.calibrated else None
-        return sha256(repr((self.method, list(self.bits.items()), used)).encode()).hexdigest()
+        return sha256(repr((self.method, list(self.precisions.items()), used)).encode()).hexdigest()
 
 
 def resolve(recipe: Recipe, geometry: ModelGeometry, source: PackedSource | None = None) -> LayerPlan:
@@ -85,13 +89,15 @@ def resolve(recipe: Recipe, geometry: ModelGeometry, source: PackedSource | None
     """
     layers = linear_layers(geometry)
     recipe.check_rules([layer.name for layer in layers])
-    bits = {layer.name: recipe.bits(layer.name, layer.in_features) for layer in layers}
+    precisions = {layer.name: recipe.precision(layer.name, layer.in_features) for layer in layers}
     if source is None:
-        return LayerPlan(recipe, geometry, bits)
-    packed = {name: own for name, own in source.fixed_bits.items() if not bits[name].is_float}
+        return LayerPlan(recipe, geometry, precisions)
+    packed = {name: own for name, own in source.fixed_bits.items() if not precisions[name].is_float}
     kept = frozenset(packed) - source.requantized
-    return LayerPlan(recipe, geometry, bits | packed, kept, source.packing)
+    return LayerPlan(recipe, geometry, precisions | packed, kept, source.packing)
 
 
-def _describe(bits: Bits) -> str:
-    return f"{bits.bits} bits" + (f" in groups of {bits.group_size}" if bits.group_size else "")
+def _describe(precision: Precision) -> str:
+    return f"{precision.bits} bits" + (
+        f" in groups of {precision.group_size}" if precision.group_size else ""
+    )

@@ -13,7 +13,7 @@ from torch import nn
 from pocketvl.export import layers
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.layers import Layer
-from pocketvl.quant.recipe import Bits
+from pocketvl.quant.recipe import Precision
 
 
 class Linear(nn.Module):
@@ -23,9 +23,9 @@ class Linear(nn.Module):
     without ".weight", model.layers.0.self_attn.q_proj.
     """
 
-    def __init__(self, layer: Layer, bits: Bits) -> None:
+    def __init__(self, layer: Layer, precision: Precision) -> None:
         super().__init__()
-        self.layer, self.source, self.bits = layer.name, layer.source, bits
+        self.layer, self.source, self.precision = layer.name, layer.source, precision
         self.out_features, self.in_features = layer.out_features, layer.in_features
         self.weight = _on_meta(layer.out_features, layer.in_features)
         self.bias = _on_meta(layer.out_features) if layer.bias else None
@@ -111,7 +111,7 @@ class LMHead(nn.Module):
 
 def linear(plan: LayerPlan, layer: Layer) -> Linear:
     """A linear layer with the bits that are planned for it."""
-    return Linear(layer, plan.bits[layer.name])
+    return Linear(layer, plan.precisions[layer.name])
 
 
 def linears(graph: nn.Module) -> Iterator[Linear]:

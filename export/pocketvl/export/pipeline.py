@@ -21,7 +21,7 @@ from pocketvl.export.layer_plan import LayerPlan, resolve
 from pocketvl.export.progress import Progress, parts, silent
 from pocketvl.export.target import ExportInputs, Target
 from pocketvl.export.weights import Requantizer
-from pocketvl.quant.packed.damage import Damage, describe_damage
+from pocketvl.quant.packed.weight_error import WeightError, describe_weight_errors
 from pocketvl.quant.recipe import CALIBRATED_METHODS, GENERATED, Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.geometry import ImageSettings
@@ -47,7 +47,7 @@ class Written:
     entry_points: tuple[EntryPoint, ...]
     layers: tuple[LayerGroup, ...]
     table: EmbeddingTable
-    damage: tuple[Damage, ...]  # of layers of a packed checkpoint that were quantized again
+    weight_errors: tuple[WeightError, ...]  # of layers of a packed checkpoint that were quantized again
 
 
 def _ignore(*_: object) -> None:
@@ -140,8 +140,8 @@ def export_bundle(
         weights = CalibratedSource(job.source, decided)
     with partial_bundle(output, overwrite=overwrite) as partial:
         written = _write_components(partial.folder, job, weights, run, writing)
-        if written.damage:
-            warn(describe_damage(written.damage))
+        if written.weight_errors:
+            warn(describe_weight_errors(written.weight_errors))
         _write_text_files(job.checkpoint, partial.folder)
         target.finish(partial.folder, job.checkpoint, job.image, job.settings)
         finishing("hashing", 0.0)
@@ -183,10 +183,10 @@ def with_damage(
     inputs: ExportInputs,
     requantized: frozenset[str],
     progress: Progress,
-) -> tuple[T, list[Damage]]:
+) -> tuple[T, list[WeightError]]:
     """export(inputs, progress), and what quantizing these layers of a packed checkpoint again cost it."""
     requantizer = Requantizer(inputs.source, requantized, inputs.plan)
-    return export(replace(inputs, source=requantizer), progress), requantizer.damage
+    return export(replace(inputs, source=requantizer), progress), requantizer.weight_errors
 
 
 def _write_components(

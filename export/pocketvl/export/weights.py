@@ -14,10 +14,10 @@ from pocketvl.export.component import TensorSource
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.layers import linear_layers
 from pocketvl.export.modules import LayerNorm, Linear, RMSNorm
-from pocketvl.quant.packed.damage import Damage, measure_damage
+from pocketvl.quant.packed.weight_error import WeightError, measure_weight_error
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Bits, method_of
+from pocketvl.quant.recipe import Precision, method_of
 from pocketvl.quant.rtn import stored_scales
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.geometry import ModelGeometry
@@ -32,7 +32,7 @@ _FLOAT_ROWS = 4096  # written at a time
 class Requantizer:
     """A TensorSource that quantizes the `requantized` layers of another by the plan, and measures that.
 
-    damage: of the layers that were asked for so far.
+    weight_errors: of the layers that were asked for so far.
     """
 
     def __init__(self, inner: TensorSource, layers: Iterable[str], plan: LayerPlan) -> None:
@@ -44,7 +44,7 @@ class Requantizer:
             if layer.name in again
         }
         self.geometry: ModelGeometry = inner.geometry
-        self.damage: list[Damage] = []
+        self.weight_errors: list[WeightError] = []
 
     def tensor(self, name: str) -> torch.Tensor:
         return self._inner.tensor(name)
@@ -55,9 +55,9 @@ class Requantizer:
             return quantized
         weight = self._inner.tensor(self._weights[layer])
         if quantized is None:
-            bits = self._plan.bits[layer]
-            quantized = quantize_linear(weight, bits, method_of(self._plan.method, bits), layer)
-        self.damage.append(measure_damage(layer, weight, quantized))
+            precision = self._plan.precisions[layer]
+            quantized = quantize_linear(weight, precision, method_of(self._plan.method, precision), layer)
+        self.weight_errors.append(measure_weight_error(layer, weight, quantized))
         return quantized
 
 
@@ -123,7 +123,7 @@ def decided(leaf: Linear, source: TensorSource, method: str) -> QuantizedLinear:
     quantized = source.quantized(leaf.layer)
     if quantized is None:
         quantized = quantize_linear(
-            _read_weight(source, leaf), leaf.bits, method_of(method, leaf.bits), leaf.layer
+            _read_weight(source, leaf), leaf.precision, method_of(method, leaf.precision), leaf.layer
         )
     _check_decided(quantized, leaf)
     return quantized
@@ -170,7 +170,9 @@ def as_float16(values: NDArray[np.float32], what: str, remedy: str) -> NDArray[n
 
 
 def _fill_linear(leaf: Linear, source: TensorSource, method: str) -> None:
-    weight = float_weight(leaf, source) if leaf.bits.is_float else to_torchao(decided(leaf, source, method))
+    weight = (
+        float_weight(leaf, source) if leaf.precision.is_float else to_torchao(decided(leaf, source, method))
+    )
     leaf.weight = nn.Parameter(weight, requires_grad=False)
     _fill_bias(leaf, source)
 
@@ -192,12 +194,12 @@ def _check_decided(quantized: QuantizedLinear, leaf: Linear) -> None:
     group = None if quantized.per_channel and quantized.bits == 8 else quantized.group_size
     if (
         quantized.integers.shape != (leaf.out_features, leaf.in_features)
-        or Bits(quantized.bits, group) != leaf.bits
+        or Precision(quantized.bits, group) != leaf.precision
     ):
         raise RecipeError(
             f"{leaf.layer} was quantized beforehand to {quantized.bits} bits, groups of"
             f" {quantized.group_size}, {quantized.integers.shape}, but the recipe asks for"
-            f" {leaf.bits.bits} bits, groups of {leaf.bits.group_size},"
+            f" {leaf.precision.bits} bits, groups of {leaf.precision.group_size},"
             f" {(leaf.out_features, leaf.in_features)}."
         )
 
@@ -240,13 +242,13 @@ def write_table(source: TensorSource, plan: LayerPlan, folder: Path) -> tuple[Em
             " are both of one model?"
         )
     path = folder / names.TOKEN_EMBEDDING_FILE
-    bits = plan.table_bits
+    precision = plan.table_bits
     with path.open("wb") as file:
-        if bits.is_float:
+        if precision.is_float:
             for first in range(0, rows, _FLOAT_ROWS):
-                file.write(_float_rows(weight[first : first + _FLOAT_ROWS], bits).data)
+                file.write(_float_rows(weight[first : first + _FLOAT_ROWS], precision).data)
         else:
-            quantized = quantize_linear(weight, bits, "rtn", "token_embedding")
+            quantized = quantize_linear(weight, precision, "rtn", "token_embedding")
             file.write(quantized.integers.data)
             file.write(bytes(-rows * columns % 4))  # aligned for whoever maps the scales as floats
             file.write(quantized.scales.data)
@@ -255,22 +257,22 @@ def write_table(source: TensorSource, plan: LayerPlan, folder: Path) -> tuple[Em
         file=path.name,
         rows=rows,
         columns=columns,
-        storage=_STORAGE[bits.bits],
+        storage=_STORAGE[precision.bits],
         data_offset=0,
-        scales_offset=None if bits.is_float else size - rows * 4,
-        scales_dtype=None if bits.is_float else "float32",
-        group_size=None if bits.is_float else columns,
+        scales_offset=None if precision.is_float else size - rows * 4,
+        scales_dtype=None if precision.is_float else "float32",
+        group_size=None if precision.is_float else columns,
     )
-    return table, LayerGroup(names.TOKEN_EMBEDDING, bits.bits, None, 1, rows * columns, size)
+    return table, LayerGroup(names.TOKEN_EMBEDDING, precision.bits, None, 1, rows * columns, size)
 
 
-def _float_rows(rows: torch.Tensor, bits: Bits) -> NDArray[Any]:
+def _float_rows(rows: torch.Tensor, precision: Precision) -> NDArray[Any]:
     if not torch.isfinite(rows).all():
         raise CheckpointError(
             f"{EMBEDDING} holds NaN or infinite values; was the checkpoint saved completely?"
         )
     values: NDArray[np.float32] = rows.float().contiguous().numpy()
-    if bits.bits == 32:
+    if precision.bits == 32:
         return values
     return as_float16(
         values, EMBEDDING, "give lm_head, which it follows, 32 or 8 bits by a rule of the recipe"

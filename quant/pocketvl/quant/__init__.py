@@ -10,13 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pocketvl.quant.recipe import NAMED_RECIPES, Bits, Calibration, Recipe, Rule, named_recipe
+    from pocketvl.quant.recipe import NAMED_RECIPES, Calibration, Precision, Recipe, Rule, named_recipe
     from pocketvl.quant.recipe_file import load_recipe, recipe_toml
 
 __all__ = [
     "NAMED_RECIPES",
-    "Bits",
     "Calibration",
+    "Precision",
     "Recipe",
     "Rule",
     "load_recipe",
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Bits": "recipe",
+    "Precision": "recipe",
     "Calibration": "recipe",
     "NAMED_RECIPES": "recipe",
     "Recipe": "recipe",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from pocketvl.quant.activations import quantized_activations
-from pocketvl.quant.recipe import Bits
+from pocketvl.quant.recipe import Precision
 from pocketvl.quant.rtn import nearest_integers, rtn_scales
 
 _EXPONENTS = (0.15, 0.3, 0.45, 0.6, 0.75)
@@ -20,7 +20,7 @@ _TOKENS = 512  # looked at; evenly spread over all
 def folding_scales(
     x: torch.Tensor,
     token_weights: torch.Tensor,
-    weights: Sequence[tuple[torch.Tensor, Bits]],
+    weights: Sequence[tuple[torch.Tensor, Precision]],
     allowed: Callable[[torch.Tensor], torch.Tensor] = lambda scales: scales,
 ) -> torch.Tensor | None:
     """s (features,), float32 and positive, for inputs x / s and weights W s; None if leaving them is best.
@@ -34,32 +34,32 @@ def folding_scales(
     size = (x.abs() * token_weights[:, None]).sum(0) / token_weights.sum().clamp_min(1e-30)
     size = size.clamp_min(float(size.max()) * 1e-4 + 1e-30)
     wanted = [x @ weight.T for weight, _ in weights]
-    best, least = None, _damage(x, token_weights, weights, wanted, torch.ones(x.shape[1]))
+    best, least = None, _output_error(x, token_weights, weights, wanted, torch.ones(x.shape[1]))
     for exponent in _EXPONENTS:
         scales = size**exponent
         scales = allowed(scales / scales.log().mean().exp())
-        damage = _damage(x, token_weights, weights, wanted, scales)
-        if damage < least:
-            best, least = scales, damage
+        error = _output_error(x, token_weights, weights, wanted, scales)
+        if error < least:
+            best, least = scales, error
     return best
 
 
-def _damage(
+def _output_error(
     x: torch.Tensor,
     token_weights: torch.Tensor,
-    weights: Sequence[tuple[torch.Tensor, Bits]],
+    weights: Sequence[tuple[torch.Tensor, Precision]],
     wanted: Sequence[torch.Tensor],
     scales: torch.Tensor,
 ) -> float:
     seen = quantized_activations(x / scales)
     total = 0.0
-    for (weight, bits), right in zip(weights, wanted, strict=True):
-        got = seen @ _rounded(weight * scales, bits).T
+    for (weight, precision), right in zip(weights, wanted, strict=True):
+        got = seen @ _rounded(weight * scales, precision).T
         total += float((got - right).square_().sum(1).mul_(token_weights).sum())
     return total
 
 
-def _rounded(weight: torch.Tensor, bits: Bits) -> torch.Tensor:
-    groups = weight.view(len(weight), -1, bits.group_size or weight.shape[1])
-    scales = rtn_scales(groups, bits.bits)
-    return nearest_integers(groups, scales, bits.bits).mul_(scales[..., None]).view_as(weight)
+def _rounded(weight: torch.Tensor, precision: Precision) -> torch.Tensor:
+    groups = weight.view(len(weight), -1, precision.group_size or weight.shape[1])
+    scales = rtn_scales(groups, precision.bits)
+    return nearest_integers(groups, scales, precision.bits).mul_(scales[..., None]).view_as(weight)

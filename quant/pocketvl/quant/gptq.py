@@ -9,7 +9,7 @@ import torch
 
 from pocketvl.quant.hessian import Factor
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Bits
+from pocketvl.quant.recipe import Precision
 from pocketvl.quant.rtn import integer_range, nearest_integers, rtn_scales, stored_scales
 
 _BLOCK = 128  # columns whose errors are passed on together
@@ -17,20 +17,20 @@ _ROWS = 4096  # rows at a time, so that temporaries stay small
 _SHRINKS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6)  # shares of the scale that clips nothing
 
 
-def gptq(weight: torch.Tensor, factor: Factor, bits: Bits) -> QuantizedLinear:
+def gptq(weight: torch.Tensor, factor: Factor, precision: Precision) -> QuantizedLinear:
     """Quantize weight (out, in), float32 and finite, over what its inputs are like.
 
     factor: hessian.factorize of the inputs' second moments with the group size of `bits` (all inputs for
     8 bits). Rows do not depend on each other.
     """
     out_features, in_features = weight.shape
-    group = bits.group_size or in_features
+    group = precision.group_size or in_features
     integers = torch.empty(out_features, in_features, dtype=torch.int8)
     scales = torch.empty(out_features, in_features // group)
     for first in range(0, out_features, _ROWS):
         rows = slice(first, first + _ROWS)
-        integers[rows], scales[rows] = _quantize_rows(weight[rows], factor, bits.bits, group)
-    return QuantizedLinear(integers.numpy(), scales.numpy(), bits.bits, group)
+        integers[rows], scales[rows] = _quantize_rows(weight[rows], factor, precision.bits, group)
+    return QuantizedLinear(integers.numpy(), scales.numpy(), precision.bits, group)
 
 
 def best_scales(groups: torch.Tensor, importance: torch.Tensor, bits: int) -> torch.Tensor:

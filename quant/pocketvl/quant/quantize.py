@@ -8,7 +8,7 @@ import torch
 
 from pocketvl.quant.hqq import hqq_scales
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import WEIGHT_METHODS, Bits
+from pocketvl.quant.recipe import WEIGHT_METHODS, Precision
 from pocketvl.quant.rtn import nearest_integers, rtn_scales
 from pocketvl.runtime.errors import CheckpointError, RecipeError
 
@@ -18,7 +18,7 @@ from pocketvl.runtime.errors import CheckpointError, RecipeError
 _BLOCK_ELEMENTS = 32767
 
 
-def quantize_linear(weight: torch.Tensor, bits: Bits, method: str, layer: str) -> QuantizedLinear:
+def quantize_linear(weight: torch.Tensor, precision: Precision, method: str, layer: str) -> QuantizedLinear:
     """Quantize the weight (out, in) of a linear layer, of any float dtype.
 
     method: "rtn" or "hqq"; both decide over the weight alone. Temporary memory is a few megabytes,
@@ -27,15 +27,15 @@ def quantize_linear(weight: torch.Tensor, bits: Bits, method: str, layer: str) -
     """
     if weight.ndim != 2:
         raise ValueError(f"the weight of {layer} must be (out, in), not {tuple(weight.shape)}")
-    if bits.is_float:
+    if precision.is_float:
         raise ValueError(f"{layer} is to stay in float: there is nothing to quantize")
     if method not in WEIGHT_METHODS:
         raise RecipeError(
             f"{method!r} cannot decide over the weight of {layer} alone; {', '.join(WEIGHT_METHODS)} can."
         )
     out_features, in_features = weight.shape
-    bits.check(layer, in_features)
-    group_size = bits.group_size or in_features
+    precision.check(layer, in_features)
+    group_size = precision.group_size or in_features
     integers = np.empty((out_features, in_features), np.int8)
     scales = np.empty((out_features, in_features // group_size), np.float32)
     choose = hqq_scales if method == "hqq" else rtn_scales
@@ -49,12 +49,12 @@ def quantize_linear(weight: torch.Tensor, bits: Bits, method: str, layer: str) -
                 " check that the checkpoint was saved and downloaded completely."
             )
         groups = block.reshape(block.shape[0], -1, group_size)
-        chosen = choose(groups, bits.bits)
-        nearest = nearest_integers(groups, chosen, bits.bits)
+        chosen = choose(groups, precision.bits)
+        nearest = nearest_integers(groups, chosen, precision.bits)
         torch.from_numpy(integers[first : first + rows]).copy_(nearest.view_as(block))
         torch.from_numpy(scales[first : first + rows]).copy_(chosen)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in pool.map(quantize_block, range(0, out_features, rows)):
             pass
-    return QuantizedLinear(integers, scales, bits.bits, group_size)
+    return QuantizedLinear(integers, scales, precision.bits, group_size)

@@ -18,7 +18,7 @@ _SHOWN = 4  # layers, as examples
 
 
 @dataclass(frozen=True)
-class Bits:
+class Precision:
     """32 or 16 (float), 8 (one scale an output channel) or 4 (one scale a group of inputs)."""
 
     bits: int
@@ -64,17 +64,17 @@ class Rule:
     """
 
     pattern: str
-    bits: Bits
-    otherwise: tuple[Bits, ...] = ()
+    precision: Precision
+    otherwise: tuple[Precision, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.otherwise and {bits.bits for bits in (self.bits, *self.otherwise)} != {4}:
+        if self.otherwise and {precision.bits for precision in (self.precision, *self.otherwise)} != {4}:
             raise RecipeError(f"Only 4 bits come in groups: {self.pattern!r} can have no further group size.")
 
-    def bits_for(self, layer: str, in_features: int) -> Bits:
+    def bits_for(self, layer: str, in_features: int) -> Precision:
         """The bits of a layer of that name. Raises RecipeError if it cannot take them."""
-        choices = (self.bits, *self.otherwise)
-        chosen = next((bits for bits in choices if bits.fits(in_features)), choices[-1])
+        choices = (self.precision, *self.otherwise)
+        chosen = next((precision for precision in choices if precision.fits(in_features)), choices[-1])
         chosen.check(layer, in_features)
         return chosen
 
@@ -125,7 +125,7 @@ class Recipe:
         if self.method not in METHODS:
             raise RecipeError(f"{self.method!r} is no quantization method; known are {', '.join(METHODS)}.")
 
-    def bits(self, layer: str, in_features: int) -> Bits:
+    def precision(self, layer: str, in_features: int) -> Precision:
         """The bits of a layer. Raises RecipeError if none are named or the layer cannot take them."""
         for rule in self.rules:
             if fnmatchcase(layer, rule.pattern):
@@ -149,11 +149,11 @@ class Recipe:
     @property
     def calibrated(self) -> bool:
         """Whether its integers depend on calibration data."""
-        return self.method in CALIBRATED_METHODS and any(rule.bits.is_calibrated for rule in self.rules)
+        return self.method in CALIBRATED_METHODS and any(rule.precision.is_calibrated for rule in self.rules)
 
-    def with_layers(self, layers: Mapping[str, Bits], name: str | None = None) -> "Recipe":
+    def with_layers(self, layers: Mapping[str, Precision], name: str | None = None) -> "Recipe":
         """The same recipe with other bits for single layers, by their full names."""
-        rules = tuple(Rule(layer, bits) for layer, bits in layers.items())
+        rules = tuple(Rule(layer, precision) for layer, precision in layers.items())
         return replace(self, name=self.name if name is None else name, rules=(*rules, *self.rules))
 
     def with_calibration(self, data: str | None, samples: int | None) -> "Recipe":
@@ -175,17 +175,17 @@ class Recipe:
         return sha256(repr((self.method, self.rules, used)).encode()).hexdigest()
 
 
-def method_of(method: str, bits: Bits) -> str:
+def method_of(method: str, precision: Precision) -> str:
     """The method that decides over a layer of these bits in a recipe of that method."""
-    return method if bits.is_calibrated or method not in CALIBRATED_METHODS else "rtn"
+    return method if precision.is_calibrated or method not in CALIBRATED_METHODS else "rtn"
 
 
-_FLOAT = Bits(32)
-_HALF = Bits(16)
-_INT8 = Bits(8)
-_INT4 = Bits(4, 32)
+_FLOAT = Precision(32)
+_HALF = Precision(16)
+_INT8 = Precision(8)
+_INT4 = Precision(4, 32)
 # onnxruntime keeps 8 bytes beside every group, so wide ones are a quarter less to read for each token.
-_WIDE = (Bits(4, 128), (Bits(4, 64), _INT4))
+_WIDE = (Precision(4, 128), (Precision(4, 64), _INT4))
 
 # 1176 inputs of a patch do not divide by 32, so the patch embedding stays at 8 bits in every recipe.
 _RULES: dict[str, tuple[Rule, ...]] = {

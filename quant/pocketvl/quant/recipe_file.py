@@ -23,8 +23,8 @@ from pocketvl.quant.recipe import (
     BEST_METHODS,
     METHODS,
     NAMED_RECIPES,
-    Bits,
     Calibration,
+    Precision,
     Recipe,
     Rule,
     named_recipe,
@@ -64,14 +64,14 @@ def recipe_toml(recipe: Recipe) -> str:
         settings = dataclasses.asdict(recipe.calibration)
         lines += [f"{key} = {_literal(value)}" for key, value in settings.items() if value is not None]
     for rule in recipe.rules:
-        lines += ["", "[[rule]]", f"layers = {_literal(rule.pattern)}", f"bits = {rule.bits.bits}"]
-        if rule.bits.group_size is not None:
+        lines += ["", "[[rule]]", f"layers = {_literal(rule.pattern)}", f"bits = {rule.precision.bits}"]
+        if rule.precision.group_size is not None:
             lines.append(f"group_size = {_group_sizes(rule)}")
     return "\n".join(lines) + "\n"
 
 
 def _group_sizes(rule: Rule) -> int | list[int | None] | None:
-    first, *others = (bits.group_size for bits in (rule.bits, *rule.otherwise))
+    first, *others = (precision.group_size for precision in (rule.precision, *rule.otherwise))
     return [first, *others] if others else first
 
 
@@ -105,7 +105,7 @@ def _rule(content: Any, where: str) -> Rule:
     pattern, bits = _value(content, "layers", str, where), _value(content, "bits", int, where)
     sizes = _group_sizes_of(content, where)
     try:
-        first, *others = (Bits(bits, size) for size in sizes)
+        first, *others = (Precision(bits, size) for size in sizes)
         return Rule(pattern, first, tuple(others))
     except RecipeError as error:
         raise RecipeError(f"{where}: {error}") from None

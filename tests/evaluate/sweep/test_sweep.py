@@ -25,7 +25,7 @@ from pocketvl.evaluate.sweep.task import Outcome, Task
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.estimate import Estimate
 from pocketvl.export.targets import target_for
-from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
+from pocketvl.quant.recipe import Precision, Recipe, Rule, named_recipe
 from pocketvl.runtime.errors import PocketVLError
 from tests.support.checkpoints import write_checkpoint
 from tests.support.exporters import QUICK
@@ -33,7 +33,7 @@ from tests.support.geometries import ONE_LAYER
 
 SHAPES = ExportSettings(buckets=(16, 64, 144), max_context=320, prefill_chunk=32)
 # 1176 inputs of a patch do not divide by 32.
-IMPOSSIBLE = Recipe("impossible", "rtn", (Rule("*", Bits(4, 32)),))
+IMPOSSIBLE = Recipe("impossible", "rtn", (Rule("*", Precision(4, 32)),))
 
 
 @pytest.fixture(scope="module")

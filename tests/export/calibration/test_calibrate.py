@@ -24,7 +24,7 @@ from pocketvl.export.layers import Layer, linear_layers
 from pocketvl.export.modules import Linear
 from pocketvl.export.weights import fill, fill_floats
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Bits, Calibration, Recipe, Rule, named_recipe
+from pocketvl.quant.recipe import Calibration, Precision, Recipe, Rule, named_recipe
 from pocketvl.runtime.errors import CalibrationError
 from tests.support.checkpoints import SMALL_GEOMETRY, random_tensors, write_checkpoint, write_weights
 from tests.support.sources import Dequantized
@@ -63,13 +63,16 @@ def test_every_layer_of_fewer_than_8_bits_is_decided_as_the_recipe_says(
     checkpoint: Checkpoint, calibrated: CalibratedSource
 ) -> None:
     for layer in linear_layers(checkpoint.geometry):
-        bits, decided = RECIPE.bits(layer.name, layer.in_features), calibrated.quantized(layer.name)
-        if bits.bits == 8:
+        precision, decided = RECIPE.precision(layer.name, layer.in_features), calibrated.quantized(layer.name)
+        if precision.bits == 8:
             assert decided is None
             continue
         assert decided is not None
         assert decided.integers.shape == (layer.out_features, layer.in_features)
-        assert (decided.bits, decided.group_size) == (bits.bits, bits.group_size or layer.in_features)
+        assert (decided.bits, decided.group_size) == (
+            precision.bits,
+            precision.group_size or layer.in_features,
+        )
 
 
 def test_what_stays_at_8_bits_is_run_but_not_decided(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -87,7 +90,7 @@ def test_what_stays_at_8_bits_is_run_but_not_decided(checkpoint: Checkpoint, tmp
 
 
 def test_units_after_the_last_that_is_decided_are_not_run(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    rules = (Rule("vision_encoder.blocks.0.*", Bits(4, 32)), Rule("*", Bits(8)))
+    rules = (Rule("vision_encoder.blocks.0.*", Precision(4, 32)), Rule("*", Precision(8)))
     recipe = Recipe("tower", "gptq", rules, RECIPE.calibration)
     run(checkpoint, tmp_path, recipe)
     written = {path.stem for path in tmp_path.glob("*.safetensors")}
@@ -134,7 +137,7 @@ def test_what_was_decided_is_nearer_to_the_model_than_rounding(
 
 
 def test_scales_fold_into_the_linear_layer_before_without_touching_its_integers() -> None:
-    leaf = Linear(Layer("v", "v", 4, 8, True), Bits(4, 32))
+    leaf = Linear(Layer("v", "v", 4, 8, True), Precision(4, 32))
     leaf.weight = torch.nn.Parameter(torch.randn(4, 8), requires_grad=False)
     leaf.bias = torch.nn.Parameter(torch.randn(4), requires_grad=False)
     before = leaf.weight.data.clone(), leaf.bias.data.clone()
@@ -254,7 +257,7 @@ def test_another_recipe_starts_anew(checkpoint: Checkpoint, tmp_path: Path) -> N
 def test_layers_that_are_not_decided_get_the_folded_weight(
     checkpoint: Checkpoint, tmp_path: Path, bits: int
 ) -> None:
-    recipe = RECIPE.with_layers({"text_decoder.layers.0.k_proj": Bits(bits)})
+    recipe = RECIPE.with_layers({"text_decoder.layers.0.k_proj": Precision(bits)})
     source = run(checkpoint, tmp_path, recipe)
     assert source.quantized("text_decoder.layers.0.k_proj") is None
     weight = "model.layers.0.self_attn.k_proj.weight"

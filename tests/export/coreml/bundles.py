@@ -19,7 +19,7 @@ from pocketvl.export.layer_plan import resolve
 from pocketvl.export.modules import Linear, LMHead, linears
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Bits, Recipe
+from pocketvl.quant.recipe import Precision, Recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.geometry import ModelGeometry
 from pocketvl.runtime.bundle.open import Bundle
@@ -57,17 +57,17 @@ def quantized_layers(checkpoint: Path, geometry: ModelGeometry, recipe: Recipe) 
     own: dict[str, QuantizedLinear] = {}
     if geometry.text.tie_word_embeddings:
         tensors["lm_head.weight"] = table
-    elif recipe.bits("lm_head", geometry.text.hidden_size).bits != 32:
-        own["model.embed_tokens.weight"] = quantize_linear(table, Bits(8), "rtn", "token_embedding")
+    elif recipe.precision("lm_head", geometry.text.hidden_size).bits != 32:
+        own["model.embed_tokens.weight"] = quantize_linear(table, Precision(8), "rtn", "token_embedding")
     return own | {
         f"{leaf.source}.weight": quantize_linear(
             tensors[f"{leaf.source}.weight"].reshape(leaf.out_features, -1),
-            leaf.bits,
+            leaf.precision,
             recipe.method,
             leaf.layer,
         )
         for leaf in leaves(geometry, recipe)
-        if leaf.bits.bits != 32
+        if leaf.precision.bits != 32
     }
 
 

@@ -15,14 +15,14 @@ from pocketvl.export.coreml.package import Description, write_package
 from pocketvl.export.layers import Layer
 from pocketvl.export.modules import Linear
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Bits
+from pocketvl.quant.recipe import Precision
 from pocketvl.runtime.bundle.manifest import LayerGroup, TensorSpec
 from pocketvl.runtime.engines.coreml.package import Package
 from pocketvl.runtime.errors import CensusError, ExportError
 from tests.support.checkpoints import SMALL_GEOMETRY
 from tests.support.random_source import RandomSource
 
-INT4, INT8, FLOAT = Bits(4, 32), Bits(8), Bits(32)
+INT4, INT8, FLOAT = Precision(4, 32), Precision(8), Precision(32)
 SIZE = 64 * 128
 SIGNATURE = Signature("run", (TensorSpec("x", "float16", (2, 64)),), TensorSpec("y", "float16", (2, 64)))
 
@@ -30,7 +30,7 @@ SIGNATURE = Signature("run", (TensorSpec("x", "float16", (2, 64)),), TensorSpec(
 class TwoLinears(nn.Module):
     """The first block's two linear layers around a gate, with the bits of the caller's choice."""
 
-    def __init__(self, first: Bits, second: Bits) -> None:
+    def __init__(self, first: Precision, second: Precision) -> None:
         super().__init__()
         block, source = "vision_encoder.blocks.0", "visual.blocks.0.mlp"
         self.first = Linear(Layer(f"{block}.fc1", f"{source}.fc1", 128, 64, True), first)
@@ -40,19 +40,19 @@ class TwoLinears(nn.Module):
         return self.second(torch.sigmoid(self.first(x)))
 
 
-def prepared(first: Bits, second: Bits, seed: int = 0) -> tuple[TwoLinears, Weights]:
+def prepared(first: Precision, second: Precision, seed: int = 0) -> tuple[TwoLinears, Weights]:
     graph = TwoLinears(first, second)
     return graph, prepare(graph, RandomSource(SMALL_GEOMETRY, seed), "rtn", lambda _: None)
 
 
-def written(first: Bits, second: Bits, folder: Path) -> Path:
+def written(first: Precision, second: Precision, folder: Path) -> Path:
     graph, weights = prepared(first, second)
     path = folder / "two.mlpackage"
     write_package(path, {"run": build_function(graph, SIGNATURE, weights)}, Description("", "", {}, {}))
     return path
 
 
-def planned(first: Bits, second: Bits, seed: int = 0) -> tuple[Expected, ...]:
+def planned(first: Precision, second: Precision, seed: int = 0) -> tuple[Expected, ...]:
     return expected(prepared(first, second, seed)[1].values())
 
 
@@ -106,10 +106,10 @@ def test_floats_are_found_as_fp16(tmp_path: Path) -> None:
     assert layer_groups("two", wanted, found) == (LayerGroup("two", 32, None, 2, 2 * SIZE, 4 * SIZE),)
 
 
-@pytest.mark.parametrize("bits", [INT8, Bits(4, 64), FLOAT])
-def test_other_bits_than_planned_fail(package: Path, bits: Bits) -> None:
+@pytest.mark.parametrize("precision", [INT8, Precision(4, 64), FLOAT])
+def test_other_bits_than_planned_fail(package: Path, precision: Precision) -> None:
     with pytest.raises(CensusError, match=r"blocks\.0\.fc1"):
-        census(package, {"run": planned(bits, INT8)})
+        census(package, {"run": planned(precision, INT8)})
 
 
 def test_other_integers_fail(package: Path) -> None:

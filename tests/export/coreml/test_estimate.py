@@ -11,7 +11,7 @@ from pocketvl.export.estimate import DISK_EXTRA, Estimate
 from pocketvl.export.layer_plan import LayerPlan, resolve
 from pocketvl.export.layers import Layer
 from pocketvl.export.pipeline import export_bundle
-from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
+from pocketvl.quant.recipe import Precision, Recipe, Rule, named_recipe
 from pocketvl.runtime.bundle.geometry import ModelGeometry
 from pocketvl.runtime.errors import RecipeError, SpaceError
 from tests.export.coreml import bundles
@@ -23,16 +23,16 @@ FULL = ModelGeometry(FULL_VISION, FULL_TEXT)
 
 
 @pytest.mark.parametrize(
-    ("bits", "size"),
+    ("precision", "size"),
     [
-        (Bits(32), 64 * 96 * 2),
-        (Bits(16), 64 * 96 * 2),
-        (Bits(8), 64 * 96 + 64 * 2),
-        (Bits(4, 32), 64 * 48 + 64 * 3 * 2),
+        (Precision(32), 64 * 96 * 2),
+        (Precision(16), 64 * 96 * 2),
+        (Precision(8), 64 * 96 + 64 * 2),
+        (Precision(4, 32), 64 * 48 + 64 * 3 * 2),
     ],
 )
-def test_bytes_of(bits: Bits, size: int) -> None:
-    assert bytes_of(Layer("x", "y", 64, 96, bias=False), bits) == size
+def test_bytes_of(precision: Precision, size: int) -> None:
+    assert bytes_of(Layer("x", "y", 64, 96, bias=False), precision) == size
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_memory_of_the_measured_2b() -> None:
 
 def test_a_layer_without_a_rule_is_refused() -> None:
     with pytest.raises(RecipeError, match="no rule for the layer"):
-        resolve(Recipe("x", "rtn", (Rule("vision_encoder.*", Bits(8)),)), SMALL_GEOMETRY)
+        resolve(Recipe("x", "rtn", (Rule("vision_encoder.*", Precision(8)),)), SMALL_GEOMETRY)
 
 
 def test_the_export_asks_for_it(tmp_path: Path) -> None:

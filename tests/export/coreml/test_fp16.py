@@ -11,7 +11,7 @@ from pocketvl.export.coreml.function import stored_quantized
 from pocketvl.export.executorch.operators import half_rotation
 from pocketvl.export.modules import RMSNorm
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Bits
+from pocketvl.quant.recipe import Precision
 from pocketvl.runtime.errors import ExportError
 
 SIZE = 1536
@@ -57,7 +57,7 @@ def test_rotation_is_that_of_the_other_graphs() -> None:
 @given(st.integers(0x3700, 0x4700))  # bfloat16 from 2^-17 to 2^15
 def test_scales_of_4_bits_survive_as_float16(upper: int) -> None:
     scale = np.array([[upper << 16]], np.uint32).view(np.float32)
-    stored = stored_quantized("x", Bits(4, 32), QuantizedLinear(np.ones((1, 32), np.int8), scale, 4, 32))
+    stored = stored_quantized("x", Precision(4, 32), QuantizedLinear(np.ones((1, 32), np.int8), scale, 4, 32))
     assert stored.scales is not None
     np.testing.assert_array_equal(stored.scales.astype(np.float32), scale)
 
@@ -65,4 +65,4 @@ def test_scales_of_4_bits_survive_as_float16(upper: int) -> None:
 def test_scales_beyond_float16_are_refused() -> None:
     scale = np.array([[1e5]], np.float32)
     with pytest.raises(ExportError, match=r"scales of the\.layer reach 1e\+05"):
-        stored_quantized("the.layer", Bits(8), QuantizedLinear(np.ones((1, 32), np.int8), scale, 8, 32))
+        stored_quantized("the.layer", Precision(8), QuantizedLinear(np.ones((1, 32), np.int8), scale, 8, 32))

@@ -13,19 +13,19 @@ from pocketvl.export.executorch.xnnpack import lower
 from pocketvl.export.layers import Layer
 from pocketvl.export.modules import Linear
 from pocketvl.export.weights import fill
-from pocketvl.quant.recipe import Bits
+from pocketvl.quant.recipe import Precision
 from pocketvl.runtime.bundle.manifest import LayerGroup
 from pocketvl.runtime.errors import CensusError, ExportError
 from tests.support.checkpoints import SMALL_GEOMETRY
 from tests.support.random_source import RandomSource
 
-INT4, INT8, FLOAT = Bits(4, 32), Bits(8), Bits(32)
+INT4, INT8, FLOAT = Precision(4, 32), Precision(8), Precision(32)
 
 
 class TwoLinears(nn.Module):
     """The first block's two linear layers around a gate, with the bits of the caller's choice."""
 
-    def __init__(self, first: Bits, second: Bits, seed: int = 0) -> None:
+    def __init__(self, first: Precision, second: Precision, seed: int = 0) -> None:
         super().__init__()
         vision = SMALL_GEOMETRY.vision
         wide, narrow = vision.intermediate_size, vision.hidden_size
@@ -67,8 +67,8 @@ def int8_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(TwoLinears(INT8, INT8), tmp_path_factory.mktemp("int8"))
 
 
-@pytest.mark.parametrize("planned", [INT4, Bits(4, 64), FLOAT])
-def test_other_bits_than_planned_fail(int8_file: Path, planned: Bits) -> None:
+@pytest.mark.parametrize("planned", [INT4, Precision(4, 64), FLOAT])
+def test_other_bits_than_planned_fail(int8_file: Path, planned: Precision) -> None:
     with pytest.raises(CensusError, match=r"blocks\.0\.fc1"):
         census(int8_file, {"run": expected(TwoLinears(planned, INT8))})
 

@@ -18,7 +18,7 @@ from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.target import Component
 from pocketvl.export.weights import fill
-from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
+from pocketvl.quant.recipe import Precision, Recipe, Rule, named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.geometry import ModelGeometry, TextGeometry
 from pocketvl.runtime.bundle.manifest import EmbeddingTable
@@ -246,12 +246,12 @@ def test_untied_embeddings_get_a_file(tmp_path: Path, name: str) -> None:
 
 def test_each_layer_gets_its_own_bits(tmp_path: Path) -> None:
     rules = (
-        Rule("vision_encoder.*", Bits(8)),
-        Rule("text_decoder.layers.0.k_proj", Bits(32)),
-        Rule("text_decoder.*.down_proj", Bits(8)),
-        Rule("text_decoder.layers.1.*", Bits(4, 64)),
-        Rule("text_decoder.*", Bits(4, 32)),
-        Rule("lm_head", Bits(8)),
+        Rule("vision_encoder.*", Precision(8)),
+        Rule("text_decoder.layers.0.k_proj", Precision(32)),
+        Rule("text_decoder.*.down_proj", Precision(8)),
+        Rule("text_decoder.layers.1.*", Precision(4, 64)),
+        Rule("text_decoder.*", Precision(4, 32)),
+        Rule("lm_head", Precision(8)),
     )
     component, _, program = export(source_of(2, 1, 64, layers=2), Recipe("mixed", "hqq", rules), tmp_path)
     found = {(g.component, g.bits, g.group_size): g.layers for g in component.layers}

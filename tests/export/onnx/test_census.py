@@ -18,7 +18,7 @@ from pocketvl.export.onnx.convert import write_graph
 from pocketvl.export.onnx.data_file import DataFile
 from pocketvl.export.onnx.operators import Leaf, Weights
 from pocketvl.export.onnx.weights import Stack, external_layers, externalize
-from pocketvl.quant.recipe import Bits
+from pocketvl.quant.recipe import Precision
 from pocketvl.runtime.bundle.manifest import TensorSpec
 from pocketvl.runtime.errors import CensusError, ExportError
 
@@ -42,22 +42,24 @@ class Source:
 
 
 class Graph(nn.Module):
-    def __init__(self, bits: Bits) -> None:
+    def __init__(self, precision: Precision) -> None:
         super().__init__()
         self.norm = RMSNorm("n", WIDTH, 1e-6)
         self.ab = Stack(
-            Linear(Layer("a", "a", WIDTH // 2, WIDTH, True), bits),
-            Linear(Layer("b", "b", WIDTH // 2, WIDTH, True), bits),
+            Linear(Layer("a", "a", WIDTH // 2, WIDTH, True), precision),
+            Linear(Layer("b", "b", WIDTH // 2, WIDTH, True), precision),
         )
-        self.first = Linear(Layer("c", "c", WIDTH, WIDTH, False), bits)
-        self.second = Linear(Layer("d", "d", WIDTH, WIDTH, False), bits)
+        self.first = Linear(Layer("c", "c", WIDTH, WIDTH, False), precision)
+        self.second = Linear(Layer("d", "d", WIDTH, WIDTH, False), precision)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y: torch.Tensor = self.second(self.first(self.ab(self.norm(x))))
         return y
 
 
-@pytest.fixture(scope="module", params=[Bits(4, 32), Bits(8), Bits(16), Bits(32)], ids=str)
+@pytest.fixture(
+    scope="module", params=[Precision(4, 32), Precision(8), Precision(16), Precision(32)], ids=str
+)
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("graph")
     graph = Graph(request.param)
@@ -184,7 +186,7 @@ def test_a_graph_with_large_constants_of_its_own_is_refused(tmp_path: Path) -> N
 
 
 def placed(folder: Path) -> Graph:
-    graph = Graph(Bits(8))
+    graph = Graph(Precision(8))
     with DataFile(folder / "graph.onnx_data") as data:
         externalize(graph, Source(), "rtn", data)
     return graph

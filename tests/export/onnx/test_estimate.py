@@ -13,7 +13,7 @@ from pocketvl.export.layers import Layer
 from pocketvl.export.onnx.operators import pack
 from pocketvl.export.onnx.target import bytes_of, estimate
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import NAMED_RECIPES, Bits, named_recipe
+from pocketvl.quant.recipe import NAMED_RECIPES, Precision, named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.open import Bundle
 from tests.support.bundles import export_for_test
@@ -24,28 +24,29 @@ PAGE = 4096  # on which a tensor of a data file begins
 
 
 @pytest.mark.parametrize(
-    ("columns", "bits"),
+    ("columns", "precision"),
     [
-        (96, Bits(4, 32)),
-        (96, Bits(4, 96)),
-        (1536, Bits(4, 96)),
-        (1536, Bits(8)),
-        (96, Bits(8)),
-        (1176, Bits(8)),
+        (96, Precision(4, 32)),
+        (96, Precision(4, 96)),
+        (1536, Precision(4, 96)),
+        (1536, Precision(8)),
+        (96, Precision(8)),
+        (1176, Precision(8)),
     ],
 )
-def test_stored_bytes_are_those_of_packed_integers(columns: int, bits: Bits) -> None:
-    group = bits.group_size or columns
+def test_stored_bytes_are_those_of_packed_integers(columns: int, precision: Precision) -> None:
+    group = precision.group_size or columns
     scales = np.ones((3, columns // group), np.float32)
-    packed = pack(QuantizedLinear(np.zeros((3, columns), np.int8), scales, bits.bits, group))
+    packed = pack(QuantizedLinear(np.zeros((3, columns), np.int8), scales, precision.bits, group))
     assert (
-        bytes_of(Layer("x", "y", 3, columns, bias=False), bits) == packed.data.nbytes + packed.scales.nbytes
+        bytes_of(Layer("x", "y", 3, columns, bias=False), precision)
+        == packed.data.nbytes + packed.scales.nbytes
     )
 
 
 def test_stored_bytes_of_floats() -> None:
     layer = Layer("x", "y", 64, 96, bias=False)
-    assert [bytes_of(layer, Bits(bits)) for bits in (32, 16)] == [64 * 96 * 4, 64 * 96 * 2]
+    assert [bytes_of(layer, Precision(bits)) for bits in (32, 16)] == [64 * 96 * 4, 64 * 96 * 2]
 
 
 def test_smaller_recipes_are_smaller() -> None:

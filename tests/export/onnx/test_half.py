@@ -12,7 +12,7 @@ from pocketvl.export.modules import Linear
 from pocketvl.export.onnx.data_file import DataFile
 from pocketvl.export.onnx.weights import Stack, externalize
 from pocketvl.export.weights import write_table
-from pocketvl.quant.recipe import Bits, named_recipe
+from pocketvl.quant.recipe import Precision, named_recipe
 from pocketvl.runtime.errors import ExportError
 from tests.support.checkpoints import SMALL_GEOMETRY
 from tests.support.random_source import RandomSource
@@ -35,10 +35,10 @@ class Scaled:
         return None
 
 
-def up_and_gate(bits: Bits) -> torch.nn.Module:
+def up_and_gate(precision: Precision) -> torch.nn.Module:
     shape = (TEXT.intermediate_size, TEXT.hidden_size, False)
     layers = [Layer(name, f"model.layers.1.mlp.{name}_proj", *shape) for name in ("gate", "up")]
-    return torch.nn.Sequential(Stack(*(Linear(layer, bits) for layer in layers)))
+    return torch.nn.Sequential(Stack(*(Linear(layer, precision) for layer in layers)))
 
 
 @pytest.mark.parametrize("largest", [65520.0, 1e9])
@@ -47,13 +47,13 @@ def test_weights_beyond_float16_are_refused(tmp_path: Path, largest: float) -> N
         DataFile(tmp_path / "data") as data,
         pytest.raises(ExportError, match=r"of gate reach .* ends at 65504; give the layer 32 or 8 bits"),
     ):
-        externalize(up_and_gate(Bits(16)), Scaled(largest), "rtn", data)
+        externalize(up_and_gate(Precision(16)), Scaled(largest), "rtn", data)
     with DataFile(tmp_path / "data") as data:
-        externalize(up_and_gate(Bits(32)), Scaled(largest), "rtn", data)
+        externalize(up_and_gate(Precision(32)), Scaled(largest), "rtn", data)
 
 
 def test_the_largest_float16_is_taken(tmp_path: Path) -> None:
-    graph = up_and_gate(Bits(16))
+    graph = up_and_gate(Precision(16))
     with DataFile(tmp_path / "data") as data:
         externalize(graph, Scaled(65504.0), "rtn", data)
     assert (tmp_path / "data").stat().st_size == 2 * 2 * TEXT.intermediate_size * TEXT.hidden_size

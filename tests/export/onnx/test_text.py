@@ -15,7 +15,7 @@ from pocketvl.export.onnx.census import expected
 from pocketvl.export.onnx.folder import graph_name
 from pocketvl.export.onnx.text import write_embed_tokens
 from pocketvl.export.weights import decided
-from pocketvl.quant.recipe import Bits, Recipe, Rule, named_recipe
+from pocketvl.quant.recipe import Precision, Recipe, Rule, named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.errors import CensusError
@@ -109,10 +109,10 @@ class Dequantized:
             layer = path.replace("model.", "text_decoder.").replace("self_attn.", "").replace("mlp.", "")
         else:
             return value
-        bits = self._recipe.bits(layer, value.shape[1])
-        if bits.is_float:
-            return value.half().float() if bits.bits == 16 else value
-        leaf = Linear(Layer(layer, path, *value.shape, False), bits)
+        precision = self._recipe.precision(layer, value.shape[1])
+        if precision.is_float:
+            return value.half().float() if precision.bits == 16 else value
+        leaf = Linear(Layer(layer, path, *value.shape, False), precision)
         return torch.from_numpy(decided(leaf, self._source, self._recipe.method).dequantize())
 
 
@@ -131,7 +131,7 @@ def test_a_table_with_other_values_is_refused(quantized: Any, tmp_path: Path, ke
     shape = (table.rows, table.columns)
     leaf = Linear(Layer("lm_head", "lm_head", *shape, False), recipe.bits("lm_head", table.columns))
     integers = decided(leaf, source, recipe.method)
-    holds = expected("lm_head", leaf.bits, integers.integers, integers.scales)
+    holds = expected("lm_head", leaf.precision, integers.integers, integers.scales)
     copytree(folder, tmp_path / "copy")
     write_embed_tokens(tmp_path / "copy", table, holds)
     with pytest.raises(CensusError, match=r"lm_head was written into embed_tokens_.* of other values"):
@@ -177,14 +177,14 @@ def test_entry_points_name_the_graphs_tensors(quantized: Any) -> None:
 def test_each_layer_gets_its_own_bits(tmp_path: Path) -> None:
     """Stacks of unlike layers fall apart and still give q, k, v in their order; a table of its own has 8."""
     rules = (
-        Rule("vision_encoder.*", Bits(8)),
-        Rule("text_decoder.layers.0.k_proj", Bits(32)),
-        Rule("text_decoder.layers.0.v_proj", Bits(16)),
-        Rule("text_decoder.*.up_proj", Bits(8)),
-        Rule("text_decoder.*.down_proj", Bits(4, 32)),
-        Rule("text_decoder.layers.1.*", Bits(4, 64)),
-        Rule("text_decoder.*", Bits(4, 32)),
-        Rule("lm_head", Bits(4, 32)),
+        Rule("vision_encoder.*", Precision(8)),
+        Rule("text_decoder.layers.0.k_proj", Precision(32)),
+        Rule("text_decoder.layers.0.v_proj", Precision(16)),
+        Rule("text_decoder.*.up_proj", Precision(8)),
+        Rule("text_decoder.*.down_proj", Precision(4, 32)),
+        Rule("text_decoder.layers.1.*", Precision(4, 64)),
+        Rule("text_decoder.*", Precision(4, 32)),
+        Rule("lm_head", Precision(4, 32)),
     )
     source, recipe = source_of(2, 1, 64, layers=2, tied=False), Recipe("mixed", "hqq", rules)
     component, table = graphs.export(source, recipe, tmp_path)
@@ -210,7 +210,13 @@ def test_each_layer_gets_its_own_bits(tmp_path: Path) -> None:
 
 
 def test_graphs_are_named_by_the_bits_of_most_weights() -> None:
-    layers = [Linear(Layer("", "", 8, 8, False), bits) for bits in (Bits(32), Bits(8), Bits(8))]
+    layers = [
+        Linear(Layer("", "", 8, 8, False), precision)
+        for precision in (Precision(32), Precision(8), Precision(8))
+    ]
     assert graph_name("model", layers) == "model_int8.onnx"
-    assert graph_name("model", [*layers, Linear(Layer("", "", 99, 8, False), Bits(4, 32))]) == "model_q4.onnx"
+    assert (
+        graph_name("model", [*layers, Linear(Layer("", "", 99, 8, False), Precision(4, 32))])
+        == "model_q4.onnx"
+    )
     assert graph_name("model", layers[:1]) == "model.onnx"

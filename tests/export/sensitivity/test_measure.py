@@ -17,7 +17,7 @@ from pocketvl.export.sensitivity import measure
 from pocketvl.export.sensitivity.eager import make_questions
 from pocketvl.export.sensitivity.measure import Sensitivity, can_measure, measure_sensitivity
 from pocketvl.export.sensitivity.probe import layer_choices
-from pocketvl.quant.recipe import Bits, Calibration, Recipe, named_recipe
+from pocketvl.quant.recipe import Calibration, Precision, Recipe, named_recipe
 from pocketvl.runtime.errors import CalibrationError
 from tests.support.checkpoints import random_tensors, write_checkpoint, write_weights
 from tests.support.random_source import FULL
@@ -48,10 +48,10 @@ def test_every_choice_has_its_damage_and_more_bits_do_less(
     assert measured.measured
     choices = layer_choices(checkpoint.geometry, {})
     for layer in linear_layers(checkpoint.geometry):
-        assert tuple(measured.damage[layer.name]) == choices[layer.name]
-        damages = [*measured.damage[layer.name].values()]
-        assert damages[-1] > 0
-        assert all(damage > 20 * damages[-1] for damage in damages[:-1])
+        assert tuple(measured.kl_cost[layer.name]) == choices[layer.name]
+        costs = [*measured.kl_cost[layer.name].values()]
+        assert costs[-1] > 0
+        assert all(kl_cost > 20 * costs[-1] for kl_cost in costs[:-1])
 
 
 def test_measuring_again_finds_the_same(checkpoint: Checkpoint, measured: Sensitivity) -> None:
@@ -66,9 +66,9 @@ def test_what_nobody_sees_does_no_damage(tmp_path: Path) -> None:
         tensors[name].zero_()
     write_weights(tmp_path, tensors)
     found = run(open_checkpoint(str(tmp_path)))
-    for layer, damage in found.damage.items():
+    for layer, kl_cost in found.kl_cost.items():
         hidden = layer.startswith("vision_encoder.")
-        assert all((own == 0) == hidden for own in damage.values()), layer
+        assert all((own == 0) == hidden for own in kl_cost.values()), layer
 
 
 def test_large_models_take_factors(
@@ -78,19 +78,19 @@ def test_large_models_take_factors(
     monkeypatch.setattr(measure, "_MEASURED_BELOW", 1000)
     estimated = run(checkpoint)
     assert not estimated.measured
-    for layer, damage in estimated.damage.items():
-        known = measured.damage[layer]
-        assert [*damage] == [*known]
-        most, least = min(known, key=lambda bits: bits.bits), Bits(8)
+    for layer, kl_cost in estimated.kl_cost.items():
+        known = measured.kl_cost[layer]
+        assert [*kl_cost] == [*known]
+        most, least = min(known, key=lambda precision: precision.bits), Precision(8)
         # Choices stand to each other as they do when measured.
-        assert damage[most] / damage[least] == pytest.approx(known[most] / known[least], rel=1e-6)
+        assert kl_cost[most] / kl_cost[least] == pytest.approx(known[most] / known[least], rel=1e-6)
 
 
 def test_other_methods_need_no_second_moments_to_be_invertible(checkpoint: Checkpoint) -> None:
     found = run(checkpoint, dataclasses.replace(RECIPE, method="rtn"))
-    damage = found.damage["text_decoder.layers.0.up_proj"]
-    assert [*damage] == [Bits(4, 32), Bits(8)]
-    assert damage[Bits(4, 32)] > 20 * damage[Bits(8)] > 0
+    kl_cost = found.kl_cost["text_decoder.layers.0.up_proj"]
+    assert [*kl_cost] == [Precision(4, 32), Precision(8)]
+    assert kl_cost[Precision(4, 32)] > 20 * kl_cost[Precision(8)] > 0
 
 
 def test_data_without_images_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:

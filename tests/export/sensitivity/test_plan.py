@@ -11,7 +11,7 @@ from pocketvl.export.sensitivity.measure import Sensitivity
 from pocketvl.export.sensitivity.plan import MaxKL, SizeBudget, plan_for
 from pocketvl.export.sensitivity.probe import layer_choices
 from pocketvl.export.targets import target_for
-from pocketvl.quant.recipe import NAMED_RECIPES, Bits, Calibration, Recipe, Rule, named_recipe
+from pocketvl.quant.recipe import NAMED_RECIPES, Calibration, Precision, Recipe, Rule, named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.geometry import ModelGeometry
 from pocketvl.runtime.errors import RecipeError
@@ -20,17 +20,20 @@ from tests.support.checkpoints import SMALL_GEOMETRY
 TARGETS = {name: target_for(name) for name in names.TARGETS}
 BYTES = [TARGETS[names.EXECUTORCH].bytes_of]
 UNTIED = replace(SMALL_GEOMETRY, text=replace(SMALL_GEOMETRY.text, tie_word_embeddings=False))
-BASE = Recipe("mine", "gptq", (Rule("*", named_recipe("int8").rules[0].bits),), Calibration(samples=9))
+BASE = Recipe("mine", "gptq", (Rule("*", named_recipe("int8").rules[0].precision),), Calibration(samples=9))
 
 
 def sensitivity(geometry: ModelGeometry) -> Sensitivity:
     """Later layers hurt more; 8 bits a hundredth."""
     choices = layer_choices(geometry, {})
-    damage = {
-        layer.name: {bits: (1 + place) * (0.01 if bits.bits == 8 else 1.0) for bits in choices[layer.name]}
+    kl_cost = {
+        layer.name: {
+            precision: (1 + place) * (0.01 if precision.bits == 8 else 1.0)
+            for precision in choices[layer.name]
+        }
         for place, layer in enumerate(linear_layers(geometry))
     }
-    return Sensitivity(damage, measured=True)
+    return Sensitivity(kl_cost, measured=True)
 
 
 def size(geometry: ModelGeometry, recipe: Recipe) -> int:
@@ -40,21 +43,21 @@ def size(geometry: ModelGeometry, recipe: Recipe) -> int:
 
 @pytest.mark.parametrize("geometry", [SMALL_GEOMETRY, UNTIED], ids=["tied", "untied"])
 @pytest.mark.parametrize(
-    "name", [name for name in NAMED_RECIPES if named_recipe(name).rules[0].bits.bits <= 8]
+    "name", [name for name in NAMED_RECIPES if named_recipe(name).rules[0].precision.bits <= 8]
 )
 def test_a_budget_is_kept_as_exports_count(geometry: ModelGeometry, name: str) -> None:
     budget = size(geometry, named_recipe(name))
     plan = plan_for(geometry, sensitivity(geometry), BASE, SizeBudget(budget, "mine"), BYTES)
     assert plan.size == size(geometry, plan.recipe) <= budget
     assert plan.size > 0.97 * budget
-    assert plan.kl == pytest.approx(sum(option.damage for option in plan.chosen.values()))
+    assert plan.kl == pytest.approx(sum(option.cost for option in plan.chosen.values()))
     assert (plan.recipe.name, plan.recipe.method, plan.recipe.calibration) == (
         "mine",
         "gptq",
         BASE.calibration,
     )
     for layer in linear_layers(geometry):
-        assert plan.recipe.bits(layer.name, layer.in_features) == plan.chosen[layer.name].bits
+        assert plan.recipe.precision(layer.name, layer.in_features) == plan.chosen[layer.name].precision
 
 
 @pytest.mark.parametrize("geometry", [SMALL_GEOMETRY, UNTIED], ids=["tied", "untied"])
@@ -68,10 +71,10 @@ def test_a_budget_is_of_the_target(geometry: ModelGeometry) -> None:
     }
     every = plan_for(geometry, known, BASE, SizeBudget(budget, "mine"), list(counts.values()))
     head = next(layer for layer in linear_layers(geometry) if layer.name == "lm_head")
-    table = 0 if geometry.text.tie_word_embeddings else counts["executorch"](head, Bits(8))
+    table = 0 if geometry.text.tie_word_embeddings else counts["executorch"](head, Precision(8))
     for name, count in counts.items():
         stored = [
-            table + sum(count(layer, plan.chosen[layer.name].bits) for layer in linear_layers(geometry))
+            table + sum(count(layer, plan.chosen[layer.name].precision) for layer in linear_layers(geometry))
             for plan in (plans[name], every)
         ]
         assert stored[0] == plans[name].size

@@ -10,22 +10,22 @@ from pocketvl.export.sensitivity.probe import Probe
 from pocketvl.quant.activations import quantized_activations
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Bits, Calibration
+from pocketvl.quant.recipe import Calibration, Precision
 from pocketvl.runtime.errors import CheckpointError
 from tests.support.checkpoints import SMALL_GEOMETRY
 from tests.support.random_source import RandomSource
 
-CHOICES = (Bits(4, 64), Bits(4, 32), Bits(8))
+CHOICES = (Precision(4, 64), Precision(4, 32), Precision(8))
 
 
 class PackedSource(RandomSource):
     def quantized(self, layer: str) -> QuantizedLinear | None:
-        return quantize_linear(torch.ones(48, 64), Bits(4, 32), "rtn", layer)
+        return quantize_linear(torch.ones(48, 64), Precision(4, 32), "rtn", layer)
 
 
 def make_leaf(bias: bool, name: str = "x") -> Linear:
     generator = torch.Generator().manual_seed(1)
-    leaf = Linear(Layer(name, name, 48, 64, bias), Bits(32))
+    leaf = Linear(Layer(name, name, 48, 64, bias), Precision(32))
     leaf.weight = torch.nn.Parameter(torch.randn(48, 64, generator=generator), requires_grad=False)
     if bias:
         leaf.bias = torch.nn.Parameter(torch.randn(48, generator=generator), requires_grad=False)
@@ -48,11 +48,11 @@ def test_noise_is_the_share_of_the_outputs_power() -> None:
     leaf, (x, weights), tried = make_leaf(bias=False), inputs(), probe("rtn")
     assert tried.decide([leaf], x, weights) is x
     seen = quantized_activations(x)
-    for bits in CHOICES:
-        rounded = torch.from_numpy(quantize_linear(leaf.weight, bits, "rtn", "x").dequantize())
+    for precision in CHOICES:
+        rounded = torch.from_numpy(quantize_linear(leaf.weight, precision, "rtn", "x").dequantize())
         lost = (seen @ (leaf.weight - rounded).T).square().sum(1) @ weights
         power = (seen @ leaf.weight.T).square().sum(1) @ weights
-        assert tried.trials.noise["x"][bits] == pytest.approx(float(lost / power), rel=1e-3)
+        assert tried.trials.noise["x"][precision] == pytest.approx(float(lost / power), rel=1e-3)
 
 
 @pytest.mark.parametrize("method", ["rtn", "hqq", "gptq"])
@@ -61,14 +61,14 @@ def test_more_bits_make_less_noise(method: str) -> None:
     tried.decide([leaf], x, weights)
     noise = tried.trials.noise["x"]
     assert list(noise) == list(CHOICES)
-    assert 0 < 50 * noise[Bits(8)] < noise[Bits(4, 32)] < noise[Bits(4, 64)] < 0.1
+    assert 0 < 50 * noise[Precision(8)] < noise[Precision(4, 32)] < noise[Precision(4, 64)] < 0.1
 
 
 def test_the_kept_bias_makes_up_for_the_mean_error() -> None:
     leaf, (x, weights), tried = make_leaf(bias=True), inputs(), probe("gptq")
     tried.decide([leaf], x, weights)
     kept, seen = tried.trials.rounded["x"], quantized_activations(x)
-    assert tried.trials.tried["x"] == Bits(4, 32)
+    assert tried.trials.tried["x"] == Precision(4, 32)
     assert kept.bias is not None
     assert not torch.equal(kept.weight, leaf.weight)
     error = seen @ kept.weight.T + kept.bias - leaf(seen)
@@ -96,9 +96,9 @@ def test_a_tied_heads_own_error_counts_as_well() -> None:
     alone, tied = probe("rtn"), probe("rtn", tied=True)
     for tried in (alone, tied):
         tried.decide([leaf], x, weights)
-    rounded = torch.from_numpy(quantize_linear(leaf.weight, Bits(8), "rtn", "x").dequantize())
+    rounded = torch.from_numpy(quantize_linear(leaf.weight, Precision(8), "rtn", "x").dequantize())
     own = float((leaf.weight - rounded).square().sum() / leaf.weight.square().sum())
-    more = tied.trials.noise["lm_head"][Bits(8)] - alone.trials.noise["lm_head"][Bits(8)]
+    more = tied.trials.noise["lm_head"][Precision(8)] - alone.trials.noise["lm_head"][Precision(8)]
     assert more == pytest.approx(own, rel=1e-3)
 
 

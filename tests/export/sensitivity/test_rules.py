@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pocketvl.export.layers import linear_layers
 from pocketvl.export.sensitivity.plan import merge_rules, number_patterns
 from pocketvl.export.sensitivity.probe import layer_choices
-from pocketvl.quant.recipe import Bits, Recipe, Rule
+from pocketvl.quant.recipe import Precision, Recipe, Rule
 from tests.support.random_source import FULL
 
 CHOICES = layer_choices(FULL, {})
@@ -16,26 +16,26 @@ MIXES = st.fixed_dictionaries({layer: st.sampled_from(own) for layer, own in CHO
 
 
 @given(MIXES)
-def test_every_layer_keeps_its_bits(bits: dict[str, Bits]) -> None:
-    recipe = Recipe("merged", "rtn", merge_rules(bits))
+def test_every_layer_keeps_its_bits(precisions: dict[str, Precision]) -> None:
+    recipe = Recipe("merged", "rtn", merge_rules(precisions))
     for layer in linear_layers(FULL):
-        assert recipe.bits(layer.name, layer.in_features) == bits[layer.name]
+        assert recipe.precision(layer.name, layer.in_features) == precisions[layer.name]
 
 
 def test_neighbours_and_kinds_share_a_rule() -> None:
-    bits = {layer: own[-1] for layer, own in CHOICES.items()}
-    for layer in bits:
+    precisions = {layer: own[-1] for layer, own in CHOICES.items()}
+    for layer in precisions:
         if layer.endswith("down_proj"):
-            bits[layer] = Bits(4, 64)
+            precisions[layer] = Precision(4, 64)
     for number in (3, 10, 11, 12):
-        bits[f"text_decoder.layers.{number}.q_proj"] = Bits(4, 32)
-    assert merge_rules(bits) == (
-        Rule("text_decoder.layers.3.q_proj", Bits(4, 32)),
-        Rule("text_decoder.layers.1[0-2].q_proj", Bits(4, 32)),
-        Rule("text_decoder.layers.*.down_proj", Bits(4, 64)),
-        Rule("vision_encoder.*", Bits(8)),
-        Rule("text_decoder.*", Bits(8)),
-        Rule("lm_head", Bits(8)),
+        precisions[f"text_decoder.layers.{number}.q_proj"] = Precision(4, 32)
+    assert merge_rules(precisions) == (
+        Rule("text_decoder.layers.3.q_proj", Precision(4, 32)),
+        Rule("text_decoder.layers.1[0-2].q_proj", Precision(4, 32)),
+        Rule("text_decoder.layers.*.down_proj", Precision(4, 64)),
+        Rule("vision_encoder.*", Precision(8)),
+        Rule("text_decoder.*", Precision(8)),
+        Rule("lm_head", Precision(8)),
     )
 
 

@@ -32,8 +32,8 @@ class BitMap:
 
 def bit_map(geometry: ModelGeometry, recipe: Recipe) -> BitMap:
     """What the recipe gives each layer. Raises RecipeError if a layer cannot take it."""
-    bits = resolve(recipe, geometry).bits
-    cells = {name: Cell(own.bits, own.group_size) for name, own in bits.items()}
+    precisions = resolve(recipe, geometry).precisions
+    cells = {name: Cell(own.bits, own.group_size) for name, own in precisions.items()}
     text = _grid(cells, [decoder_layer(geometry.text, row) for row in range(geometry.text.num_layers)])
     vision = _grid(cells, [vision_block(geometry.vision, row) for row in range(geometry.vision.depth)])
     single = tuple((name.removeprefix("vision_encoder."), cell) for name, cell in cells.items())

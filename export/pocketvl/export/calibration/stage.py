@@ -53,7 +53,7 @@ class RowsFold:
 
     def possible(self, source: TensorSource) -> bool:
         """Not where a packed checkpoint brought the layer's integers."""
-        return self.leaf.bits.is_float or source.quantized(self.leaf.layer) is None
+        return self.leaf.precision.is_float or source.quantized(self.leaf.layer) is None
 
     def allowed(self, scales: torch.Tensor) -> torch.Tensor:
         """The nearest scales (features,) that can be folded: powers of two, equal where a row is shared."""
@@ -105,7 +105,7 @@ class Decider:
         fold: what x comes from, if scales can be folded into it. Returns x as the artifact's layers will
         see it; as it is where nothing was decided. Raises CalibrationError, CheckpointError.
         """
-        if not any(leaf.bits.is_calibrated for leaf in leaves):
+        if not any(leaf.precision.is_calibrated for leaf in leaves):
             return x
         given = [self.source.quantized(leaf.layer) for leaf in leaves]
         foldable = fold is not None and self.calibration.folding and fold.possible(self.source)
@@ -115,12 +115,12 @@ class Decider:
         moments: torch.Tensor | None = None
         factors: dict[int, Factor] = {}
         for leaf, decided in zip(leaves, given, strict=True):
-            if not leaf.bits.is_calibrated:
+            if not leaf.precision.is_calibrated:
                 continue
             integers = decided
             if integers is None:
                 moments = second_moments(seen, token_weights, leaf.layer) if moments is None else moments
-                group = leaf.bits.group_size or leaf.in_features
+                group = leaf.precision.group_size or leaf.in_features
                 if group not in factors:
                     factors[group] = factorize(
                         moments, group, damping or self.calibration.damping, leaf.layer
@@ -133,14 +133,14 @@ class Decider:
     def _fold(
         self, leaves: Sequence[Linear], x: torch.Tensor, token_weights: torch.Tensor, fold: Fold
     ) -> torch.Tensor:
-        weights = [(leaf.weight.detach(), leaf.bits) for leaf in leaves if not leaf.bits.is_float]
+        weights = [(leaf.weight.detach(), leaf.precision) for leaf in leaves if not leaf.precision.is_float]
         scales = folding_scales(x, token_weights, weights, fold.allowed)
         if scales is None:
             return x
         fold.divide(scales, self.decisions)
         for leaf in leaves:
             leaf.weight.data = leaf.weight.data * scales
-            if not leaf.bits.is_calibrated:
+            if not leaf.precision.is_calibrated:
                 self.decisions.tensors[f"{leaf.source}.weight"] = leaf.weight.data
         return x / scales
 
@@ -151,7 +151,7 @@ class Decider:
                 f"the weight of {leaf.layer} holds NaN or infinite values, so it cannot be quantized; check"
                 " that the checkpoint was saved and downloaded completely."
             )
-        return gptq(weight, factor, leaf.bits)
+        return gptq(weight, factor, leaf.precision)
 
     def _replace(
         self,

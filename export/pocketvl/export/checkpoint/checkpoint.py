@@ -36,7 +36,7 @@ from pocketvl.export.checkpoint.weights import (
     weight_files,
 )
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Bits
+from pocketvl.quant.recipe import Precision
 from pocketvl.runtime.bundle.geometry import ImageSettings, ModelGeometry, SamplingDefaults, SpecialTokens
 from pocketvl.runtime.errors import CheckpointError
 from pocketvl.runtime.files import regular_size
@@ -119,10 +119,10 @@ class Checkpoint:
             *ignored_settings(folder),
         )
         self.packing = None if quantization is None else quantization.method
-        bits = {layer: linear.bits for layer, linear in self._packed.items()}
-        self.requantized = frozenset(layer for layer in bits if bits[layer] is None)
-        least = Bits(8) if quantization is not None and quantization.bits == 8 else None
-        decided = {layer: bits[layer] or least for layer in bits}
+        precisions = {layer: linear.precision for layer, linear in self._packed.items()}
+        self.requantized = frozenset(layer for layer in precisions if precisions[layer] is None)
+        least = Precision(8) if quantization is not None and quantization.bits == 8 else None
+        decided = {layer: precisions[layer] or least for layer in precisions}
         self.fixed_bits = {layer: known for layer, known in decided.items() if known is not None}
         self.folder = folder
         self._weight_files = files

@@ -41,7 +41,7 @@ class MergedLora:
         )
         self.packing = base.packing
         self.fixed_bits = {
-            layer: bits for layer, bits in base.fixed_bits.items() if layer not in self._adapted
+            layer: precision for layer, precision in base.fixed_bits.items() if layer not in self._adapted
         }
         packed = base.requantized | base.fixed_bits.keys()
         self.requantized = base.requantized | (packed & self._adapted)

@@ -18,7 +18,7 @@ from pocketvl.quant.packed.awq import awq_codes, awq_grid, awq_shapes
 from pocketvl.quant.packed.fit import fitting_bits, in_groups
 from pocketvl.quant.packed.gptq import check_order, gptq_codes, gptq_grid, gptq_shapes
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Bits
+from pocketvl.quant.recipe import Precision
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.geometry import ModelGeometry
 from pocketvl.runtime.errors import CheckpointError
@@ -37,7 +37,7 @@ class PackedLinear:
     quantization: Quantization
 
     @cached_property
-    def bits(self) -> Bits | None:
+    def precision(self) -> Precision | None:
         """Under which its own integers stand unchanged; None where they cannot. Reads zeros and scales.
 
         Raises CheckpointError where the order of the inputs was changed.
@@ -46,11 +46,11 @@ class PackedLinear:
 
     def quantized(self) -> QuantizedLinear | None:
         """Its own integers; None where they cannot stand."""
-        bits = self.bits
-        if bits is None:
+        precision = self.precision
+        if precision is None:
             return None
         linear = self._unpack().symmetric()
-        return None if linear is None else in_groups(linear, bits)
+        return None if linear is None else in_groups(linear, precision)
 
     def weight(self) -> NDArray[np.float32]:
         """float32 (out, in)."""

@@ -89,11 +89,11 @@ class _Weights:
 
 def _expected(weight: StoredWeight) -> Expected:
     (rows, columns), scales = weight.data.shape, weight.scales
-    kind = TensorType(_DTYPES[weight.bits.bits], (rows, columns))
+    kind = TensorType(_DTYPES[weight.precision.bits], (rows, columns))
     scale_kind = None if scales is None else TensorType("float16", scales.shape)
     scale_key = None if scales is None else key_of(scales)
     form = _form(kind, scale_kind)
-    return Expected(weight.layer, weight.bits, (rows, columns), form, key_of(weight.data), scale_key)
+    return Expected(weight.layer, weight.precision, (rows, columns), form, key_of(weight.data), scale_key)
 
 
 def _form(data: TensorType, scales: TensorType | None) -> str:

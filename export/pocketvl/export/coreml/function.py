@@ -20,7 +20,7 @@ from pocketvl.export.coreml.fp16 import scale_norms
 from pocketvl.export.modules import Linear
 from pocketvl.export.weights import Filled, decided, fill_small, float_weight
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import Bits
+from pocketvl.quant.recipe import Precision
 from pocketvl.runtime.bundle.manifest import EntryPoint, TensorSpec
 from pocketvl.runtime.engines.memory import return_memory
 from pocketvl.runtime.errors import ExportError
@@ -40,12 +40,12 @@ class StoredWeight:
     """
 
     layer: str
-    bits: Bits
+    precision: Precision
     data: NDArray[np.int8] | NDArray[np.float16]
     scales: NDArray[np.float16] | None
 
 
-def stored_quantized(layer: str, bits: Bits, quantized: QuantizedLinear) -> StoredWeight:
+def stored_quantized(layer: str, precision: Precision, quantized: QuantizedLinear) -> StoredWeight:
     """The same integers; their scales in float16.
 
     Core ML's weights have the precision of their scales, and its Neural Engine computes in fp16 alone.
@@ -55,12 +55,12 @@ def stored_quantized(layer: str, bits: Bits, quantized: QuantizedLinear) -> Stor
     """
     scales = as_float16(quantized.scales, f"the scales of {layer}")
     # A scale that fell to 0 means weights below 4e-6, which are then 0.
-    return StoredWeight(layer, bits, quantized.integers, scales)
+    return StoredWeight(layer, precision, quantized.integers, scales)
 
 
-def stored_float(layer: str, bits: Bits, weight: torch.Tensor) -> StoredWeight:
+def stored_float(layer: str, precision: Precision, weight: torch.Tensor) -> StoredWeight:
     """A weight (out, in) that stays float, as fp16 even of 32 bits. Raises ExportError beyond its range."""
-    return StoredWeight(layer, bits, as_float16(weight.numpy(), f"the weight of {layer}"), None)
+    return StoredWeight(layer, precision, as_float16(weight.numpy(), f"the weight of {layer}"), None)
 
 
 def as_float16(values: NDArray[np.float32], what: str) -> NDArray[np.float16]:
@@ -100,9 +100,9 @@ def prepare(graph: nn.Module, source: TensorSource, method: str, filled: Filled)
 
 def stored(leaf: Linear, source: TensorSource, method: str) -> StoredWeight:
     """What a linear layer is to hold. Raises as prepare does."""
-    if leaf.bits.is_float:
-        return stored_float(leaf.layer, leaf.bits, float_weight(leaf, source))
-    return stored_quantized(leaf.layer, leaf.bits, decided(leaf, source, method))
+    if leaf.precision.is_float:
+        return stored_float(leaf.layer, leaf.precision, float_weight(leaf, source))
+    return stored_quantized(leaf.layer, leaf.precision, decided(leaf, source, method))
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _replace(function: Any, placeholder: Any, stored: StoredWeight) -> None:
             new = Builder.const(val=stored.data, name=name, before_op=placeholder)
             new.op.weight_id = stored.layer
         else:
-            kind = types.np_int4_dtype if stored.bits.bits == 4 else np.int8
+            kind = types.np_int4_dtype if stored.precision.bits == 4 else np.int8
             new = Builder.constexpr_blockwise_shift_scale(
                 data=stored.data.view(kind), scale=stored.scales, name=name, before_op=placeholder
             )

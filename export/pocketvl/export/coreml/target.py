@@ -10,7 +10,7 @@ from pocketvl.export.estimate import DISK_EXTRA, Estimate, artifact_bytes
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.layers import Layer, decoder_layer, lm_head
 from pocketvl.export.target import Target
-from pocketvl.quant.recipe import Bits
+from pocketvl.quant.recipe import Precision
 from pocketvl.runtime import names
 
 # Fitted to measured exports (docs/decisions/0009-coreml.md): libraries, traces, a small program; what a
@@ -46,19 +46,19 @@ def estimate(plan: LayerPlan, settings: ExportSettings) -> Estimate:
     return Estimate(artifacts, sum(artifacts.values()) + DISK_EXTRA, memory)
 
 
-def bytes_of(layer: Layer, bits: Bits) -> int:
+def bytes_of(layer: Layer, precision: Precision) -> int:
     """Weight and scales in weight.bin: fp16, or integers with a fp16 scale a row or a group."""
-    if bits.is_float:
+    if precision.is_float:
         return 2 * layer.weights
-    groups = layer.in_features // bits.group_size if bits.group_size is not None else 1
-    return layer.weights * bits.bits // 8 + 2 * layer.out_features * groups
+    groups = layer.in_features // precision.group_size if precision.group_size is not None else 1
+    return layer.weights * precision.bits // 8 + 2 * layer.out_features * groups
 
 
 def _peak(plan: LayerPlan, layers: Iterable[Layer]) -> int:
     """Bytes at the peak of one package."""
     held = 0.0
     for layer in layers:
-        own = 2 if plan.bits[layer.name].is_float else 1
+        own = 2 if plan.precisions[layer.name].is_float else 1
         held += layer.weights * (_PEAK_PER_WEIGHT[layer.component] + own)
     return _PEAK_BASE + int(held)
 

@@ -21,7 +21,7 @@ from pocketvl.export.modules import Linear, LMHead
 from pocketvl.export.progress import Progress, Steps, part, parts
 from pocketvl.export.target import Component, ExportInputs
 from pocketvl.export.weights import leaf_sizes
-from pocketvl.quant.recipe import Bits
+from pocketvl.quant.recipe import Precision
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.entry_points import package_decoder, package_head, token_counts
 from pocketvl.runtime.bundle.geometry import TextGeometry
@@ -41,7 +41,7 @@ class TokenEmbedding(nn.Module):
         super().__init__()
         # A linear layer's leaf: what is stored for it takes the place of its weight, as everywhere.
         table = Layer("", "", geometry.vocab_size, geometry.hidden_size, bias=False)
-        self.table = Linear(table, Bits(32))
+        self.table = Linear(table, Precision(32))
         self.table.weight = zeros(geometry.vocab_size, geometry.hidden_size)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
@@ -91,11 +91,11 @@ def _embedding_table(path: Path, table: StoredWeight, location: Location) -> Emb
         file=f"{path.name}/{WEIGHT_FILE}",
         rows=rows,
         columns=columns,
-        storage=_STORAGE[table.bits.bits],
+        storage=_STORAGE[table.precision.bits],
         data_offset=location.data,
         scales_offset=location.scales,
         scales_dtype=None if location.scales is None else "float16",
-        group_size=None if location.scales is None else table.bits.group_size or columns,
+        group_size=None if location.scales is None else table.precision.group_size or columns,
     )
 
 

@@ -165,14 +165,14 @@ def scale_bytes(scales: NDArray[np.float32], bits: int) -> NDArray[Any]:
 
 
 def _expected_linear(leaf: Linear) -> Expected:
-    shape, bits = (leaf.out_features, leaf.in_features), leaf.bits.bits
-    form = _form(_WEIGHTS[bits], leaf.bits.group_size, shape, _INPUTS[bits])
-    if leaf.bits.is_float:
+    shape, bits = (leaf.out_features, leaf.in_features), leaf.precision.bits
+    form = _form(_WEIGHTS[bits], leaf.precision.group_size, shape, _INPUTS[bits])
+    if leaf.precision.is_float:
         key = key_of(leaf.weight.detach().numpy())
-        return Expected(leaf.layer, leaf.bits, shape, form, key, None, counted=False)
+        return Expected(leaf.layer, leaf.precision, shape, form, key, None, counted=False)
     integers, scales = leaf.weight.qdata.numpy(), leaf.weight.scale.numpy()  # type: ignore[attr-defined]
     keys = key_of(stored_weights(integers, bits)), key_of(scale_bytes(scales, bits))
-    return Expected(leaf.layer, leaf.bits, shape, form, *keys)
+    return Expected(leaf.layer, leaf.precision, shape, form, *keys)
 
 
 def _kernel(pte: Pte, node: dict[str, Any], values: dict[int, Any], constants: list[Any]) -> Kernel:

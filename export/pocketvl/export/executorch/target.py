@@ -7,7 +7,7 @@ from pocketvl.export.executorch.vision import export_vision
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.layers import Layer, lm_head
 from pocketvl.export.target import Target
-from pocketvl.quant.recipe import Bits
+from pocketvl.quant.recipe import Precision
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import UsageError
 
@@ -15,8 +15,8 @@ from pocketvl.runtime.errors import UsageError
 def check(settings: ExportSettings, plan: LayerPlan) -> None:
     """Raises UsageError for several decoders and for float16."""
     settings.check_one_decoder()
-    for layer, bits in plan.layers:
-        if bits.bits == 16:
+    for layer, precision in plan.layers:
+        if precision.bits == 16:
             raise UsageError(
                 f"The recipe {plan.recipe.name!r} stores {layer.name} in float16, which ExecuTorch bundles do"
                 " not; use --target onnx or --target coreml, or give it 32 or 8 bits."
@@ -37,16 +37,16 @@ def estimate(plan: LayerPlan, _: ExportSettings) -> Estimate:
     return Estimate(artifacts, sum(artifacts.values()) + DISK_EXTRA, memory)
 
 
-def bytes_of(layer: Layer, bits: Bits) -> int:
+def bytes_of(layer: Layer, precision: Precision) -> int:
     """Weight and scales in a .pte file: int8 has a float32 scale a row, int4 a bfloat16 scale a group."""
-    if bits.bits == 4 and bits.group_size is not None:
-        return layer.weights // 2 + 2 * (layer.weights // bits.group_size)
-    return layer.weights * bits.bits // 8 + (4 * layer.out_features if bits.bits == 8 else 0)
+    if precision.bits == 4 and precision.group_size is not None:
+        return layer.weights // 2 + 2 * (layer.weights // precision.group_size)
+    return layer.weights * precision.bits // 8 + (4 * layer.out_features if precision.bits == 8 else 0)
 
 
-def _loaded_bytes(layer: Layer, bits: Bits) -> int:
+def _loaded_bytes(layer: Layer, precision: Precision) -> int:
     """A layer's weight while it is lowered: int4 is held as one byte a value, float as float32."""
-    return layer.weights * (4 if bits.is_float else 1)
+    return layer.weights * (4 if precision.is_float else 1)
 
 
 def _peak(loaded: int, artifact: int) -> int:

@@ -119,7 +119,7 @@ class Probe:
     def of(cls, head: Linear) -> "Probe":
         """Rows spread over the whole of a filled head, first and last among them."""
         rows = np.linspace(0, head.out_features - 1, min(_ROWS_PROBED, head.out_features)).astype(np.int64)
-        if head.bits.is_float:
+        if head.precision.is_float:
             values = head.weight.detach()[rows]
         else:
             integers, scales = head.weight.qdata[rows], head.weight.scale[rows]  # type: ignore[attr-defined]
@@ -134,7 +134,7 @@ def tied_table(path: Path, head: Expected, kernel: Kernel, probe: Probe) -> Embe
     The census compares hashes that the file states; here the bytes are hashed again and the probed rows
     compared. Raises ExportError if the rows or their scales hold something else.
     """
-    (rows, columns), bits, location = head.shape, head.bits.bits, kernel.location
+    (rows, columns), bits, location = head.shape, head.precision.bits, kernel.location
     size = rows * columns * bits // 8
     _check_bytes(path, location.data, size, kernel.weight_key)
     if location.scales is not None:
@@ -147,7 +147,7 @@ def tied_table(path: Path, head: Expected, kernel: Kernel, probe: Probe) -> Embe
         data_offset=location.data,
         scales_offset=location.scales,
         scales_dtype=_SCALES[bits],
-        group_size=None if head.bits.is_float else head.bits.group_size or columns,
+        group_size=None if head.precision.is_float else head.precision.group_size or columns,
     )
     if not np.array_equal(EmbeddingMap(path, table).gather(probe.rows), probe.values):
         raise _moved(path)

@@ -17,7 +17,7 @@ from pocketvl.export.census import REPORT, Expected, Kernel, Location, compare, 
 from pocketvl.export.onnx.convert import import_onnx
 from pocketvl.export.onnx.data_file import Entry, read_entry
 from pocketvl.export.onnx.operators import Weights, unpack
-from pocketvl.quant.recipe import Bits
+from pocketvl.quant.recipe import Precision
 from pocketvl.runtime.errors import CensusError
 
 _FLOAT = {"FusedMatMul": 1, "MatMul": 1, "Gemm": 1, "Conv": 1}  # operator -> input: weight
@@ -37,12 +37,14 @@ class _Read:
 
 
 def expected(
-    layer: str, bits: Bits, weight: NDArray[Any], scales: NDArray[np.float32] | None = None
+    layer: str, precision: Precision, weight: NDArray[Any], scales: NDArray[np.float32] | None = None
 ) -> Expected:
     """A layer or table. weight: int8, float16 or float32 (out, in); scales: (out, groups)."""
     rows, columns = weight.shape
     scale_key = None if scales is None else key_of(scales)
-    return Expected(layer, bits, (rows, columns), _form(bits.bits, rows, columns), key_of(weight), scale_key)
+    return Expected(
+        layer, precision, (rows, columns), _form(precision.bits, rows, columns), key_of(weight), scale_key
+    )
 
 
 def census(graphs: Mapping[Path, nn.Module]) -> dict[str, Kernel]:
@@ -74,7 +76,7 @@ def read_kernels(path: Path, holds: Mapping[str, Sequence[Expected]], keys: _Key
 
 
 def _kernel(folder: Path, read: _Read, layer: Expected, rows: slice, keys: _Keys) -> Kernel:
-    groups = layer.shape[1] // (layer.bits.group_size or layer.shape[1])
+    groups = layer.shape[1] // (layer.precision.group_size or layer.shape[1])
     place = (read, rows.start, rows.stop, groups)
     if place not in keys:
         keys[place] = _hash_rows(folder, read, rows, groups)

@@ -26,7 +26,7 @@ def graph_name(session: str, layers: Iterable[Linear]) -> str:
     """File of one of transformers.js's graphs, by the bits that most of its weights are to get."""
     weights: Counter[int] = Counter()
     for layer in layers:
-        weights[layer.bits.bits] += layer.out_features * layer.in_features
+        weights[layer.precision.bits] += layer.out_features * layer.in_features
     return name_by_bits(session, weights.most_common(1)[0][0])
 
 

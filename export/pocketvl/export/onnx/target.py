@@ -10,7 +10,7 @@ from pocketvl.export.onnx.operators import block_size
 from pocketvl.export.onnx.text import export_text
 from pocketvl.export.onnx.vision import export_vision
 from pocketvl.export.target import Target
-from pocketvl.quant.recipe import Bits
+from pocketvl.quant.recipe import Precision
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import UsageError
 
@@ -36,21 +36,23 @@ def check(settings: ExportSettings, plan: LayerPlan) -> None:
 def estimate(plan: LayerPlan, _: ExportSettings) -> Estimate:
     """One layer is in memory at a time."""
     artifacts = artifact_bytes(plan, bytes_of)
-    most = max(layer.weights * (_HELD_FLOAT if bits.is_float else _HELD) for layer, bits in plan.layers)
+    most = max(
+        layer.weights * (_HELD_FLOAT if precision.is_float else _HELD) for layer, precision in plan.layers
+    )
     # transformers.js has a copy of the table for itself.
     tied = plan.geometry.text.tie_word_embeddings
-    bits, copies = (plan.bits[names.LM_HEAD], 1) if tied else (plan.table_bits, 2)
-    artifacts[names.TOKEN_EMBEDDING] = copies * bytes_of(lm_head(plan.geometry.text), bits)
+    precision, copies = (plan.precisions[names.LM_HEAD], 1) if tied else (plan.table_bits, 2)
+    artifacts[names.TOKEN_EMBEDDING] = copies * bytes_of(lm_head(plan.geometry.text), precision)
     return Estimate(artifacts, sum(artifacts.values()) + DISK_EXTRA, _LIBRARIES + most)
 
 
-def bytes_of(layer: Layer, bits: Bits) -> int:
+def bytes_of(layer: Layer, precision: Precision) -> int:
     """Weight and scales in a data file: a float32 scale for each block."""
-    if bits.is_float:
-        return layer.weights * bits.bits // 8
-    block = block_size(layer.in_features, bits.group_size or layer.in_features)
+    if precision.is_float:
+        return layer.weights * precision.bits // 8
+    block = block_size(layer.in_features, precision.group_size or layer.in_features)
     blocks = -(-layer.in_features // block)
-    return layer.out_features * blocks * (block * bits.bits // 8 + 4)
+    return layer.out_features * blocks * (block * precision.bits // 8 + 4)
 
 
 ONNX = Target(

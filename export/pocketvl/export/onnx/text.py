@@ -22,7 +22,7 @@ from pocketvl.export.onnx.weights import external_layers, externalize
 from pocketvl.export.progress import Progress, Steps, parts
 from pocketvl.export.target import Component, ExportInputs
 from pocketvl.export.weights import leaf_sizes, write_table
-from pocketvl.quant.recipe import Bits
+from pocketvl.quant.recipe import Precision
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.entry_points import host_graph
 from pocketvl.runtime.bundle.manifest import EmbeddingTable, EntryPoint, TensorSpec
@@ -54,7 +54,7 @@ class Rows(Weights):
         stored = as_float32(_gather(self.weight, ids))
         if self.block is None:
             return stored
-        bits = self.holds[0].bits.bits
+        bits = self.holds[0].precision.bits
         if bits == 4:
             high = torch.floor(stored / 16)
             stored = torch.stack((stored - 16 * high, high), dim=-1).flatten(-2)
@@ -84,7 +84,7 @@ def write_embed_tokens(bundle: Path, table: EmbeddingTable, holds: Expected) -> 
     what the table is. Raises CensusError, ExportError, MissingExtraError.
     """
     folder = bundle / names.ONNX_FOLDER
-    file = name_by_bits(names.EMBED_TOKENS, holds.bits.bits)
+    file = name_by_bits(names.EMBED_TOKENS, holds.precision.bits)
     with DataFile(folder / data_name(file)) as data:
         entries, block = copy_table(bundle / table.file, table, data)
     graph = EmbedTokens(Rows(entries, holds, block))
@@ -99,11 +99,11 @@ def own_table(bundle: Path, table: EmbeddingTable) -> Expected:
     shape = (table.rows, table.columns)
     if table.scales_offset is None:
         values = np.memmap(bundle / table.file, table.storage, "r", table.data_offset, shape)
-        bits = Bits(8 * values.itemsize)
-        return expected(names.TOKEN_EMBEDDING, bits, values)
+        precision = Precision(8 * values.itemsize)
+        return expected(names.TOKEN_EMBEDDING, precision, values)
     integers = np.memmap(bundle / table.file, np.int8, "r", table.data_offset, shape)
     scales = np.memmap(bundle / table.file, "<f4", "r", table.scales_offset, (table.rows, 1))
-    return expected(names.TOKEN_EMBEDDING, Bits(8), integers, scales)
+    return expected(names.TOKEN_EMBEDDING, Precision(8), integers, scales)
 
 
 def copy_table(path: Path, table: EmbeddingTable, data: DataFile) -> tuple[dict[str, Entry], int | None]:
@@ -193,7 +193,7 @@ def _tied_table(head: LMHead, file: str, location: Location) -> EmbeddingTable:
         file=file,
         rows=rows.shape[0],
         columns=rows.shape[1],
-        storage=_STORAGE[rows.bits.bits],
+        storage=_STORAGE[rows.precision.bits],
         data_offset=location.data,
         scales_offset=location.scales,
         scales_dtype=None if location.scales is None else "float32",

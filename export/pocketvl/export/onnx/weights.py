@@ -88,18 +88,19 @@ def external_linear(
     layers: Sequence[Linear], source: TensorSource, method: str, data: DataFile
 ) -> operators.Weights:
     """One product of layers that have the same bits and inputs. Raises as externalize does."""
-    if layers[0].bits.is_float:
+    if layers[0].precision.is_float:
         weights = [stored_float(layer, source) for layer in layers]
         entries = {"weight": data.write(*weights)}
         holds = [
-            expected(layer.layer, layer.bits, weight) for layer, weight in zip(layers, weights, strict=True)
+            expected(layer.layer, layer.precision, weight)
+            for layer, weight in zip(layers, weights, strict=True)
         ]
         return operators.FloatMatMul(entries | _bias(layers, data), holds)
     holds, packed = [], []
     for layer in layers:
         quantized = decided(layer, source, method)
         packed.append(pack(quantized))
-        holds.append(expected(layer.layer, layer.bits, quantized.integers, quantized.scales))
+        holds.append(expected(layer.layer, layer.precision, quantized.integers, quantized.scales))
     entries = write_packed(packed, data)
     return operators.MatMulNBits(entries | _bias(layers, data), holds, packed[0].bits, packed[0].block)
 
@@ -115,13 +116,13 @@ def write_packed(packed: Sequence[Packed], data: DataFile) -> dict[str, Entry]:
 def stored_float(layer: Linear, source: TensorSource) -> NDArray[Any]:
     """The weight (out, in) of a layer of 32 or 16 bits, in its bits."""
     weight: NDArray[np.float32] = float_weight(layer, source).numpy()
-    if layer.bits.bits == 32:
+    if layer.precision.bits == 32:
         return weight
     return as_float16(weight, layer.layer, "give the layer 32 or 8 bits by a rule of the recipe")
 
 
 def _alike(stack: Stack) -> bool:
-    kinds = {(part.bits, part.bias is None) for part in stack.layers if isinstance(part, Linear)}
+    kinds = {(part.precision, part.bias is None) for part in stack.layers if isinstance(part, Linear)}
     return len(kinds) == 1
 
 

@@ -11,7 +11,7 @@ from pocketvl.export.layers import linear_layers
 from pocketvl.export.progress import Progress, part
 from pocketvl.export.sensitivity.eager import EagerModel, layer_divergences, make_questions
 from pocketvl.export.sensitivity.probe import Trials, layer_choices, try_choices
-from pocketvl.quant.recipe import Bits, Recipe
+from pocketvl.quant.recipe import Precision, Recipe
 from pocketvl.runtime.bundle.geometry import ImageSettings, ModelGeometry
 
 _VISION = {"qkv": 0.06, "proj": 0.015, "fc1": 0.02, "fc2": 0.055}
@@ -54,12 +54,12 @@ def kl_factor(layer: str, geometry: ModelGeometry) -> float:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """damage: layer -> bits that it may take -> nats of KL a token of the answers, fewest bits first.
+    """kl_cost: layer -> bits that it may take -> nats of KL a token of the answers, fewest bits first.
 
     measured: whether each layer was rounded in the model by itself, or its KL comes from kl_factor.
     """
 
-    damage: dict[str, dict[Bits, float]]
+    kl_cost: dict[str, dict[Precision, float]]
     measured: bool
 
 
@@ -124,13 +124,13 @@ def _divergences(
 
 def _damage(
     geometry: ModelGeometry, trials: Trials, divergences: dict[str, float]
-) -> dict[str, dict[Bits, float]]:
-    damage = {}
+) -> dict[str, dict[Precision, float]]:
+    kl_cost = {}
     for layer in linear_layers(geometry):
         noise = trials.noise[layer.name]
         if layer.name in divergences:
             factor = divergences[layer.name] / max(noise[trials.tried[layer.name]], 1e-30)
         else:
             factor = kl_factor(layer.name, geometry)
-        damage[layer.name] = {bits: factor * own for bits, own in noise.items()}
-    return damage
+        kl_cost[layer.name] = {precision: factor * own for precision, own in noise.items()}
+    return kl_cost

@@ -13,8 +13,8 @@ from pocketvl.export.isolated import run_isolated
 from pocketvl.export.layers import Layer, linear_layers, lm_head
 from pocketvl.export.progress import Progress
 from pocketvl.export.sensitivity.measure import Sensitivity, can_measure, measure_sensitivity
-from pocketvl.quant.allocate import Option, least_damage, least_size
-from pocketvl.quant.recipe import Bits, Calibration, Recipe, Rule
+from pocketvl.quant.allocate import Option, least_cost, least_size
+from pocketvl.quant.recipe import Calibration, Precision, Recipe, Rule
 from pocketvl.runtime.bundle.geometry import ModelGeometry
 from pocketvl.runtime.errors import RecipeError
 
@@ -22,14 +22,14 @@ _INDEX = re.compile(r"\.(\d+)\.")
 _Numbered = tuple[str, str]  # what stands before and behind a layer's number
 
 
-def merge_rules(bits: Mapping[str, Bits]) -> tuple[Rule, ...]:
+def merge_rules(precisions: Mapping[str, Precision]) -> tuple[Rule, ...]:
     """Rules that give exactly these bits, layer -> bits, first match wins.
 
     Exceptions come first, neighbours with equal bits as one (text_decoder.layers.1[2-5].v_proj); then what
     most layers of a kind have (text_decoder.layers.*.v_proj); then what most of a component have.
     """
-    components: dict[str, dict[str, Bits]] = {}
-    for layer, chosen in bits.items():
+    components: dict[str, dict[str, Precision]] = {}
+    for layer, chosen in precisions.items():
         components.setdefault(layer.partition(".")[0], {})[layer] = chosen
     exceptions: list[Rule] = []
     kinds: list[Rule] = []
@@ -50,9 +50,9 @@ def merge_rules(bits: Mapping[str, Bits]) -> tuple[Rule, ...]:
     return (*exceptions, *kinds, *rest)
 
 
-def _kinds(layers: Mapping[str, Bits]) -> dict[_Numbered, dict[int, Bits]]:
+def _kinds(layers: Mapping[str, Precision]) -> dict[_Numbered, dict[int, Precision]]:
     """Layers of a component that differ in their number alone."""
-    kinds: dict[_Numbered, dict[int, Bits]] = {}
+    kinds: dict[_Numbered, dict[int, Precision]] = {}
     for layer, chosen in layers.items():
         found = _INDEX.search(layer)
         if found:
@@ -61,12 +61,12 @@ def _kinds(layers: Mapping[str, Bits]) -> dict[_Numbered, dict[int, Bits]]:
     return kinds
 
 
-def _exceptions(numbered: _Numbered, members: Mapping[int, Bits], usual: Bits) -> Iterator[Rule]:
+def _exceptions(numbered: _Numbered, members: Mapping[int, Precision], usual: Precision) -> Iterator[Rule]:
     before, behind = numbered
-    for bits in dict.fromkeys(members.values()):
-        if bits != usual:
-            for pattern in number_patterns([number for number, own in members.items() if own == bits]):
-                yield Rule(f"{before}{pattern}{behind}", bits)
+    for precision in dict.fromkeys(members.values()):
+        if precision != usual:
+            for pattern in number_patterns([number for number, own in members.items() if own == precision]):
+                yield Rule(f"{before}{pattern}{behind}", precision)
 
 
 def number_patterns(numbers: Sequence[int]) -> Iterator[str]:
@@ -86,9 +86,9 @@ def _digits(digits: Sequence[int]) -> str:
     return f"[{''.join(map(str, digits))}]"
 
 
-def _most(bits: Sequence[Bits]) -> Bits:
+def _most(precisions: Sequence[Precision]) -> Precision:
     """The commonest; of equally common ones the first."""
-    return Counter(bits).most_common(1)[0][0]
+    return Counter(precisions).most_common(1)[0][0]
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def plan_recipe(
     """
     progress("reading the checkpoint", 0.0)
     # Four bits stand for those that are still to be chosen: 8 alone would need no calibration.
-    recipe = Recipe(goal.name, method, (Rule("*", Bits(4, 32)),), calibration)
+    recipe = Recipe(goal.name, method, (Rule("*", Precision(4, 32)),), calibration)
     recipe, _ = fit_calibration(recipe, model)
     checkpoint = open_checkpoint(model, revision)
     source = merge_lora(checkpoint, lora)
@@ -184,21 +184,21 @@ def plan_for(
                 f"A size budget of {_megabytes(goal.bytes)} is out of reach: with the fewest bits everywhere"
                 f" the weights take {_megabytes(smallest)} ({smallest} bytes); give at least that."
             )
-        allocation = least_damage(known, goal.bytes - table)
+        allocation = least_cost(known, goal.bytes - table)
     else:
-        least = sum(min(o.damage for o in own) for own in known.values())
+        least = sum(min(o.cost for o in own) for own in known.values())
         if goal.nats < least:
             raise RecipeError(
                 f"A KL divergence of {goal.nats:g} is out of reach: with the most bits everywhere {least:.3g}"
                 " is predicted; give at least that."
             )
         allocation = least_size(known, goal.nats)
-    rules = merge_rules({layer: option.bits for layer, option in allocation.chosen.items()})
+    rules = merge_rules({layer: option.precision for layer, option in allocation.chosen.items()})
     return Plan(
         replace(recipe, rules=rules),
         allocation.chosen,
         table + allocation.size,
-        allocation.damage,
+        allocation.cost,
         sensitivity.measured,
     )
 
@@ -208,12 +208,13 @@ def _options(
 ) -> dict[str, tuple[Option, ...]]:
     """What each layer may take, with the most bytes that any of the targets needs for it."""
 
-    def most(layer: Layer, bits: Bits) -> int:
-        return max(count(layer, bits) for count in bytes_of)
+    def most(layer: Layer, precision: Precision) -> int:
+        return max(count(layer, precision) for count in bytes_of)
 
     return {
         layer.name: tuple(
-            Option(bits, most(layer, bits), damage) for bits, damage in sensitivity.damage[layer.name].items()
+            Option(precision, most(layer, precision), kl_cost)
+            for precision, kl_cost in sensitivity.kl_cost[layer.name].items()
         )
         for layer in linear_layers(geometry)
     }

@@ -19,20 +19,20 @@ from pocketvl.quant.folding import folding_scales
 from pocketvl.quant.gptq import best_scales, gptq
 from pocketvl.quant.hessian import factorize, second_moments
 from pocketvl.quant.quantize import quantize_linear
-from pocketvl.quant.recipe import CALIBRATED_METHODS, Bits, Recipe, named_recipe
+from pocketvl.quant.recipe import CALIBRATED_METHODS, Precision, Recipe, named_recipe
 from pocketvl.quant.rtn import nearest_integers, rtn_scales
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.geometry import ModelGeometry
 from pocketvl.runtime.errors import CalibrationError, CheckpointError
 
 # The smallest first. Larger groups than 128 save less than 1.5 % of a layer.
-CHOICES = (Bits(4, 128), Bits(4, 64), Bits(4, 32), Bits(8))
-Choices = dict[str, tuple[Bits, ...]]  # layer, as recipes call it -> what it may take
+CHOICES = (Precision(4, 128), Precision(4, 64), Precision(4, 32), Precision(8))
+Choices = dict[str, tuple[Precision, ...]]  # layer, as recipes call it -> what it may take
 _ROWS = 512  # of a weight, evenly spread, stand for all in the estimate: rows are rounded independently
-_WIDEST = Bits(4, 32)
+_WIDEST = Precision(4, 32)
 
 
-def layer_choices(geometry: ModelGeometry, fixed: Mapping[str, Bits]) -> Choices:
+def layer_choices(geometry: ModelGeometry, fixed: Mapping[str, Precision]) -> Choices:
     """All of CHOICES that divide a layer's inputs; a single one where `fixed` (layer -> bits) decides.
 
     8 bits fit every layer, and are all that a patch embedding of 1176 inputs can take.
@@ -40,7 +40,7 @@ def layer_choices(geometry: ModelGeometry, fixed: Mapping[str, Bits]) -> Choices
     return {
         layer.name: (fixed[layer.name],)
         if layer.name in fixed
-        else tuple(bits for bits in CHOICES if bits.fits(layer.in_features))
+        else tuple(precision for precision in CHOICES if precision.fits(layer.in_features))
         for layer in linear_layers(geometry)
     }
 
@@ -60,9 +60,9 @@ class Trials:
     rounded: layer -> its weight under the bits in `tried`, for layers with a choice where they are kept.
     """
 
-    noise: dict[str, dict[Bits, float]] = field(default_factory=dict)
+    noise: dict[str, dict[Precision, float]] = field(default_factory=dict)
     rounded: dict[str, Rounded] = field(default_factory=dict)
-    tried: dict[str, Bits] = field(default_factory=dict)
+    tried: dict[str, Precision] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ class Probe(Decider):
         if not self.calibration.folding:
             return None
         # What is folded hardly depends on the bits, so one choice stands for all.
-        bits = _WIDEST if leaves[0].in_features % 32 == 0 else Bits(8)
-        return folding_scales(x, token_weights, [(leaf.weight.detach(), bits) for leaf in leaves])
+        precision = _WIDEST if leaves[0].in_features % 32 == 0 else Precision(8)
+        return folding_scales(x, token_weights, [(leaf.weight.detach(), precision) for leaf in leaves])
 
 
 class _Stage:
@@ -141,31 +141,31 @@ class _Stage:
         spread = torch.linspace(0, len(weight) - 1, min(_ROWS, len(weight))).round().long()
         some = weight[spread] * self.scales
         trials.noise[leaf.layer] = {
-            bits: self._noise(some, self._nearest(some, bits, leaf), leaf) for bits in choices
+            precision: self._noise(some, self._nearest(some, precision, leaf), leaf) for precision in choices
         }
         if self.probe.keep:
             trials.tried[leaf.layer] = _measured(choices)
             trials.rounded[leaf.layer] = self._kept(leaf, weight * self.scales, _measured(choices))
 
-    def _nearest(self, weight: torch.Tensor, bits: Bits, leaf: Linear) -> torch.Tensor:
+    def _nearest(self, weight: torch.Tensor, precision: Precision, leaf: Linear) -> torch.Tensor:
         """As the method rounds, but without GPTQ's passing on of errors, which takes a hundred times as long
         and gains about the same share under all choices."""
         if not self.probe.calibrated:
-            return self._round(weight, bits, leaf)
-        groups = weight.view(len(weight), -1, bits.group_size or leaf.in_features)
-        if bits.bits == 4:
+            return self._round(weight, precision, leaf)
+        groups = weight.view(len(weight), -1, precision.group_size or leaf.in_features)
+        if precision.bits == 4:
             importance = self.moments.diagonal().clamp_min(1e-30).view(groups.shape[1:])
-            scales = best_scales(groups, importance, bits.bits)
+            scales = best_scales(groups, importance, precision.bits)
         else:
-            scales = rtn_scales(groups, bits.bits)
-        return nearest_integers(groups, scales, bits.bits).mul_(scales[..., None]).view_as(weight)
+            scales = rtn_scales(groups, precision.bits)
+        return nearest_integers(groups, scales, precision.bits).mul_(scales[..., None]).view_as(weight)
 
-    def _round(self, weight: torch.Tensor, bits: Bits, leaf: Linear) -> torch.Tensor:
+    def _round(self, weight: torch.Tensor, precision: Precision, leaf: Linear) -> torch.Tensor:
         if self.probe.calibrated:
-            group = bits.group_size or leaf.in_features
-            quantized = gptq(weight, factorize(self.moments, group, self.damping, leaf.layer), bits)
+            group = precision.group_size or leaf.in_features
+            quantized = gptq(weight, factorize(self.moments, group, self.damping, leaf.layer), precision)
         else:
-            quantized = quantize_linear(weight, bits, self.probe.method, leaf.layer)
+            quantized = quantize_linear(weight, precision, self.probe.method, leaf.layer)
         return torch.from_numpy(quantized.dequantize())
 
     def _noise(self, weight: torch.Tensor, rounded: torch.Tensor, leaf: Linear) -> float:
@@ -182,17 +182,17 @@ class _Stage:
             noise += float(error.square().sum() / weight.square().sum().clamp_min(smallest))
         return noise
 
-    def _kept(self, leaf: Linear, weight: torch.Tensor, bits: Bits) -> Rounded:
-        rounded = self._round(weight, bits, leaf)
+    def _kept(self, leaf: Linear, weight: torch.Tensor, precision: Precision) -> Rounded:
+        rounded = self._round(weight, precision, leaf)
         bias = None if leaf.bias is None else leaf.bias.detach()
         if bias is not None and self.probe.calibrated:
             bias = bias + (weight - rounded) @ self.mean
         return Rounded(rounded / self.scales, bias)
 
 
-def _measured(choices: tuple[Bits, ...]) -> Bits:
-    """The choice whose KL is measured: the most bits of 4, whose damage stands well above others' noise."""
-    four = [bits for bits in choices if bits.bits == 4]
+def _measured(choices: tuple[Precision, ...]) -> Precision:
+    """The choice whose KL is measured: the most bits of 4, whose KL is well above others' noise."""
+    four = [precision for precision in choices if precision.bits == 4]
     return four[-1] if four else choices[0]
 
 

@@ -12,7 +12,7 @@ from pocketvl.runtime.errors import ImageError
 _BAND = 1 << 20  # pixels
 _WIDE = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
-# Bits that cameras, scanners and detectors deliver in samples of 16.
+# Precision that cameras, scanners and detectors deliver in samples of 16.
 _DEPTHS = (8, 10, 12, 14, 16)
 
 Note = Callable[[str], None]

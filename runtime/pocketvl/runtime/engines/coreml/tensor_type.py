@@ -59,7 +59,7 @@ class TensorType:
 
     @property
     def bits(self) -> int:
-        """Bits of all elements, packed."""
+        """Precision of all elements, packed."""
         return self.size * DTYPES[self.dtype].bits
 
     @property

@@ -12,14 +12,14 @@ _ROWS = 512  # compared at a time, so that no second float weight stands in memo
 
 
 @dataclass(frozen=True)
-class Damage:
+class WeightError:
     """relative_error: |W' - W| / |W| of all weights of the layer, Frobenius norms."""
 
     layer: str
     relative_error: float
 
 
-def measure_damage(layer: str, weight: torch.Tensor, quantized: QuantizedLinear) -> Damage:
+def measure_weight_error(layer: str, weight: torch.Tensor, quantized: QuantizedLinear) -> WeightError:
     """weight: (out, in), any float dtype, what `quantized` stands for."""
     error, size = 0.0, 0.0
     for first in range(0, quantized.out_features, _ROWS):
@@ -30,14 +30,14 @@ def measure_damage(layer: str, weight: torch.Tensor, quantized: QuantizedLinear)
         wanted = weight[rows].double()
         error += float((torch.from_numpy(part.dequantize()) - wanted).square().sum())
         size += float(wanted.square().sum())
-    return Damage(layer, math.sqrt(error / size) if size else 0.0)
+    return WeightError(layer, math.sqrt(error / size) if size else 0.0)
 
 
-def describe_damage(damage: Sequence[Damage]) -> str:
-    """For the user: how many layers, their mean error and the worst. damage must not be empty."""
-    worst = max(damage, key=lambda layer: layer.relative_error)
-    mean = sum(layer.relative_error for layer in damage) / len(damage)
+def describe_weight_errors(errors: Sequence[WeightError]) -> str:
+    """For the user: how many layers, their mean error and the worst. errors must not be empty."""
+    worst = max(errors, key=lambda layer: layer.relative_error)
+    mean = sum(layer.relative_error for layer in errors) / len(errors)
     return (
-        f"Layers of the checkpoint that had to be quantized again: {len(damage)}. Their weights moved by"
+        f"Layers of the checkpoint that had to be quantized again: {len(errors)}. Their weights moved by"
         f" {100 * mean:.2f} % on average, by {100 * worst.relative_error:.2f} % at most ({worst.layer})."
     )
