@@ -29,8 +29,8 @@ PUBLIC = {
         "load",
     ],
     "pocketvl.quant": [
-        "Precision",
         "Calibration",
+        "Precision",
         "NAMED_RECIPES",
         "Recipe",
         "Rule",

@@ -1,7 +1,7 @@
 """How weights become 4 or 8 bits, and which bits go where.
 
     recipe = load_recipe("int4")  # or a .toml file
-    print(recipe.bits("lm_head", in_features=1536))
+    print(recipe.precision("lm_head", in_features=1536))
 
 Names are imported when first used.
 """
@@ -25,9 +25,9 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Precision": "recipe",
-    "Calibration": "recipe",
     "NAMED_RECIPES": "recipe",
+    "Calibration": "recipe",
+    "Precision": "recipe",
     "Recipe": "recipe",
     "Rule": "recipe",
     "load_recipe": "recipe_file",

@@ -129,7 +129,7 @@ def test_the_table_is_the_heads_own_rows(quantized: Any) -> None:
 def test_a_table_with_other_values_is_refused(quantized: Any, tmp_path: Path, key: str) -> None:
     source, recipe, folder, _, table = quantized
     shape = (table.rows, table.columns)
-    leaf = Linear(Layer("lm_head", "lm_head", *shape, False), recipe.bits("lm_head", table.columns))
+    leaf = Linear(Layer("lm_head", "lm_head", *shape, False), recipe.precision("lm_head", table.columns))
     integers = decided(leaf, source, recipe.method)
     holds = expected("lm_head", leaf.precision, integers.integers, integers.scales)
     copytree(folder, tmp_path / "copy")
