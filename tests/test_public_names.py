@@ -30,8 +30,8 @@ PUBLIC = {
     ],
     "pocketvl.quant": [
         "Calibration",
-        "Precision",
         "NAMED_RECIPES",
+        "Precision",
         "Recipe",
         "Rule",
         "load_recipe",
