@@ -112,7 +112,9 @@ def test_export_leaves_its_recipe_beside_the_bundle(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("export", checkpoint, "-o", tmp_path / "bundle", "--size-budget", "300kB", "--method", "rtn")
-    status, out, _ = run(capsys, *words, "--calibration-samples", 6, "--buckets", 64, "--max-context", 320)
+    status, out, _ = run(
+        capsys, *words, "--calibration-samples", 6, "--buckets", 64, "--max-context", 320, "--target", "onnx"
+    )
     assert status == 0
     recipe = load_recipe(str(tmp_path / "bundle.recipe.toml"))
     assert "bundle.recipe.toml" in out

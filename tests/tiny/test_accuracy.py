@@ -1,4 +1,4 @@
-"""The shipped tiny model, exported and run by ExecuTorch, answers held-out questions."""
+"""The shipped tiny model, exported and run as on a phone, answers held-out questions."""
 
 from pathlib import Path
 
@@ -7,9 +7,10 @@ import pytest
 
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.tiny import TASKS, make_example, score
+from pocketvl.runtime import names
 from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.decoding.sampling import Sampler
-from pocketvl.runtime.engines.executorch import open_executorch
+from pocketvl.runtime.engines.open import open_engine
 from tests.support.bundles import export_for_test
 
 EXAMPLES = 40
@@ -17,12 +18,13 @@ EXAMPLES = 40
 FLOORS = {"read": 0.85, "count": 0.85, "colour": 0.95, "chart": 0.9, "point": 0.65, "pair": 0.95}
 
 
-@pytest.fixture(scope="module", params=["fp32", "int4"])
+@pytest.fixture(scope="module", params=[("fp32", names.ONNX), ("int4", names.EXECUTORCH)], ids=" ".join)
 def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ChatSession:
     folder: Path = tmp_path_factory.mktemp("tiny")
     settings = ExportSettings(buckets=(256,), max_context=512)
-    bundle = export_for_test("tiny", folder / "bundle", request.param, settings)
-    return ChatSession(bundle, open_executorch(bundle), keep_vision=True)
+    recipe, target = request.param
+    bundle = export_for_test("tiny", folder / "bundle", recipe, settings, target)
+    return ChatSession(bundle, open_engine(bundle), keep_vision=True)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -31,7 +33,7 @@ def test_held_out_questions_are_answered(session: ChatSession, task: str) -> Non
     for index in range(EXAMPLES):
         example = make_example(task, index)
         session.reset()
-        pictures = [{"type": "image", "image": image} for image in example.images]
-        content = [*pictures, {"type": "text", "text": example.question}]
+        images = [{"type": "image", "image": image} for image in example.images]
+        content = [*images, {"type": "text", "text": example.question}]
         marks.append(score(example, session.ask(content, max_tokens=32, sampler=Sampler()).text))
     assert np.mean(marks) >= FLOORS[task]

@@ -166,7 +166,7 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         open_dataset(str(path))
 
 
-def test_a_image_that_cannot_be_decoded_is_found_when_it_is_loaded(tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_decoded_is_found_when_it_is_loaded(tmp_path: Path) -> None:
     damaged = base64.b64encode(png("red")[:60]).decode() + "AAAA" * 10
     path = write_tsv(tmp_path / "damaged.tsv", "index,image,question,answer", f"q7|{damaged}|a|b")
     (question,) = open_dataset(str(path)).questions

@@ -112,7 +112,7 @@ def test_a_turn_on_the_cache_equals_the_same_turn_from_scratch(
     assert again == fresh
 
 
-def test_a_image_is_encoded_once(session: ChatSession) -> None:
+def test_an_image_is_encoded_once(session: ChatSession) -> None:
     first = session.ask(about(image()), max_tokens=2)
     second = session.ask(about(image()), max_tokens=2)
     session.reset()
@@ -308,7 +308,7 @@ def test_user_text_cannot_open_a_turn(session: ChatSession, bundle: Bundle) -> N
     assert answer.prompt_token_ids.count(special.im_end) == 2  # system and user turn
 
 
-def test_the_largest_bucket_bounds_a_image(session: ChatSession, bundle: Bundle) -> None:
+def test_the_largest_bucket_bounds_an_image(session: ChatSession, bundle: Bundle) -> None:
     answer = session.ask(about(image(5, 900, 700)), max_tokens=1)
     tokens = answer.prompt_token_ids.count(bundle.manifest.special_tokens.image_pad)
     assert 0 < tokens <= bundle.manifest.buckets[-1] // 4

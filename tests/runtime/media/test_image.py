@@ -133,7 +133,7 @@ def test_the_limit_holds_for_pillow_images_too() -> None:
         load_image(Image.new("1", (9_460, 9_460)))
 
 
-def test_a_image_without_pixels_is_refused() -> None:
+def test_an_image_without_pixels_is_refused() -> None:
     with pytest.raises(ImageError, match="0x5 pixels"):
         load_image(Image.new("RGB", (0, 5)))
 
@@ -157,7 +157,7 @@ def test_bad_files_are_named(tmp_path: Path, name: str, data: bytes, expected: s
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"])
-def test_damage_anywhere_is_an_image_error_or_a_image(format: str) -> None:
+def test_damage_anywhere_is_an_image_error_or_an_image(format: str) -> None:
     data = encoded(noise(40, 30), format)
     random = np.random.default_rng(0)
     for _ in range(60):

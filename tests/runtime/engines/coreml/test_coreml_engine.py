@@ -89,7 +89,7 @@ def test_a_slot_written_again_is_overwritten(engine: Engine, bundle: Bundle) -> 
     np.testing.assert_array_equal(engine.text.decode(*second, 2), alone)
 
 
-def test_a_conversation_about_a_image(bundle: Bundle, executorch: Bundle, reference: Engine) -> None:
+def test_a_conversation_about_an_image(bundle: Bundle, executorch: Bundle, reference: Engine) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (84, 112, 3), dtype=np.uint8)
     question = [{"type": "image", "image": Image.fromarray(pixels)}, {"type": "text", "text": "What?"}]
     sessions = (
