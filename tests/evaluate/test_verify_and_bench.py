@@ -104,6 +104,6 @@ def test_bench_measures_every_stage(folder: Path, capsys: pytest.CaptureFixture[
     assert [vision["patches"] for vision in result["vision"]] == [16, 64, 144]
     assert min(result["prefill_rate"], result["decode_rate"], result["bandwidth"]) > 0
     assert result["peak_rss"] > 50e6
-    beside = {names.MANIFEST_FILE, names.MODEL_CARD}
+    beside = {names.MANIFEST_FILE, names.MANIFEST_HASH_FILE, names.MODEL_CARD}
     files = sum(path.stat().st_size for path in (folder / "int8").iterdir() if path.name not in beside)
     assert result["bundle_bytes"] == files

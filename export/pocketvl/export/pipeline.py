@@ -14,6 +14,7 @@ from pocketvl.export.bundle.writer import PartialBundle, partial_bundle
 from pocketvl.export.calibration.calibrate import calibrate
 from pocketvl.export.calibration.store import CalibratedSource
 from pocketvl.export.checkpoint import Checkpoint, MergedLora, merge_lora, open_checkpoint
+from pocketvl.export.checkpoint.chat_template import check_chat_template
 from pocketvl.export.component import ExportSettings, PackedSource, fit_calibration, fit_image, fit_settings
 from pocketvl.export.estimate import Estimate, ExportCost, check_space, export_cost
 from pocketvl.export.isolated import run_isolated
@@ -174,7 +175,7 @@ def check_export(
     plan = resolve(recipe, source.geometry, source)
     target.check(settings, plan)
     estimate = target.estimate(plan, settings)
-    notes = (*source.notes, *notes)
+    notes = (*source.notes, *check_chat_template(checkpoint), *notes)
     return ExportJob(target, checkpoint, source, plan, settings, image, estimate, notes)
 
 

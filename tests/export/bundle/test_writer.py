@@ -48,9 +48,10 @@ def everything(folder: Path) -> set[str]:
 def test_a_new_bundle(tmp_path: Path) -> None:
     write(tmp_path / "out")
     bundle = open_bundle(tmp_path / "out", verify="always")
-    assert {record.path for record in bundle.manifest.files} | {names.MANIFEST_FILE} == everything(
-        tmp_path / "out"
-    )
+    assert {record.path for record in bundle.manifest.files} | {
+        names.MANIFEST_FILE,
+        names.MANIFEST_HASH_FILE,
+    } == everything(tmp_path / "out")
     assert children(tmp_path) == ["out"]
 
 
@@ -370,7 +371,11 @@ def test_the_model_card_stands_beside_the_manifest(tmp_path: Path) -> None:
         (partial.folder / names.MODEL_CARD).write_text("# card")
         partial.complete(small_manifest(partial.records()))
     listed = {record.path for record in open_bundle(destination, verify="always").manifest.files}
-    assert everything(destination) == listed | {names.MANIFEST_FILE, names.MODEL_CARD}
+    assert everything(destination) == listed | {
+        names.MANIFEST_FILE,
+        names.MANIFEST_HASH_FILE,
+        names.MODEL_CARD,
+    }
     write(destination, overwrite=True)
     assert names.MODEL_CARD not in children(destination)
 
