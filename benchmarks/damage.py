@@ -6,8 +6,8 @@ Exports the tiny model for every target by rounding, then damages one file of on
 manifest or its hash, without a change of its size: a bit, a run of bytes, a zeroed block or two swapped
 blocks. Each damaged bundle is opened and asked about an image in a process of its own, with an empty cache
 folder; the first few (--through-cli) by `pocketvl ask`, the others by the same calls in a process forked from
-one that has the libraries. Prints how many ended how. Exit status 1 unless each ended in a sentence that names the file.
---verify never shows what the native runtimes make of damage that nobody looks for.
+one that has the libraries. Prints how many ended how. Exit status 1 unless each ended in a sentence that
+names the file. --verify never shows what the native runtimes make of damage that nobody looks for.
 """
 
 import argparse

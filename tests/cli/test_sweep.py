@@ -57,6 +57,11 @@ MISTAKES = {
     "recipe": (["--recipe", "int3", "--data", "generated:1"], 2, "'int3' is no recipe"),
     "reference": (["--recipe", "int8", "--reference", "best", "--data", "generated:1"], 2, "'best' is no"),
     "data": (["--recipe", "int8", "--data", "nowhere.tsv"], 2, "nowhere.tsv does not exist"),
+    "revision": (
+        ["--recipe", "int8", "--data", "generated:1", "--revision", "v1"],
+        2,
+        "--revision v1 chooses a commit, tag or branch on the hub",
+    ),
     "no data": (["--recipe", "int8"], 2, "Missing option"),
     "buckets": (["--recipe", "int8", "--data", "generated:1", "--buckets", "4,three"], 2, "--buckets"),
     "target": (

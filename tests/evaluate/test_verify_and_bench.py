@@ -40,6 +40,12 @@ def test_a_bundle_agrees_with_its_checkpoint(
         assert same == [1.0] * 5
 
 
+def test_a_revision_is_of_the_hub_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--against", folder / "checkpoint", "--revision", "v1")
+    status, _, err = run(capsys, "verify", folder / "fp32", *words)
+    assert (status, "--revision v1 chooses a commit, tag or branch" in err) == (2, True), err
+
+
 def test_other_weights_are_found_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_checkpoint(folder / "other", seed=1)
     status, out, err = run(

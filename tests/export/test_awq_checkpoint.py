@@ -17,17 +17,11 @@ from pocketvl.export.weights import Requantizer, fill
 from pocketvl.quant.packed.damage import Damage
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.recipe import Bits, Recipe, named_recipe
-from pocketvl.runtime.errors import CheckpointError
 from tests.support.checkpoints import Layout, write_weights
 from tests.support.packed_checkpoints import Scheme, write_packed_checkpoint
+from tests.support.refusals import refusal
 
 AWQ = Scheme("awq")
-
-
-def refusal(folder: Path) -> str:
-    with pytest.raises(CheckpointError) as caught:
-        open_checkpoint(str(folder))
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("layout", ["hub", "transformers5"])

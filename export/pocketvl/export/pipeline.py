@@ -33,6 +33,7 @@ T = TypeVar("T")
 # An export that needs more memory than this runs each component in a process of its own, so that the second
 # does not pile up on what the first left. A small one would only wait for two more interpreters.
 _ISOLATED_ABOVE = 2 * 10**9
+_FIRST_NOTES = 3  # about calibration data that are said one by one
 
 
 class Runner(Protocol):
@@ -137,7 +138,9 @@ def export_bundle(
     )
     if job.plan.recipe.calibrated:
         arguments = (job.checkpoint, job.source, job.plan, job.settings, job.image, decided)
-        data = run(calibrate, arguments, calibrating)
+        data, unlike = run(calibrate, arguments, calibrating)
+        if unlike:
+            warn(_described(unlike))
         weights = CalibratedSource(job.source, decided)
     with partial_bundle(output, overwrite=overwrite) as partial:
         written = _write_components(partial.folder, job, weights, run, writing)
@@ -244,6 +247,13 @@ def _manifest(
             source_revision=checkpoint.revision,
         ),
     )
+
+
+def _described(notes: Sequence[str]) -> str:
+    """Of images of the calibration data that were not read by the letter."""
+    more = f" And {len(notes) - _FIRST_NOTES} more." if len(notes) > _FIRST_NOTES else ""
+    said = " ".join(notes[:_FIRST_NOTES])
+    return f"{len(notes)} images of the calibration data were not read by the letter. {said}{more}"
 
 
 def _calibration(recipe: Recipe) -> str:

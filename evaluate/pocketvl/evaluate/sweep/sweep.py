@@ -68,7 +68,7 @@ def run_sweep(
     progress("reading the checkpoint", 0.0)
     fitted = tuple(fit_calibration(recipe, settings.model)[0] for recipe in settings.recipes)
     settings = replace(settings, recipes=fitted)  # as each export would: results are found by their recipes
-    checkpoint = open_checkpoint(settings.model)
+    checkpoint = open_checkpoint(settings.model, settings.revision)
     datasets = {
         spec: open_dataset(spec, limit=settings.limit, strict=settings.strict) for spec in settings.data
     }

@@ -23,11 +23,15 @@ _KEYS = {"image", "images", "prompt", "question", "answer"}
 
 @dataclass(frozen=True)
 class Sample:
-    """One question. Images are what load_image takes; answer None where it is not known."""
+    """One question. Images are what load_image takes; answer None where it is not known.
+
+    notes: sentences about images that are not read by the letter.
+    """
 
     images: tuple[Path | Image.Image, ...]
     prompt: str
     answer: str | None
+    notes: tuple[str, ...] = ()
 
     def load_images(self) -> tuple[Image.Image, ...]:
         """Raises ImageError."""
@@ -104,9 +108,8 @@ def _folder(folder: Path) -> Iterator[Sample]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in _SUFFIXES:
             words = path.with_suffix(".txt")
-            yield Sample(
-                (_checked(path, str(path)),), _text(words) if words.exists() else DEFAULT_PROMPT, None
-            )
+            prompt = _text(words) if words.exists() else DEFAULT_PROMPT
+            yield Sample((path,), prompt, None, _check_image(path, str(path)))
 
 
 def _lines(path: Path) -> Iterator[Sample]:
@@ -128,15 +131,19 @@ def _sample(line: str, path: Path, where: str) -> Sample:
         raise CalibrationError(f"{where}: 'images' must be a list of paths.")
     if not isinstance(prompt, str) or not isinstance(answer, str | None):
         raise CalibrationError(f"{where} needs a 'prompt', and its 'answer', if any, must be text.")
-    return Sample(tuple(_checked(path.parent / image, where) for image in images), prompt, answer)
+    paths = tuple(path.parent / image for image in images)
+    notes = tuple(note for one in paths for note in _check_image(one, where))
+    return Sample(paths, prompt, answer, notes)
 
 
-def _checked(path: Path, where: str) -> Path:
+def _check_image(path: Path, where: str) -> tuple[str, ...]:
+    """What load_image notes about it. Raises CalibrationError."""
+    notes: list[str] = []
     try:
-        load_image(path)
+        load_image(path, notes.append)
     except ImageError as error:
         raise CalibrationError(f"{where}: {error}") from None
-    return path
+    return tuple(notes)
 
 
 def _text(path: Path) -> str:

@@ -21,8 +21,8 @@ _ANSWER = {"role": "assistant", "content": "A circle."}
 def check_chat_template(checkpoint: Checkpoint) -> tuple[str, ...]:
     """Writes a question, one about an image, a system turn and a second question.
 
-    Returns notes about those of the latter two that cannot be written. Raises CheckpointError where one of the
-    questions cannot: the template fails, or is beyond what the runtime takes (see its text/template.py).
+    Returns notes about those of the latter two that cannot be written. Raises CheckpointError where one of
+    the questions cannot: the template fails, or is beyond what the runtime takes (see its text/template.py).
     """
     if not checkpoint.chat:
         return ()
