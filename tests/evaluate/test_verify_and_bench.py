@@ -1,6 +1,7 @@
 """verify and bench on real bundles: what passes, what fails, what is printed."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -67,10 +68,11 @@ def test_the_result_goes_into_the_model_card(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = shutil.copytree(folder / "int8", tmp_path / "int8")
-    status, _, err = run(
+    status, out, err = run(
         capsys, "verify", bundle, "--against", folder / "checkpoint", "--max-tokens", 2, "--update-card"
     )
     assert status == 0, err
+    assert re.fullmatch(r"passed: all \d+ limits kept", out.splitlines()[-1])
     card = (bundle / names.MODEL_CARD).read_text()
     assert "Against checkpoint through transformers" in card
     assert "| vision_encoder | relative error |" in card

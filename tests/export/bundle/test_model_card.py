@@ -1,5 +1,7 @@
 """The model card: metadata the hub reads, figures from the manifest, and a place for parity."""
 
+import re
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,16 @@ def test_float_weights_are_not_called_quantized() -> None:
     found = metadata(card_text(manifest(layers=layers, quantization_method="none"), {}))
     assert "base_model_relation" not in found
     assert found["tags"] == ["pocketvl", "qwen2_vl", "executorch"]
+
+
+@pytest.mark.parametrize("target", names.TARGETS)
+def test_the_command_to_install_it_works(target: str) -> None:
+    """pocketvl is on no index: from a clone, with an extra that there is."""
+    text = card_text(manifest(target=target), {})
+    (extra,) = re.findall(r"^pip install '\.(?:\[(\w+)\])?'$", text, re.MULTILINE)
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    assert extra in ("", *project["optional-dependencies"])
+    assert "from a clone of its repository, in that folder" in text
 
 
 def test_figures_come_from_the_manifest() -> None:
