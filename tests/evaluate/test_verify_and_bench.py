@@ -86,7 +86,7 @@ def test_a_bundle_without_a_card_is_refused_before_the_work(
     (bundle / names.MODEL_CARD).unlink()
     status, out, err = run(capsys, "verify", bundle, "--against", folder / "checkpoint", "--update-card")
     assert (status, out) == (1, "")
-    assert "README.md cannot be read" in err
+    assert "README.md does not exist" in err
 
 
 def test_the_table_shows_the_worst_of_each_metric() -> None:

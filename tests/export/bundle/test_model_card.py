@@ -20,6 +20,7 @@ from pocketvl.runtime.errors import BundleError
 from tests.support.checkpoints import write_checkpoint
 from tests.support.exporters import QUICK
 from tests.support.manifests import small_manifest
+from tests.support.odd_files import ODD, odd_file
 
 FILES = tuple(
     FileRecord(path, size, "0" * 64)
@@ -142,6 +143,16 @@ def test_a_source_card_that_says_nothing(tmp_path: Path, card: bytes) -> None:
     (tmp_path / "out").mkdir()
     write_card(tmp_path / "out", manifest(), tmp_path)
     assert "license" not in metadata((tmp_path / "out" / "README.md").read_text())
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_cards_that_never_end(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "out").mkdir()
+    odd_file(tmp_path, kind, "README.md")
+    write_card(tmp_path / "out", manifest(), tmp_path)
+    assert "license" not in metadata((tmp_path / "out" / "README.md").read_text())
+    with pytest.raises(BundleError, match=rf"README\.md {ODD[kind].replace('more', 'has .* more')}"):
+        check_card(tmp_path)
 
 
 def test_parity_is_written_into_its_place(tmp_path: Path) -> None:
