@@ -1,7 +1,7 @@
 """The whole export: checkpoint -> graphs -> artifacts -> bundle."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +12,7 @@ from pocketvl.export.bundle.destination import check_destination, output_folder
 from pocketvl.export.bundle.model_card import write_card
 from pocketvl.export.bundle.writer import PartialBundle, partial_bundle
 from pocketvl.export.calibration.calibrate import calibrate
+from pocketvl.export.calibration.samples import describe_notes
 from pocketvl.export.calibration.store import CalibratedSource
 from pocketvl.export.checkpoint import Checkpoint, MergedLora, merge_lora, open_checkpoint
 from pocketvl.export.checkpoint.chat_template import check_chat_template
@@ -33,7 +34,6 @@ T = TypeVar("T")
 # An export that needs more memory than this runs each component in a process of its own, so that the second
 # does not pile up on what the first left. A small one would only wait for two more interpreters.
 _ISOLATED_ABOVE = 2 * 10**9
-_FIRST_NOTES = 3  # about calibration data that are said one by one
 
 
 class Runner(Protocol):
@@ -120,11 +120,6 @@ def export_bundle(
     )
     for sentence in job.notes:
         warn(sentence)
-    method = job.plan.method
-    if method in CALIBRATED_METHODS and not job.plan.recipe.calibrated:
-        warn(f"No layer has fewer than 8 bits, so all are rounded: {method} has nothing to do.")
-    if kept := job.plan.describe_kept():
-        warn(kept)
     warning = check_space(job.estimate, output)
     if warning is not None:
         warn(warning)
@@ -140,7 +135,7 @@ def export_bundle(
         arguments = (job.checkpoint, job.source, job.plan, job.settings, job.image, decided)
         data, unlike = run(calibrate, arguments, calibrating)
         if unlike:
-            warn(_described(unlike))
+            warn(describe_notes(unlike))
         weights = CalibratedSource(job.source, decided)
     with partial_bundle(output, overwrite=overwrite) as partial:
         written = _write_components(partial.folder, job, weights, run, writing)
@@ -178,8 +173,15 @@ def check_export(
     plan = resolve(recipe, source.geometry, source)
     target.check(settings, plan)
     estimate = target.estimate(plan, settings)
-    notes = (*source.notes, *check_chat_template(checkpoint), *notes)
+    notes = (*source.notes, *check_chat_template(checkpoint), *notes, *_plan_notes(plan))
     return ExportJob(target, checkpoint, source, plan, settings, image, estimate, notes)
+
+
+def _plan_notes(plan: LayerPlan) -> Iterator[str]:
+    if plan.method in CALIBRATED_METHODS and not plan.recipe.calibrated:
+        yield f"No layer has fewer than 8 bits, so all are rounded: {plan.method} has nothing to do."
+    if kept := plan.describe_kept():
+        yield kept
 
 
 def with_damage(
@@ -247,13 +249,6 @@ def _manifest(
             source_revision=checkpoint.revision,
         ),
     )
-
-
-def _described(notes: Sequence[str]) -> str:
-    """Of images of the calibration data that were not read by the letter."""
-    more = f" And {len(notes) - _FIRST_NOTES} more." if len(notes) > _FIRST_NOTES else ""
-    said = " ".join(notes[:_FIRST_NOTES])
-    return f"{len(notes)} images of the calibration data were not read by the letter. {said}{more}"
 
 
 def _calibration(recipe: Recipe) -> str:

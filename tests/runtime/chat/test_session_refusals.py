@@ -82,7 +82,7 @@ def test_a_refused_conversation_leaves_the_one_before(session: ChatSession) -> N
 )
 def test_a_changed_bundle_is_refused_before_it_answers(
     bundle: Bundle,
-    engine: open_executorch,
+    engine: Engine,
     tmp_path: Path,
     file: str,
     content: str | None,

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pocketvl.runtime.media.image import MOST_BYTES, load_image
 
 DEFAULT_PROMPT = "Describe this picture in detail."
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif")
+_FIRST_NOTES = 3  # that are said one by one
 _KEYS = {"image", "images", "prompt", "question", "answer"}
 
 
@@ -83,6 +84,13 @@ def samples_fingerprint(samples: tuple[Sample, ...]) -> str:
     for sample in samples:
         sample.update(digest)
     return digest.hexdigest()
+
+
+def describe_notes(notes: Sequence[str]) -> str:
+    """In a sentence for the user: how many there are of Sample.notes, and the first few."""
+    more = f" And {len(notes) - _FIRST_NOTES} more." if len(notes) > _FIRST_NOTES else ""
+    first = " ".join(notes[:_FIRST_NOTES])
+    return f"{len(notes)} images of the calibration data were not read by the letter. {first}{more}"
 
 
 def _generated(calibration: Calibration) -> Iterator[Sample]:
