@@ -101,7 +101,7 @@ def sweep(
         revision=revision,
     )
     with progress_bar(f"sweep {model}") as progress:
-        result = run_sweep(settings, output, _runner(jobs, ray), progress=progress)
+        result = run_sweep(settings, output, _runner(jobs, ray), progress=progress, warn=note)
     _print(result)
     out.print(f"report: {output / 'report.html'}", soft_wrap=True)
     for failed in result.failures:
