@@ -71,7 +71,7 @@ def accuracy(name: str, work: Path, examples: int) -> dict[str, float]:
 
 
 def divergence(name: str, work: Path, examples: int) -> float:
-    """Mean KL from the float bundle, in nats a token."""
+    """Mean KL from the float bundle, in nats per token."""
     against = ["--against", str(work / "fp32"), "--reference-folder", str(work / "reference")]
     return float(evaluate(name, work, examples, *against)["fidelity"]["kl_mean"])
 

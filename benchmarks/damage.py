@@ -2,12 +2,12 @@
 
     python benchmarks/damage.py [--damages 2000] [--through-cli 50] [--seed 0] [--verify stamp]
 
-Exports the tiny model for every target by rounding, then damages one listed file of one bundle at a time
-without a change of its size: a bit, a run of bytes, a zeroed block or two swapped blocks. Each damaged bundle
-is opened and asked about an image in a process of its own, with an empty cache folder; the first few
-(--through-cli) by `pocketvl ask`, the others by the same calls in a process forked from one that has the
-libraries. Prints how many ended how. Exit status 1 unless each ended in a sentence that names the file.
---verify never shows what the native runtimes make of damage that nobody looks for.
+Exports the tiny model for every target by rounding, then damages one file of one bundle at a time, be it the
+manifest or its hash, without a change of its size: a bit, a run of bytes, a zeroed block or two swapped
+blocks. Each damaged bundle is opened and asked about an image in a process of its own, with an empty cache
+folder; the first few (--through-cli) by `pocketvl ask`, the others by the same calls in a process forked from
+one that has the libraries. Prints how many ended how. Exit status 1 unless each ended in a sentence that
+names the file. --verify never shows what the native runtimes make of damage that nobody looks for.
 """
 
 import argparse
@@ -120,7 +120,8 @@ def run(bundles: list[Path], image: Path, options: argparse.Namespace) -> list[t
 def draw(bundles: list[Path], count: int, source: random.Random) -> Iterator[Damage]:
     """The same for the same seed; the first is FIRST where there is such a file."""
     manifests = {bundle: read_manifest(bundle / names.MANIFEST_FILE) for bundle in bundles}
-    files = [bundle / record.path for bundle in bundles for record in manifests[bundle].files]
+    files = [bundle / file for bundle in bundles for file in (names.MANIFEST_FILE, names.MANIFEST_HASH_FILE)]
+    files += [bundle / record.path for bundle in bundles for record in manifests[bundle].files]
     target, file, place = FIRST
     known = [bundle / file for bundle in bundles if manifests[bundle].target == target]
     for index in range(count):

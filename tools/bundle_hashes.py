@@ -70,6 +70,8 @@ def hashes(bundle: Path) -> dict[str, str]:
     for path in sorted(bundle.rglob("*")):
         if path.is_file():
             data = path.read_bytes()
+            if path.name == "manifest.sha256":
+                continue  # of a command line, too
             if path.name == "manifest.json":
                 manifest = json.loads(data)
                 del manifest["provenance"]["command"]

@@ -1,9 +1,11 @@
 """`pocketvl export --dry-run`: everything checked and told, nothing done."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.support.command_line import run
 
@@ -43,6 +45,27 @@ def test_it_says_what_would_be_calibrated(
     status, out, _ = run(capsys, *words, "--recipe", "int8", "--json")
     (facts,) = json.loads(out)
     assert (facts["calibration"], facts["method"]) == (None, "rtn")
+
+
+def test_it_says_what_an_export_would_note(
+    small_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the checkpoint, of the recipe, and of the calibration data."""
+    checkpoint = Path(shutil.copytree(small_checkpoint, tmp_path / "checkpoint"))
+    (checkpoint / "preprocessor_config.json").unlink()
+    (tmp_path / "images").mkdir()
+    for number in range(4):
+        Image.new("I;16", (60, 40), 4000 - number).save(tmp_path / "images" / f"{number}.png")
+    words = ("export", checkpoint, "-o", tmp_path / "out", *SHAPES, "--dry-run", "--target", "onnx")
+    data = ("--calibration", tmp_path / "images", "--calibration-samples", 4)
+    for targets in ((), ("--target", "coreml")):
+        status, _, err = run(capsys, *words, *targets, "--recipe", "int4-gptq", *data)
+        assert status == 0, err
+        assert err.count("There is no preprocessor_config.json") == 1
+        assert err.count("4 images of the calibration data were not read by the letter.") == 1
+        assert "And 1 more." in err
+    status, out, _ = run(capsys, *words, "--recipe", "int4-gptq", *data, "--json")
+    assert len(json.loads(out)[0]["notes"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pocketvl.runtime import names
 from pocketvl.runtime.errors import EngineError
@@ -201,6 +202,25 @@ def test_rows_that_cannot_be_used_are_told_and_not_scored(
     assert (status, "line 2, answer: is missing" in err) == (2, True)
 
 
+def test_images_that_are_not_read_by_the_letter_are_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("I;16", (60, 40), 4000).save(tmp_path / "twelve bits.png")
+    rows = [{"image": "twelve bits.png", "question": "Is it?", "answer": "no"}] * 2
+    data = tmp_path / "scans.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = (folder / "bundle", "--data", data, "-o", tmp_path / "out", "--threads", 1, "--max-tokens", 2)
+    status, _, err = run(capsys, "evaluate", *arguments)
+    assert status == 0, err
+    said = " ".join(err.split())
+    assert "scans: 2 images were not read by the letter:" in said
+    assert "line 1, the image of question 1" in said
+    assert "has samples of 16 bits that use only 12 of them" in said
+    status, out, _ = run(capsys, "evaluate", *arguments, "--json")  # of the answers that are there already
+    (report,) = json.loads(out)["datasets"]
+    assert len(report["notes"]) == 2
+
+
 BAD = {
     "no data": (["{bundle}"], 2, "--data"),
     "missing file": (["{bundle}", "--data", "none.tsv"], 2, "none.tsv does not exist"),
@@ -209,6 +229,17 @@ BAD = {
     "twice": (["{bundle}", "--data", "generated:1", "--data", "generated:2"], 2, "Two datasets"),
     "pixels": (["{bundle}", "--data", "generated:1", "--max-pixels", "5"], 2, "min_pixels"),
     "no bundle": (["nowhere", "--data", "generated:1"], 1, "does not exist"),
+    "revision of nothing": (["{bundle}", "--data", "generated:1", "--revision", "v1"], 2, "--against"),
+    "revision of a bundle": (
+        ["{bundle}", "--data", "generated:1", "--against", "{bundle}", "--revision", "v1"],
+        2,
+        "is a bundle",
+    ),
+    "revision of a folder": (
+        ["{bundle}", "--data", "generated:1", "--against", "tiny", "--revision", "v1"],
+        2,
+        "--revision v1 chooses a commit, tag or branch on the hub",
+    ),
     "no reference": (["{bundle}", "--data", "generated:1", "--against", "./nowhere"], 1, "nowhere"),
 }
 

@@ -57,7 +57,9 @@ def test_an_app_may_leave_out_what_transformers_js_reads(
     missing = [record.path for record in small_onnx_bundle.manifest.optional_files]
     squeezed = "".join(out.split())  # lines are wrapped anywhere
     assert f"missing, which only transformers.js needs: {', '.join(missing)}".replace(" ", "") in squeezed
-    assert f"hashes of {len(small_onnx_bundle.manifest.files)} files checked, all equal" in out
+    assert (
+        f"hashes of manifest.json and {len(small_onnx_bundle.manifest.files)} files checked, all equal" in out
+    )
     assert f"{missing[0]}(optional,missing)" in squeezed
     status, out, _ = run(capsys, "inspect", folder, "--json")
     assert json.loads(out)["missing_optional_files"] == missing

@@ -18,6 +18,7 @@ IMPOSSIBLE = 'name = "impossible"\nmethod = "rtn"\n[[rule]]\nlayers = "*"\nbits 
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sweep") / "checkpoint"
     write_checkpoint(folder, ONE_LAYER)
+    (folder / "preprocessor_config.json").unlink()
     return folder
 
 
@@ -33,6 +34,7 @@ def test_a_sweep_with_a_recipe_that_cannot_be(
     )
     assert status == 1
     assert "impossible, export: vision_encoder.patch_embed has 1176 inputs" in err
+    assert err.count("There is no preprocessor_config.json") == 1  # said once, not by each export
     assert "report.html" in out
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "results.csv").read_text())))
     assert [(row["recipe"], row["count: questions"]) for row in rows] == [("int8", "2")]
@@ -57,6 +59,11 @@ MISTAKES = {
     "recipe": (["--recipe", "int3", "--data", "generated:1"], 2, "'int3' is no recipe"),
     "reference": (["--recipe", "int8", "--reference", "best", "--data", "generated:1"], 2, "'best' is no"),
     "data": (["--recipe", "int8", "--data", "nowhere.tsv"], 2, "nowhere.tsv does not exist"),
+    "revision": (
+        ["--recipe", "int8", "--data", "generated:1", "--revision", "v1"],
+        2,
+        "--revision v1 chooses a commit, tag or branch on the hub",
+    ),
     "no data": (["--recipe", "int8"], 2, "Missing option"),
     "buckets": (["--recipe", "int8", "--data", "generated:1", "--buckets", "4,three"], 2, "--buckets"),
     "target": (

@@ -1,6 +1,7 @@
 """verify and bench on real bundles: what passes, what fails, what is printed."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -40,6 +41,12 @@ def test_a_bundle_agrees_with_its_checkpoint(
         assert same == [1.0] * 5
 
 
+def test_a_revision_is_of_the_hub_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--against", folder / "checkpoint", "--revision", "v1")
+    status, _, err = run(capsys, "verify", folder / "fp32", *words)
+    assert (status, "--revision v1 chooses a commit, tag or branch" in err) == (2, True), err
+
+
 def test_other_weights_are_found_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_checkpoint(folder / "other", seed=1)
     status, out, err = run(
@@ -61,10 +68,11 @@ def test_the_result_goes_into_the_model_card(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = shutil.copytree(folder / "int8", tmp_path / "int8")
-    status, _, err = run(
+    status, out, err = run(
         capsys, "verify", bundle, "--against", folder / "checkpoint", "--max-tokens", 2, "--update-card"
     )
     assert status == 0, err
+    assert re.fullmatch(r"passed: all \d+ limits kept", out.splitlines()[-1])
     card = (bundle / names.MODEL_CARD).read_text()
     assert "Against checkpoint through transformers" in card
     assert "| vision_encoder | relative error |" in card
@@ -78,7 +86,7 @@ def test_a_bundle_without_a_card_is_refused_before_the_work(
     (bundle / names.MODEL_CARD).unlink()
     status, out, err = run(capsys, "verify", bundle, "--against", folder / "checkpoint", "--update-card")
     assert (status, out) == (1, "")
-    assert "README.md cannot be read" in err
+    assert "README.md does not exist" in err
 
 
 def test_the_table_shows_the_worst_of_each_metric() -> None:

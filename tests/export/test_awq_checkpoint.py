@@ -17,17 +17,11 @@ from pocketvl.export.weights import Requantizer, fill
 from pocketvl.quant.packed.weight_error import WeightError
 from pocketvl.quant.quantize import quantize_linear
 from pocketvl.quant.recipe import Precision, Recipe, named_recipe
-from pocketvl.runtime.errors import CheckpointError
 from tests.support.checkpoints import Layout, write_weights
 from tests.support.packed_checkpoints import Scheme, write_packed_checkpoint
+from tests.support.refusals import refusal
 
 AWQ = Scheme("awq")
-
-
-def refusal(folder: Path) -> str:
-    with pytest.raises(CheckpointError) as caught:
-        open_checkpoint(str(folder))
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("layout", ["hub", "transformers5"])
@@ -61,16 +55,16 @@ def filled_decoder(source: Any, recipe: Recipe) -> tuple[TextDecoder, list[Weigh
 
 
 @pytest.mark.parametrize("method", ["rtn", "hqq"])
-def test_the_recipe_decides_and_the_weight_error_is_measured(tmp_path: Path, method: str) -> None:
+def test_the_recipe_decides_and_the_damage_is_measured(tmp_path: Path, method: str) -> None:
     written = write_packed_checkpoint(tmp_path, AWQ)
     checkpoint = open_checkpoint(str(tmp_path))
-    decoder, weight_errors = filled_decoder(checkpoint, named_recipe("int4", method))
+    decoder, damage = filled_decoder(checkpoint, named_recipe("int4", method))
     layer = "text_decoder.layers.1.down_proj"
     weight = written.tensors["model.layers.1.mlp.down_proj.weight"]
     wanted = quantize_linear(weight, Precision(4, 32), method, layer)
     stored = decoder.layers[1].down.weight
     assert torch.equal(stored.qdata, torch.from_numpy(wanted.integers))
-    found = {one.layer: one.relative_error for one in weight_errors}
+    found = {one.layer: one.relative_error for one in damage}
     sources = {layer.name: layer.source for layer in linear_layers(written.geometry)}
     assert found.keys() == {layer for layer in sources if sources[layer] in written.layers}
     error = np.linalg.norm(wanted.dequantize() - weight.numpy()) / np.linalg.norm(weight.numpy())
@@ -78,10 +72,10 @@ def test_the_recipe_decides_and_the_weight_error_is_measured(tmp_path: Path, met
     assert 0.01 < found[layer] < 0.2
 
 
-def test_a_checkpoint_of_floats_has_no_weight_errors() -> None:
-    _, weight_errors = filled_decoder(open_checkpoint("tiny"), named_recipe("int4"))
+def test_a_checkpoint_of_floats_has_no_damage() -> None:
+    _, damage = filled_decoder(open_checkpoint("tiny"), named_recipe("int4"))
     empty: list[WeightError] = []
-    assert weight_errors == empty
+    assert damage == empty
 
 
 @pytest.mark.parametrize("kind", ["qweight", "qzeros", "scales"])

@@ -13,13 +13,11 @@ import torch
 from safetensors.torch import save_file
 
 from pocketvl.export import tiny
-from pocketvl.export.checkpoint import Checkpoint, open_checkpoint, weights
+from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
 from pocketvl.export.checkpoint.config import read_config
 from pocketvl.export.checkpoint.tensors import expected_tensors, stored_names
-from pocketvl.runtime.bundle.geometry import ImageSettings, SamplingDefaults
 from pocketvl.runtime.errors import CheckpointError
 from tests.support.checkpoints import (
-    CHAT_TEMPLATE,
     SMALL_GEOMETRY,
     Layout,
     config_json,
@@ -27,7 +25,6 @@ from tests.support.checkpoints import (
     write_checkpoint,
     write_weights,
 )
-from tests.support.tokenizers import token_id
 
 
 def edit(path: Path, **changes: object) -> None:
@@ -124,175 +121,12 @@ def test_defaults_that_transformers_leaves_out(tmp_path: Path) -> None:
     assert "asks for [1280, 3, 2, 14, 14]" in str(caught.value)
 
 
-def test_a_config_that_does_not_say_whether_the_head_is_tied(tmp_path: Path) -> None:
-    for tied in (False, True):
-        folder = tmp_path / str(tied)
-        write_checkpoint(folder, tied=tied)
-        edit(folder / "config.json", tie_word_embeddings=...)
-        assert open_checkpoint(str(folder)).geometry.text.tie_word_embeddings is tied
-
-
-def test_tied_said_inside_text_config(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path, layout="transformers5", tied=True)
-    config = json.loads((tmp_path / "config.json").read_text())
-    config["text_config"]["tie_word_embeddings"] = config.pop("tie_word_embeddings")
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    assert open_checkpoint(str(tmp_path)).geometry.text.tie_word_embeddings
-
-
-def test_a_tied_model_saved_with_a_copy_of_its_table(tmp_path: Path) -> None:
-    """Some tools write lm_head.weight all the same."""
-    for dtype in (torch.bfloat16, torch.float32):
-        folder = tmp_path / str(dtype)
-        write_checkpoint(folder)
-        tensors = random_tensors(SMALL_GEOMETRY)
-        write_weights(
-            folder, tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"].to(dtype, copy=True)}
-        )
-        checkpoint = open_checkpoint(str(folder))
-        assert checkpoint.geometry == SMALL_GEOMETRY
-        assert checkpoint.notes == ()
-        assert torch.equal(checkpoint.tensor("lm_head.weight"), tensors["model.embed_tokens.weight"])
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-@pytest.mark.parametrize("changed", [0, 200 * 96 + 5, 384 * 96 - 1])
-def test_a_head_that_was_trained_is_kept_though_the_config_ties_it(
-    tmp_path: Path, dtype: torch.dtype, changed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(weights, "_COMPARED", 1000)  # many reads, the last a short one
-    write_checkpoint(tmp_path)
-    tensors = random_tensors(SMALL_GEOMETRY)
-    head = tensors["model.embed_tokens.weight"].to(dtype, copy=True)
-    head.view(-1)[changed] += 1
-    write_weights(tmp_path, tensors | {"lm_head.weight": head})
-    checkpoint = open_checkpoint(str(tmp_path))
-    assert not checkpoint.geometry.text.tie_word_embeddings
-    assert torch.equal(checkpoint.tensor("lm_head.weight"), head)
-    assert torch.equal(checkpoint.tensor("model.embed_tokens.weight"), tensors["model.embed_tokens.weight"])
-    assert "lm_head of its own" in checkpoint.notes[0]
-    assert len(checkpoint.notes) == 1
-
-
-def test_transformers_agrees_on_a_head_that_was_trained(tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers")
-    write_checkpoint(tmp_path, dtype=torch.float32)
-    tensors = random_tensors(SMALL_GEOMETRY, dtype=torch.float32)
-    write_weights(tmp_path, tensors | {"lm_head.weight": torch.ones(384, 96)})
-    state = transformers.Qwen2VLForConditionalGeneration.from_pretrained(tmp_path).state_dict()
-    checkpoint = open_checkpoint(str(tmp_path))
-    for name, stored in (
-        ("lm_head.weight", "lm_head.weight"),
-        ("model.embed_tokens.weight", "model.language_model.embed_tokens.weight"),
-    ):
-        assert torch.equal(state[stored], checkpoint.tensor(name))
-
-
 def test_theta_beside_the_rope_parameters(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, replace(SMALL_GEOMETRY, text=replace(SMALL_GEOMETRY.text, rope_theta=5e5)))
     assert open_checkpoint(str(tmp_path)).geometry.text.rope_theta == 5e5
     rope = {"rope_type": "default", "rope_theta": 7e5, "mrope_section": [2, 3, 3]}
     edit(tmp_path / "config.json", rope_scaling=..., rope_parameters=rope)
     assert open_checkpoint(str(tmp_path)).geometry.text.rope_theta == 7e5
-
-
-def test_settings(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path)
-    checkpoint = open_checkpoint(str(tmp_path))
-    tokens = checkpoint.special_tokens
-    assert (tokens.image_pad, tokens.video_pad) == (token_id("<|image_pad|>"), token_id("<|video_pad|>"))
-    assert tokens.vision_start == token_id("<|vision_start|>")
-    assert tokens.vision_end == token_id("<|vision_end|>")
-    assert tokens.eos == (token_id("<|im_end|>"), token_id("<|endoftext|>"))
-    assert tokens.im_end == token_id("<|im_end|>")
-    assert checkpoint.chat
-    assert checkpoint.chat_template == CHAT_TEMPLATE
-    assert checkpoint.sampling == SamplingDefaults()
-    assert (checkpoint.image.min_pixels, checkpoint.image.max_pixels) == (3136, 12845056)
-    assert checkpoint.tokenizer_file == tmp_path / "tokenizer.json"
-
-
-def test_a_base_model(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path, chat=False)
-    checkpoint = open_checkpoint(str(tmp_path))
-    assert checkpoint.chat_template is None
-    assert not checkpoint.chat
-    assert checkpoint.special_tokens.im_end is None
-    # The published base model has a template that only joins the contents.
-    (tmp_path / "chat_template.jinja").write_text("{% for m in messages %}{{ m['content'] }}{% endfor %}")
-    checkpoint = open_checkpoint(str(tmp_path))
-    assert checkpoint.chat_template is not None
-    assert not checkpoint.chat
-
-
-@pytest.mark.parametrize(
-    ("file", "value"),
-    [
-        ("chat_template.json", "{{ x }}<|im_end|>"),
-        ("tokenizer_config.json", "{{ x }}<|im_end|>"),
-        (
-            "tokenizer_config.json",
-            [{"name": "tools", "template": "no"}, {"name": "default", "template": "{{ x }}<|im_end|>"}],
-        ),
-    ],
-)
-def test_places_of_the_template(tmp_path: Path, file: str, value: object) -> None:
-    write_checkpoint(tmp_path, chat=False)
-    (tmp_path / file).write_text(json.dumps({"chat_template": value}))
-    checkpoint = open_checkpoint(str(tmp_path))
-    assert checkpoint.chat_template == "{{ x }}<|im_end|>"
-    assert checkpoint.chat
-
-
-@pytest.mark.parametrize(
-    ("settings", "limits"),
-    [
-        ({"min_pixels": 1000, "max_pixels": 2000}, (1000, 2000)),
-        ({"size": {"shortest_edge": 1000, "longest_edge": 2000}}, (1000, 2000)),
-        ({"size": {"min_pixels": 1000, "max_pixels": 2000}}, (1000, 2000)),
-        ({"max_pixels": 9000, "size": {"shortest_edge": 1000, "longest_edge": 2000}}, (1000, 9000)),
-        ({}, (3136, 12845056)),
-        (None, (3136, 12845056)),
-    ],
-)
-def test_image_limits(tmp_path: Path, settings: object, limits: tuple[int, int]) -> None:
-    write_checkpoint(tmp_path)
-    path = tmp_path / "preprocessor_config.json"
-    path.write_text(json.dumps(settings)) if settings is not None else path.unlink()
-    image = open_checkpoint(str(tmp_path)).image
-    assert (image.min_pixels, image.max_pixels) == limits
-    assert image.mean == (0.48145466, 0.4578275, 0.40821073)
-
-
-def test_a_newer_processor_config(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path)
-    (tmp_path / "preprocessor_config.json").unlink()
-    inner = {"size": {"shortest_edge": 1000, "longest_edge": 2000}, "image_mean": [0.5, 0.25, 0.125]}
-    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": inner}))
-    image = open_checkpoint(str(tmp_path)).image
-    std = (0.26862954, 0.26130258, 0.27577711)
-    assert image == ImageSettings(1000, 2000, (0.5, 0.25, 0.125), std)
-
-
-@pytest.mark.parametrize(
-    ("settings", "sampling"),
-    [
-        ({"do_sample": False, "temperature": 0.7, "top_k": 5}, SamplingDefaults()),
-        (
-            {"do_sample": True, "temperature": 0.01, "top_k": 1, "top_p": 0.001, "repetition_penalty": 1.05},
-            SamplingDefaults(0.01, 1, 0.001, 1.05),
-        ),
-        ({"do_sample": True}, SamplingDefaults(1.0, 50, 1.0, 1.0)),
-        (None, SamplingDefaults()),
-    ],
-)
-def test_sampling(tmp_path: Path, settings: object, sampling: SamplingDefaults) -> None:
-    write_checkpoint(tmp_path)
-    path = tmp_path / "generation_config.json"
-    path.write_text(json.dumps(settings)) if settings is not None else path.unlink()
-    checkpoint = open_checkpoint(str(tmp_path))
-    assert checkpoint.sampling == sampling
-    assert checkpoint.special_tokens.eos == (token_id("<|im_end|>"),)  # then it stands in config.json
 
 
 def test_the_name_tells_nothing_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

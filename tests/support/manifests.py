@@ -16,6 +16,7 @@ from pocketvl.runtime.bundle.manifest import (
     Provenance,
     write_manifest,
 )
+from pocketvl.runtime.bundle.manifest_hash import write_manifest_hash
 from tests.support.checkpoints import CHAT_TEMPLATE, SMALL_GEOMETRY
 from tests.support.tokenizers import token_id, tokenizer_json
 
@@ -89,4 +90,5 @@ def write_small_bundle(folder: Path) -> Manifest:
         )
     )
     write_manifest(manifest, folder / names.MANIFEST_FILE)
+    write_manifest_hash(folder)
     return manifest

@@ -4,16 +4,20 @@ Independent of pocketvl's unpacking: every code is shifted into its word on its 
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from pocketvl.runtime.bundle.geometry import ModelGeometry
 from tests.support.checkpoints import SMALL_GEOMETRY, Layout, random_tensors, write_checkpoint, write_weights
 
 Tensors = dict[str, torch.Tensor]
+
+WEIGHTS = "model.safetensors"
 
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 DECODER_LINEARS = (
@@ -185,3 +189,17 @@ def _pack_outputs(codes: torch.Tensor) -> torch.Tensor:
         for place, output in enumerate(AWQ_ORDER):
             packed[:, word] += codes[:, 8 * word + output] * 16**place
     return packed
+
+
+def change_tensors(folder: Path, edit: Callable[[Tensors], Any]) -> None:
+    """`edit` is given all tensors of the checkpoint, and changes them."""
+    tensors = load_file(folder / WEIGHTS)
+    edit(tensors)
+    write_weights(folder, tensors)
+
+
+def change_config(folder: Path, **values: Any) -> None:
+    """Of the quantization_config."""
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] |= values
+    (folder / "config.json").write_text(json.dumps(config))

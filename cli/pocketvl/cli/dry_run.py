@@ -25,23 +25,27 @@ def dry_run(jobs: Mapping[Path, "ExportJob"], *, as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
+    for sentence in dict.fromkeys(said for each in facts for said in each["notes"]):  # once for all targets
+        note(sentence)
     for each in facts:
         _print(each)
 
 
 def _facts(folder: Path, job: "ExportJob", *, calibrates: bool) -> dict[str, Any]:
-    from pocketvl.export.calibration.samples import load_samples
+    from pocketvl.export.calibration.samples import describe_notes, load_samples
     from pocketvl.export.estimate import check_space, nearest_existing
     from pocketvl.quant.recipe import GENERATED
 
     warning = check_space(job.estimate, folder)
     seconds = asdict(job.cost)
+    notes = list(job.notes)
     calibration = None
     if job.plan.recipe.calibrated:
         data = job.plan.recipe.calibration
         named = data.data or GENERATED
         if named.partition(":")[0] != GENERATED:
-            load_samples(data)
+            unlike = tuple(dict.fromkeys(note for sample in load_samples(data) for note in sample.notes))
+            notes += [describe_notes(unlike)] if unlike else []
         calibration = {"data": named, "samples": data.samples, "layers": len(job.plan.calibrated)}
         if not calibrates:
             seconds["calibration"] = 0.0
@@ -57,6 +61,7 @@ def _facts(folder: Path, job: "ExportJob", *, calibrates: bool) -> dict[str, Any
         "memory_available_bytes": psutil.virtual_memory().available,
         "calibration": calibration,
         "seconds": {**seconds, "total": sum(seconds.values())},
+        "notes": notes,
         "warning": warning,
     }
 

@@ -7,7 +7,7 @@ import typer
 
 from pocketvl.cli import options
 from pocketvl.cli.console import note, out, print_json, progress_bar
-from pocketvl.cli.evaluate_tables import fidelity_table, note_left_out, score_table
+from pocketvl.cli.evaluate_tables import fidelity_table, note_images, note_left_out, score_table
 from pocketvl.cli.extras import needs_extra
 
 
@@ -34,6 +34,7 @@ def evaluate(
     against: Annotated[
         str | None, typer.Option(help="Compare with this bundle, or model: hub id, folder or `tiny`.")
     ] = None,
+    revision: options.AgainstRevision = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -69,6 +70,7 @@ def evaluate(
             limit=limit,
             strict=strict,
             against=against,
+            revision=revision,
             output=output,
             reference_folder=reference_folder,
             overwrite=overwrite,
@@ -82,6 +84,7 @@ def evaluate(
     reports = result.datasets
     for report in reports:
         note_left_out(report.dataset, report.bad_rows, report.scored)
+        note_images(report.dataset, report.notes)
     if as_json:
         datasets = [report.to_json() for report in reports]
         print_json({"bundle": str(bundle), "results": str(result.folder), "datasets": datasets})

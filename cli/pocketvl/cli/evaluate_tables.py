@@ -44,15 +44,27 @@ def score_table(dataset: str, recipe: str, tasks: Sequence[TaskSummary]) -> Tabl
     return table
 
 
+def note_images(dataset: str, notes: Sequence[str]) -> None:
+    """Say on stderr which images were not read by the letter."""
+    if not notes:
+        return
+    note(f"{dataset}: {len(notes)} images were not read by the letter:")
+    _note_first(notes)
+
+
 def note_left_out(dataset: str, rows: Sequence[BadRow], scored: int) -> None:
     """Say on stderr which rows no score counts, and why."""
     if not rows:
         return
     note(f"{dataset}: {len(rows)} of {len(rows) + scored} rows left out; the scores are over {scored}.")
-    for row in rows[:_MOST_ROWS]:
-        note(f"  {row.reason}")
-    if len(rows) > _MOST_ROWS:
-        note(f"  and {len(rows) - _MOST_ROWS} more.")
+    _note_first([row.reason for row in rows])
+
+
+def _note_first(sentences: Sequence[str]) -> None:
+    for sentence in sentences[:_MOST_ROWS]:
+        note(f"  {sentence}")
+    if len(sentences) > _MOST_ROWS:
+        note(f"  and {len(sentences) - _MOST_ROWS} more.")
 
 
 def fidelity_table(dataset: str, recipe: str, reference: str, fidelity: Fidelity) -> Table:

@@ -57,7 +57,7 @@ def inspect(
         return
     missing = _missing(opened)
     count = len(manifest.files) + len(manifest.optional_files) - len(missing)
-    out.print(f"hashes of {count} files checked, all equal")
+    out.print(f"hashes of {names.MANIFEST_FILE} and {count} files checked, all equal")
     if missing:
         out.print(escape(f"missing, which only transformers.js needs: {', '.join(missing)}"))
     if unlisted := _unlisted(opened):
@@ -112,9 +112,8 @@ def _unlisted(bundle: Bundle) -> list[str]:
     manifest = bundle.manifest
     listed = {record.path for record in (*manifest.files, *manifest.optional_files)}
     present = (path for path in bundle.folder.rglob("*") if path.is_symlink() or not path.is_dir())
-    return sorted(
-        {path.relative_to(bundle.folder).as_posix() for path in present} - listed - {names.MANIFEST_FILE}
-    )
+    own = {names.MANIFEST_FILE, names.MANIFEST_HASH_FILE}
+    return sorted({path.relative_to(bundle.folder).as_posix() for path in present} - listed - own)
 
 
 def _entry_points(manifest: Manifest) -> Table:

@@ -50,6 +50,12 @@ ModelArgument = Annotated[str, typer.Argument(help="Hub id, local folder, or `ti
 Revision = Annotated[
     str | None, typer.Option(help="Branch, tag or commit of a hub id.  [default: its main branch]")
 ]
+AgainstRevision = Annotated[
+    str | None,
+    typer.Option(
+        "--revision", help="Branch, tag or commit of --against on the hub.  [default: its main branch]"
+    ),
+]
 Lora = Annotated[list[Path] | None, typer.Option(help="PEFT adapter folder to merge in; may be repeated.")]
 # The limits that a bundle is made with.
 ExportMinPixels = Annotated[

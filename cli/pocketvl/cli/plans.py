@@ -133,4 +133,4 @@ def write_recipe(plan: "Plan", path: Path) -> None:
 
 def describe(plan: "Plan") -> str:
     """What it will cost, as a line."""
-    return f"predicted KL: {plan.kl:.2g} nats a token{'' if plan.measured else ', roughly'}"
+    return f"predicted KL: {plan.kl:.2g} nats per token{'' if plan.measured else ', roughly'}"

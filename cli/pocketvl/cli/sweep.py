@@ -9,7 +9,7 @@ from rich.table import Table
 
 from pocketvl.cli import options
 from pocketvl.cli.console import error, note, out, progress_bar
-from pocketvl.cli.evaluate_tables import note_left_out
+from pocketvl.cli.evaluate_tables import note_images, note_left_out
 from pocketvl.cli.extras import needs_extra
 from pocketvl.cli.options import parse_buckets
 from pocketvl.runtime import names
@@ -37,6 +37,7 @@ def sweep(
         list[str],
         typer.Option(help="generated:N, generated/TASK:N, a .tsv or .jsonl file, a `datasets` folder."),
     ],
+    revision: options.Revision = None,
     reference: Annotated[str, typer.Option(help="The recipe that others are compared with.")] = "fp32",
     target: Annotated[
         str, typer.Option(help="What all of them are exported for: executorch, coreml or onnx.")
@@ -97,9 +98,10 @@ def sweep(
         max_tokens=max_tokens,
         fidelity_questions=fidelity_questions,
         bench=bench,
+        revision=revision,
     )
     with progress_bar(f"sweep {model}") as progress:
-        result = run_sweep(settings, output, _runner(jobs, ray), progress=progress)
+        result = run_sweep(settings, output, _runner(jobs, ray), progress=progress, warn=note)
     _print(result)
     out.print(f"report: {output / 'report.html'}", soft_wrap=True)
     for failed in result.failures:
@@ -131,6 +133,7 @@ def _print(result: "SweepResult") -> None:
     out.print(table)
     out.print(escape(recommendation(result)), soft_wrap=True)
     note_left_out(result.model, result.bad_rows, result.questions)
+    note_images(result.model, result.notes)
 
 
 def _cells(recipe: "RecipeResult") -> list[str]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def verify(
     bundle: options.BundleArgument,
     against: Annotated[str, typer.Option(help="The checkpoint: hub id, local folder, or `tiny`.")],
+    revision: options.AgainstRevision = None,
     max_tokens: Annotated[int, typer.Option(help="Greedy tokens to compare in each answer.", min=1)] = 64,
     examples: Annotated[
         int | None,
@@ -36,6 +37,7 @@ def verify(
         result = verify_bundle(
             bundle,
             against,
+            revision=revision,
             max_tokens=max_tokens,
             examples=examples,
             update_card=update_card,

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -75,9 +75,9 @@ def run_header(bundle: Bundle, dataset: Dataset, max_tokens: int) -> Header:
     )
 
 
-def load_images(question: Question) -> tuple[Image.Image, ...]:
-    """Its images in RGB. Raises ImageError."""
-    return tuple(ref.load() for ref in question.images)
+def load_images(question: Question, on_note: Callable[[str], None] | None = None) -> tuple[Image.Image, ...]:
+    """Its images in RGB; on_note as in ImageRef.load. Raises ImageError."""
+    return tuple(ref.load(on_note) for ref in question.images)
 
 
 def ask(session: ChatSession, question: Question, images: Sequence[Image.Image], max_tokens: int) -> Answer:
@@ -91,9 +91,10 @@ def ask(session: ChatSession, question: Question, images: Sequence[Image.Image],
 def _answer(session: ChatSession, question: Question, max_tokens: int) -> Result:
     began = time.perf_counter()
     text, error, images = "", None, None
+    notes: list[str] = []
     tokens: tuple[int, ...] = ()
     try:
-        images = load_images(question)
+        images = load_images(question, notes.append)
         answer = ask(session, question, images, max_tokens)
         text, tokens = answer.text, answer.token_ids
     except (PromptError, ImageError) as failure:
@@ -111,4 +112,5 @@ def _answer(session: ChatSession, question: Question, max_tokens: int) -> Result
         error=error,
         unreadable=images is None,
         unparsed=error is None and not is_parsed(question.metric, question, text),
+        notes=tuple(notes),
     )

@@ -28,6 +28,7 @@ class DatasetReport:
     fingerprint: str
     bad_rows: tuple[BadRow, ...]  # left out
     scored: int  # questions that the scores are means over
+    notes: tuple[str, ...]  # sentences about images that were not read by the letter
     tasks: tuple[TaskSummary, ...]
     fidelity: Fidelity | None
 
@@ -54,6 +55,7 @@ def evaluate_bundle(
     limit: int | None = None,
     strict: bool = False,
     against: str | Path | None = None,
+    revision: str | None = None,
     output: str | Path | None = None,
     reference_folder: str | Path | None = None,
     overwrite: bool = False,
@@ -67,13 +69,16 @@ def evaluate_bundle(
     """Ask the bundle every question of one or several datasets, greedily, and score the answers.
 
     data, metric, prompt, limit, strict: see open_dataset. against: another bundle or a model to compare
-    with: hub id, folder or `tiny`; what it says is kept in `reference_folder`, else in `reference` in the
-    output. output: a folder for the answers; None is the bundle's name with "-results" in the working folder;
-    answers of the same run that are there are not asked again, those of another are an error unless
-    `overwrite`. min_pixels, max_pixels: instead of the bundle's limits.
+    with: hub id (of the branch, tag or commit `revision`), folder or `tiny`; what it says is kept in
+    `reference_folder`, else in `reference` in the output. output: a folder for the answers; None is the
+    bundle's name with "-results" in the working folder; answers of the same run that are there are not asked
+    again, those of another are an error unless `overwrite`. min_pixels, max_pixels: instead of the bundle's
+    limits.
 
     Raises UsageError, and what opening and running bundle, data and reference raises.
     """
+    if revision is not None and against is None:
+        raise UsageError(f"--revision {revision} is of the model to compare with; name it by --against.")
     folder = Path(bundle)
     opened = _with_pixels(open_bundle(folder), min_pixels, max_pixels)
     progress("reading the data", 0.0)
@@ -86,7 +91,7 @@ def evaluate_bundle(
     files = _result_files(results, datasets)
     model = None
     if against is not None:
-        model = open_reference(str(against), opened, threads)
+        model = open_reference(str(against), opened, threads, revision)
         if model.source_sha256 != opened.manifest.provenance.source_sha256:
             warn(f"{against} has other weights than those from which {bundle} was exported.")
     engine = open_engine(opened, threads)
@@ -127,7 +132,8 @@ class _Run:
         tasks = summarize(dataset.name, results, scores)
         bad_rows = dataset.bad_rows + unreadable(results)
         scored = sum(not result.unreadable for result in results)
-        return DatasetReport(dataset.name, dataset.fingerprint, bad_rows, scored, tasks, fidelity)
+        notes = tuple(dict.fromkeys(note for result in results for note in result.notes))
+        return DatasetReport(dataset.name, dataset.fingerprint, bad_rows, scored, notes, tasks, fidelity)
 
 
 def _with_pixels(bundle: Bundle, min_pixels: int | None, max_pixels: int | None) -> Bundle:

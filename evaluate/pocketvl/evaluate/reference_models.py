@@ -111,15 +111,19 @@ class CheckpointReference:
         self._loaded = None
 
 
-def open_reference(against: str, candidate: Bundle, threads: int | None) -> ReferenceModel:
-    """A bundle's folder, else a model: hub id, checkpoint folder or `tiny`.
+def open_reference(
+    against: str, candidate: Bundle, threads: int | None, revision: str | None = None
+) -> ReferenceModel:
+    """A bundle's folder, else a model: hub id (of that branch, tag or commit), checkpoint folder or `tiny`.
 
     Raises UsageError if the two would not see the same images and tokens, else what opening raises.
     """
     folder = Path(against)
     if (folder / names.MANIFEST_FILE).is_file():
+        if revision is not None:
+            raise UsageError(f"--revision {revision} is of a model on the hub, but {folder} is a bundle.")
         return _open_bundle(folder, candidate, threads)
-    checkpoint = open_checkpoint(against)
+    checkpoint = open_checkpoint(against, revision)
     manifest = candidate.manifest
     if checkpoint.geometry != manifest.geometry:
         raise UsageError(f"{candidate.folder} was not exported from {against}: their geometries differ.")

@@ -50,6 +50,7 @@ class Result:
         False  # an image could not be decoded: the data's fault, so that the score leaves it out
     )
     unparsed: bool = False  # the metric found no yes or no, option or box in the answer, which scores 0
+    notes: tuple[str, ...] = ()  # about images that were not read by the letter
 
 
 class ResultWriter:

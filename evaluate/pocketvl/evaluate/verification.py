@@ -41,6 +41,7 @@ def verify_bundle(
     bundle: str | Path,
     against: str | Path,
     *,
+    revision: str | None = None,
     max_tokens: int = 64,
     examples: int | None = None,
     update_card: bool = False,
@@ -49,16 +50,17 @@ def verify_bundle(
 ) -> Verification:
     """Compare components and whole answers of the bundle with its checkpoint in transformers, in float32.
 
-    against: hub id, local folder or `tiny`. max_tokens: greedy tokens compared in each answer. examples: of
-    each of the tiny model's held-out tasks, answered by both; None is 20 for `tiny`, else 0. update_card:
-    write the result into the bundle's README.md. Raises PocketVLError if the bundle was not exported from
-    that checkpoint, else what opening and running the two raises; a missed limit raises nothing.
+    against: hub id, local folder or `tiny`; revision: a branch, tag or commit of a hub id. max_tokens: greedy
+    tokens compared in each answer. examples: of each of the tiny model's held-out tasks, answered by both;
+    None is 20 for `tiny`, else 0. update_card: write the result into the bundle's README.md. Raises
+    PocketVLError if the bundle was not exported from that checkpoint, else what opening and running the two
+    raises; a missed limit raises nothing.
     """
     folder, source = Path(bundle), str(against)
     opened = open_bundle(folder, verify="always")
     if update_card:
         check_card(folder)
-    checkpoint = open_checkpoint(source)
+    checkpoint = open_checkpoint(source, revision)
     manifest = opened.manifest
     if checkpoint.geometry != manifest.geometry:
         raise PocketVLError(f"{folder} was not exported from {source}: their geometries differ.")

@@ -1,7 +1,7 @@
 """The whole export: checkpoint -> graphs -> artifacts -> bundle."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,8 +12,10 @@ from pocketvl.export.bundle.destination import check_destination, output_folder
 from pocketvl.export.bundle.model_card import write_card
 from pocketvl.export.bundle.writer import PartialBundle, partial_bundle
 from pocketvl.export.calibration.calibrate import calibrate
+from pocketvl.export.calibration.samples import describe_notes
 from pocketvl.export.calibration.store import CalibratedSource
 from pocketvl.export.checkpoint import Checkpoint, MergedLora, merge_lora, open_checkpoint
+from pocketvl.export.checkpoint.chat_template import check_chat_template
 from pocketvl.export.component import ExportSettings, PackedSource, fit_calibration, fit_image, fit_settings
 from pocketvl.export.estimate import Estimate, ExportCost, check_space, export_cost
 from pocketvl.export.isolated import run_isolated
@@ -118,11 +120,6 @@ def export_bundle(
     )
     for sentence in job.notes:
         warn(sentence)
-    method = job.plan.method
-    if method in CALIBRATED_METHODS and not job.plan.recipe.calibrated:
-        warn(f"No layer has fewer than 8 bits, so all are rounded: {method} has nothing to do.")
-    if kept := job.plan.describe_kept():
-        warn(kept)
     warning = check_space(job.estimate, output)
     if warning is not None:
         warn(warning)
@@ -136,7 +133,9 @@ def export_bundle(
     )
     if job.plan.recipe.calibrated:
         arguments = (job.checkpoint, job.source, job.plan, job.settings, job.image, decided)
-        data = run(calibrate, arguments, calibrating)
+        data, unlike = run(calibrate, arguments, calibrating)
+        if unlike:
+            warn(describe_notes(unlike))
         weights = CalibratedSource(job.source, decided)
     with partial_bundle(output, overwrite=overwrite) as partial:
         written = _write_components(partial.folder, job, weights, run, writing)
@@ -174,8 +173,15 @@ def check_export(
     plan = resolve(recipe, source.geometry, source)
     target.check(settings, plan)
     estimate = target.estimate(plan, settings)
-    notes = (*source.notes, *notes)
+    notes = (*source.notes, *check_chat_template(checkpoint), *notes, *_plan_notes(plan))
     return ExportJob(target, checkpoint, source, plan, settings, image, estimate, notes)
+
+
+def _plan_notes(plan: LayerPlan) -> Iterator[str]:
+    if plan.method in CALIBRATED_METHODS and not plan.recipe.calibrated:
+        yield f"No layer has fewer than 8 bits, so all are rounded: {plan.method} has nothing to do."
+    if kept := plan.describe_kept():
+        yield kept
 
 
 def with_damage(

@@ -4,6 +4,7 @@ SCHEMA_VERSION = 2
 
 # Files of a bundle.
 MANIFEST_FILE = "manifest.json"
+MANIFEST_HASH_FILE = "manifest.sha256"
 TOKENIZER_FILE = "tokenizer.json"
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
 TOKEN_EMBEDDING_FILE = "token_embedding.bin"

@@ -1,5 +1,7 @@
 """The model card: metadata the hub reads, figures from the manifest, and a place for parity."""
 
+import re
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from pocketvl.runtime.errors import BundleError
 from tests.support.checkpoints import write_checkpoint
 from tests.support.exporters import QUICK
 from tests.support.manifests import small_manifest
+from tests.support.odd_files import ODD, odd_file
 
 FILES = tuple(
     FileRecord(path, size, "0" * 64)
@@ -69,6 +72,16 @@ def test_float_weights_are_not_called_quantized() -> None:
     found = metadata(card_text(manifest(layers=layers, quantization_method="none"), {}))
     assert "base_model_relation" not in found
     assert found["tags"] == ["pocketvl", "qwen2_vl", "executorch"]
+
+
+@pytest.mark.parametrize("target", names.TARGETS)
+def test_the_command_to_install_it_works(target: str) -> None:
+    """pocketvl is on no index: from a clone, with an extra that there is."""
+    text = card_text(manifest(target=target), {})
+    (extra,) = re.findall(r"^pip install '\.(?:\[(\w+)\])?'$", text, re.MULTILINE)
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    assert extra in ("", *project["optional-dependencies"])
+    assert "from a clone of its repository, in that folder" in text
 
 
 def test_figures_come_from_the_manifest() -> None:
@@ -130,6 +143,16 @@ def test_a_source_card_that_says_nothing(tmp_path: Path, card: bytes) -> None:
     (tmp_path / "out").mkdir()
     write_card(tmp_path / "out", manifest(), tmp_path)
     assert "license" not in metadata((tmp_path / "out" / "README.md").read_text())
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_cards_that_never_end(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "out").mkdir()
+    odd_file(tmp_path, kind, "README.md")
+    write_card(tmp_path / "out", manifest(), tmp_path)
+    assert "license" not in metadata((tmp_path / "out" / "README.md").read_text())
+    with pytest.raises(BundleError, match=rf"README\.md {ODD[kind].replace('more', 'has .* more')}"):
+        check_card(tmp_path)
 
 
 def test_parity_is_written_into_its_place(tmp_path: Path) -> None:

@@ -26,6 +26,14 @@ def test_a_folder_of_images(folder: Path) -> None:
     assert len(load_samples(Calibration(str(folder), 2))) == 2
 
 
+def test_images_that_are_not_read_by_the_letter(folder: Path) -> None:
+    Image.new("I;16", (40, 30), 4000).save(folder / "3.png")
+    (folder / "data.jsonl").write_text('{"image": "3.png", "prompt": "A?"}')
+    for data, count in ((folder, 4), (folder / "data.jsonl", 1)):
+        notes = [note for sample in load_samples(Calibration(str(data), count)) for note in sample.notes]
+        assert ["has samples of 16 bits that use only 12" in note for note in notes] == [True]
+
+
 def test_the_seed_draws(folder: Path) -> None:
     drawn = [load_samples(Calibration(str(folder), 2, seed)) for seed in range(8)]
     assert load_samples(Calibration(str(folder), 2, 3)) == drawn[3]

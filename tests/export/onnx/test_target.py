@@ -58,7 +58,7 @@ def test_the_manifest_lists_what_our_runtime_reads(tmp_path: Path) -> None:
     listed = {record.path for record in (*manifest.files, *manifest.optional_files)}
     present = (path for path in bundle.folder.rglob("*") if path.is_file())
     unlisted = {path.relative_to(bundle.folder).as_posix() for path in present} - listed
-    assert unlisted == {names.MANIFEST_FILE, names.MODEL_CARD}
+    assert unlisted == {names.MANIFEST_FILE, names.MANIFEST_HASH_FILE, names.MODEL_CARD}
     assert manifest.token_embedding.file == "onnx/decoder_model_merged_q4.onnx_data"
     assert set(manifest.provenance.tools) == {"torch", "onnx", "onnxscript"}
 

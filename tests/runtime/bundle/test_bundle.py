@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.manifest_hash import write_manifest_hash
 from pocketvl.runtime.bundle.open import open_bundle
 from pocketvl.runtime.bundle.verification import Verify
 from pocketvl.runtime.errors import BundleError, ManifestError
@@ -35,6 +36,7 @@ def change(folder: Path, *path: str | int, value: Any) -> None:
         owner = owner[key]
     owner[path[-1]] = value
     (folder / names.MANIFEST_FILE).write_text(json.dumps(manifest))
+    write_manifest_hash(folder)
 
 
 @pytest.mark.parametrize("verify", ["stamp", "always", "never"])

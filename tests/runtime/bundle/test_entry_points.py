@@ -19,6 +19,7 @@ from pocketvl.runtime.bundle.entry_points import (
     pte_vision,
 )
 from pocketvl.runtime.bundle.manifest import EntryPoint, FileRecord, Manifest, TensorSpec, write_manifest
+from pocketvl.runtime.bundle.manifest_hash import write_manifest_hash
 from pocketvl.runtime.bundle.open import open_bundle
 from pocketvl.runtime.errors import BundleError
 from tests.support.bundles import export_for_test
@@ -209,6 +210,7 @@ def test_a_bundle_with_other_entry_points_does_not_open(tmp_path: Path) -> None:
     manifest = write_small_bundle(tmp_path)
     changed = with_entry(manifest, names.VISION_ENCODER, tensor(0, dtype="float16"))
     write_manifest(changed, tmp_path / names.MANIFEST_FILE)
+    write_manifest_hash(tmp_path)
     with pytest.raises(BundleError) as raised:
         open_bundle(tmp_path)
     assert str(raised.value) == (

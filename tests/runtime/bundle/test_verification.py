@@ -10,6 +10,7 @@ import pytest
 
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle import stamps
+from pocketvl.runtime.bundle.manifest_hash import write_manifest_hash
 from pocketvl.runtime.bundle.open import open_bundle
 from pocketvl.runtime.bundle.stamps import Stamp, read_stamps, stamp_of, write_stamps
 from pocketvl.runtime.bundle.verification import Verify
@@ -95,6 +96,7 @@ def test_another_hash_in_the_manifest_is_compared(folder: Path) -> None:
     for record in manifest["files"]:
         record["sha256"] = "0" * 64
     path.write_text(json.dumps(manifest))
+    write_manifest_hash(folder)
     with pytest.raises(BundleError, match="is damaged"):
         open_bundle(folder)
 

@@ -77,6 +77,16 @@ def test_a_jpeg_decoded_at_a_fraction_is_nearly_the_whole_one(
     assert np.quantile(difference, 0.99) <= 4
 
 
+def test_a_progressive_jpeg_is_reduced_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside its pixels all its coefficients are in memory."""
+    image = photograph(1000, 760)
+    monkeypatch.setattr(module, "WHOLE_PIXELS", 1 << 16)
+    assert load_image(encoded(image, "JPEG")).size == (250, 190)
+    assert load_image(encoded(image, "JPEG", progressive=True)).size == (125, 95)
+    monkeypatch.setattr(module, "WHOLE_PIXELS", 760_000)
+    assert load_image(encoded(image, "JPEG", progressive=True)).size == (1000, 760)
+
+
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_another_format_is_reduced_on_white_after_decoding(
     monkeypatch: pytest.MonkeyPatch, orientation: int

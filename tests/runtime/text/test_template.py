@@ -55,6 +55,13 @@ TOO_MUCH = {
 }
 
 
+class OutOfMemory:
+    """An error without a message."""
+
+    def __str__(self) -> str:
+        raise MemoryError
+
+
 @pytest.mark.parametrize("name", list(TOO_MUCH))
 def test_a_template_that_takes_too_much_is_refused(name: str) -> None:
     tracemalloc.start()
@@ -79,6 +86,8 @@ def test_what_is_wrong_is_said() -> None:
         ChatTemplate("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}").render(
             MESSAGES
         )
+    with pytest.raises(PromptError, match=r"fails on these messages \(MemoryError\)"):
+        ChatTemplate("{{ x }}").render(MESSAGES, x=OutOfMemory())
     with pytest.raises(PromptError, match="refuses these messages: 'foo' is undefined"):
         ChatTemplate("{{ foo() }}").render(MESSAGES)
 

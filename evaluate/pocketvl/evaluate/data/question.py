@@ -22,12 +22,20 @@ class ImageRef:
     identity: str  # sha256 in hex; equal for equal images
     read: Callable[[], Encoded] = field(compare=False, repr=False)
 
-    def load(self) -> Image.Image:
-        """RGB, upright. Raises ImageError or MissingExtraError that name file and question."""
+    def load(self, on_note: Callable[[str], None] | None = None) -> Image.Image:
+        """RGB, upright. `on_note` is called with a sentence about each thing not read by the letter.
+
+        Raises ImageError or MissingExtraError that name file and question.
+        """
+        notes: list[str] = []
         try:
-            return load_image(self.read())
+            image = load_image(self.read(), notes.append)
         except (ImageError, MissingExtraError) as error:
             raise type(error)(f"{self.where}: {error}") from None
+        if on_note is not None:
+            for note in notes:
+                on_note(f"{self.where}: {note}")
+        return image
 
 
 @dataclass(frozen=True)

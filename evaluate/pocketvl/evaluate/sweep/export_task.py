@@ -23,6 +23,7 @@ class ExportTask:
     kind: ClassVar[str] = "export"
     key: str
     model: str
+    revision: str | None
     fingerprint: str  # of the checkpoint, when the sweep began
     target: Target
     bits: Recipe
@@ -41,6 +42,7 @@ class ExportTask:
             target=self.target,
             recipe=self.bits,
             settings=self.settings,
+            revision=self.revision,
             overwrite=True,  # a bundle stands there only if it was damaged
             command=f"pocketvl sweep --recipe {self.recipe}",
         )

@@ -62,6 +62,8 @@ class Gatherer:
         self._reference = self._given.get(settings.reference.name)
         rows = tuple(row for dataset in datasets.values() for row in dataset.bad_rows)
         self._bad_rows = rows + tuple(BadRow(name, str(error)) for name, error in damaged.items())
+        given = (one for every in answers.values() for one in (every or {}).values())
+        self._notes = tuple(dict.fromkeys(note for one in given for note in one.notes))
 
     def result(self, failures: Sequence[Failure], threads: int) -> SweepResult:
         """Every recipe that has a bundle, the reference first. Raises ImageError."""
@@ -80,6 +82,7 @@ class Gatherer:
             recipes=tuple(self._recipe(recipe) for recipe in recipes),
             failures=tuple(failures),
             bad_rows=self._bad_rows,
+            notes=self._notes,
         )
 
     def _recipe(self, recipe: Recipe) -> RecipeResult:
@@ -122,7 +125,13 @@ class Gatherer:
         if len(rows) != len(self._all):
             return None
         return {
-            item.id: Given(row["answer"], row["score"], row["error"], row.get("unreadable", False))
+            item.id: Given(
+                row["answer"],
+                row["score"],
+                row["error"],
+                row.get("unreadable", False),
+                tuple(row.get("notes", ())),
+            )
             for item, row in zip(self._all, rows, strict=True)
         }
 

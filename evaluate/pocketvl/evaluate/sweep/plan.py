@@ -38,6 +38,7 @@ class SweepSettings:
     max_tokens: int = 32  # of an answer
     fidelity_questions: int = 48  # of all datasets together; 0: none
     bench: bool = True
+    revision: str | None = None  # branch, tag or commit of a model on the hub
 
     @property
     def reference(self) -> Recipe:
@@ -63,6 +64,7 @@ def plan_exports(settings: SweepSettings, model_fingerprint: str, store: Store) 
             ExportTask(
                 key,
                 settings.model,
+                settings.revision,
                 model_fingerprint,
                 settings.target,
                 recipe,

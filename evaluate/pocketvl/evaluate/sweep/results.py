@@ -78,3 +78,4 @@ class SweepResult:
     recipes: tuple[RecipeResult, ...]
     failures: tuple[Failure, ...]
     bad_rows: tuple[BadRow, ...] = ()  # that no score counts
+    notes: tuple[str, ...] = ()  # about images that were not read by the letter

@@ -29,6 +29,7 @@ class Given:
     score: float
     error: str | None = None
     unreadable: bool = False  # an image could not be decoded
+    notes: tuple[str, ...] = ()  # about its images
 
 
 Answers = Mapping[str, Given]  # by Asked.id

@@ -1,6 +1,7 @@
 """The sweep: plan, run what is missing, write the report."""
 
 import importlib.util
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
@@ -27,6 +28,7 @@ from pocketvl.evaluate.sweep.results import Failure, SweepResult
 from pocketvl.evaluate.sweep.store import Store
 from pocketvl.evaluate.sweep.task import Outcome, Task
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
+from pocketvl.export.checkpoint.chat_template import check_chat_template
 from pocketvl.export.component import fit_calibration
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.progress import Progress
@@ -56,6 +58,7 @@ def run_sweep(
     start_runner: StartRunner,
     *,
     progress: Progress,
+    warn: Callable[[str], None] = warnings.warn,
 ) -> SweepResult:
     """Do what `folder` does not hold yet, and write the report there.
 
@@ -68,7 +71,9 @@ def run_sweep(
     progress("reading the checkpoint", 0.0)
     fitted = tuple(fit_calibration(recipe, settings.model)[0] for recipe in settings.recipes)
     settings = replace(settings, recipes=fitted)  # as each export would: results are found by their recipes
-    checkpoint = open_checkpoint(settings.model)
+    checkpoint = open_checkpoint(settings.model, settings.revision)
+    for sentence in (*checkpoint.notes, *check_chat_template(checkpoint)):
+        warn(sentence)
     datasets = {
         spec: open_dataset(spec, limit=settings.limit, strict=settings.strict) for spec in settings.data
     }

@@ -95,8 +95,9 @@ def _read_bundle(folder: Path) -> _Files:
         value = read_json(folder, names.MANIFEST_FILE)
         if not {"schema_version", "target", "provenance"} <= value.keys():
             return _Files(frozenset(), "")
-        files = {names.MANIFEST_FILE, *(str(record["path"]) for record in value["files"])}
-        return _Files(frozenset(files), str(value["target"]))
+        own = (names.MANIFEST_FILE, names.MANIFEST_HASH_FILE)
+        files = frozenset((*own, *(str(record["path"]) for record in value["files"])))
+        return _Files(files, str(value["target"]))
     except (BundleError, ValueError, KeyError, TypeError, AttributeError):
         return _Files(frozenset(), "")
 

@@ -9,9 +9,11 @@ import jinja2
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.manifest import Manifest
 from pocketvl.runtime.errors import BundleError
+from pocketvl.runtime.files import read_text, regular_size
 
 _TEMPLATE = "model_card.md.jinja"
 _START, _END = "<!-- parity -->", "<!-- end of parity -->"
+_MOST_BYTES = 16 << 20  # of a card
 _NOT_MEASURED = "Not measured yet: `pocketvl verify THIS_FOLDER --against MODEL --update-card` fills this in."
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -85,10 +87,7 @@ def update_parity(folder: Path, parity: str) -> None:
 
 
 def _split(path: Path) -> tuple[str, str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"{path} cannot be read ({error}); export the bundle again.") from None
+    text = read_text(path, BundleError, _MOST_BYTES)
     before, start, rest = text.partition(_START)
     _, end, after = rest.partition(_END)
     if not start or not end:
@@ -131,6 +130,7 @@ def _license(checkpoint: Path) -> dict[str, Any]:
     from huggingface_hub import metadata_load
 
     try:
+        regular_size(checkpoint / names.MODEL_CARD, BundleError, _MOST_BYTES)
         given = metadata_load(checkpoint / names.MODEL_CARD) or {}
     except Exception:  # no card, or YAML that someone broke: that must not end an export
         return {}

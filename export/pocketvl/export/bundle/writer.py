@@ -21,6 +21,7 @@ from pocketvl.export.bundle.destination import check_destination, output_folder
 from pocketvl.export.bundle.leftovers import lock, note_begun, settle, settle_dead
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.manifest import FileRecord, Manifest, write_manifest
+from pocketvl.runtime.bundle.manifest_hash import write_manifest_hash
 from pocketvl.runtime.errors import ExportError, SpaceError
 
 _CHUNK = 1 << 20
@@ -48,7 +49,7 @@ class PartialBundle:
         )
 
     def complete(self, manifest: Manifest) -> None:
-        """Write manifest.json, the last file, and move the bundle into place.
+        """Write manifest.json and its hash, the last files, and move the bundle into place.
 
         Raises ExportError if the destination changed meanwhile; then nothing is replaced.
         """
@@ -56,9 +57,10 @@ class PartialBundle:
         for path in self._files():
             if path.relative_to(self.folder).as_posix() not in listed:
                 _sync(path)
-        path = self.folder / names.MANIFEST_FILE
-        write_manifest(manifest, path)
-        _sync(path)
+        write_manifest(manifest, self.folder / names.MANIFEST_FILE)
+        write_manifest_hash(self.folder)
+        _sync(self.folder / names.MANIFEST_FILE)
+        _sync(self.folder / names.MANIFEST_HASH_FILE)
         _sync(self.folder)
         check_destination(self._destination, self._overwrite)
         if self._destination.exists():

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
 from pocketvl.export.calibration.samples import load_samples, samples_fingerprint
@@ -27,6 +27,13 @@ class Fingerprinted(TensorSource, Protocol):
     def fingerprint(self) -> str: ...
 
 
+class Calibrated(NamedTuple):
+    """sha256: of the data. notes: sentences about images that were not read by the letter."""
+
+    sha256: str
+    notes: tuple[str, ...]
+
+
 def calibrate(
     checkpoint: Checkpoint,
     source: Fingerprinted,
@@ -35,13 +42,12 @@ def calibrate(
     image: ImageSettings,
     folder: Path,
     progress: Progress,
-) -> str:
+) -> Calibrated:
     """Decide every layer of fewer than 8 bits over calibration data, into `folder`; goes on where it stopped.
 
     Other layers are only run, in float, as far as the inputs of those come from them. source: the
     checkpoint's weights, perhaps with adapters. One block's weights and one stage's activations are in memory
-    at a time. CalibratedSource reads the folder. Returns the fingerprint of the data. Raises
-    CalibrationError, CheckpointError.
+    at a time. CalibratedSource reads the folder. Raises CalibrationError, CheckpointError.
     """
     progress("reading calibration data", 0.0)
     samples = load_samples(plan.recipe.calibration)
@@ -59,7 +65,8 @@ def calibrate(
         ]
     )
     _Run(source, plan, Store(folder, key), inputs, progress).run()
-    return data
+    notes = dict.fromkeys(note for sample in samples for note in sample.notes)
+    return Calibrated(data, tuple(notes))
 
 
 def _check_amount(inputs: list[SampleInputs], width: int) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,21 @@ from pocketvl.runtime.media.image import MOST_BYTES, load_image
 
 DEFAULT_PROMPT = "Describe this picture in detail."
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif")
+_FIRST_NOTES = 3  # that are said one by one
 _KEYS = {"image", "images", "prompt", "question", "answer"}
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One question. Images are what load_image takes; answer None where it is not known."""
+    """One question. Images are what load_image takes; answer None where it is not known.
+
+    notes: sentences about images that are not read by the letter.
+    """
 
     images: tuple[Path | Image.Image, ...]
     prompt: str
     answer: str | None
+    notes: tuple[str, ...] = ()
 
     def load_images(self) -> tuple[Image.Image, ...]:
         """Raises ImageError."""
@@ -81,6 +86,13 @@ def samples_fingerprint(samples: tuple[Sample, ...]) -> str:
     return digest.hexdigest()
 
 
+def describe_notes(notes: Sequence[str]) -> str:
+    """In a sentence for the user: how many there are of Sample.notes, and the first few."""
+    more = f" And {len(notes) - _FIRST_NOTES} more." if len(notes) > _FIRST_NOTES else ""
+    first = " ".join(notes[:_FIRST_NOTES])
+    return f"{len(notes)} images of the calibration data were not read by the letter. {first}{more}"
+
+
 def _generated(calibration: Calibration) -> Iterator[Sample]:
     _, _, words = (calibration.data or GENERATED).partition(":")
     if words and not (words.isdecimal() and 28 <= int(words) <= 4096):
@@ -104,9 +116,8 @@ def _folder(folder: Path) -> Iterator[Sample]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in _SUFFIXES:
             words = path.with_suffix(".txt")
-            yield Sample(
-                (_checked(path, str(path)),), _text(words) if words.exists() else DEFAULT_PROMPT, None
-            )
+            prompt = _text(words) if words.exists() else DEFAULT_PROMPT
+            yield Sample((path,), prompt, None, _check_image(path, str(path)))
 
 
 def _lines(path: Path) -> Iterator[Sample]:
@@ -128,15 +139,19 @@ def _sample(line: str, path: Path, where: str) -> Sample:
         raise CalibrationError(f"{where}: 'images' must be a list of paths.")
     if not isinstance(prompt, str) or not isinstance(answer, str | None):
         raise CalibrationError(f"{where} needs a 'prompt', and its 'answer', if any, must be text.")
-    return Sample(tuple(_checked(path.parent / image, where) for image in images), prompt, answer)
+    paths = tuple(path.parent / image for image in images)
+    notes = tuple(note for one in paths for note in _check_image(one, where))
+    return Sample(paths, prompt, answer, notes)
 
 
-def _checked(path: Path, where: str) -> Path:
+def _check_image(path: Path, where: str) -> tuple[str, ...]:
+    """What load_image notes about it. Raises CalibrationError."""
+    notes: list[str] = []
     try:
-        load_image(path)
+        load_image(path, notes.append)
     except ImageError as error:
         raise CalibrationError(f"{where}: {error}") from None
-    return path
+    return tuple(notes)
 
 
 def _text(path: Path) -> str:

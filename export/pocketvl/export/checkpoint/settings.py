@@ -51,6 +51,11 @@ def template_notes(folder: Path, tokens: Mapping[str, int], template: str | None
             f" answered. If it was trained to chat, put its template into the checkpoint's folder as"
             f" {_TEMPLATE_FILE} and export again.",
         )
+    if _IM_END not in template or _IM_END not in tokens:
+        return (
+            f"The chat template is not used, since no turn of it ends with a token {_IM_END}: the model is"
+            " exported as a base model, whose prompts are completed, not answered.",
+        )
     for file in ("chat_template.json", "tokenizer_config.json"):
         settings = read_optional(folder / file)
         if settings.has("chat_template") and _named_template(settings) != template:

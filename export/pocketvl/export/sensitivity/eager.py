@@ -158,7 +158,7 @@ class EagerModel:
 def layer_divergences(
     model: EagerModel, rounded: Mapping[str, Rounded], progress: Progress
 ) -> dict[str, float]:
-    """Layer -> mean KL divergence in nats a token of the answers, of rounding that layer alone."""
+    """Layer -> mean KL divergence in nats per token of the answers, of rounding that layer alone."""
     hidden = torch.empty(0)
     expected = model.run(0, hidden)
     found: dict[str, float] = {}

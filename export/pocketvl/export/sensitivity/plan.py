@@ -106,7 +106,7 @@ class SizeBudget:
 
 @dataclass(frozen=True)
 class MaxKL:
-    """Predicted KL divergence of the float model and the bundle, in nats a token."""
+    """Predicted KL divergence of the float model and the bundle, in nats per token."""
 
     nats: float
     name: str
@@ -121,7 +121,7 @@ Goal = SizeBudget | MaxKL
 
 @dataclass(frozen=True)
 class Plan:
-    """size: bytes as SizeBudget counts them; kl: the sum of what single layers cost, in nats a token."""
+    """size: bytes as SizeBudget counts them; kl: the sum of what single layers cost, in nats per token."""
 
     recipe: Recipe
     chosen: dict[str, Option]  # layer -> what it got

@@ -8,7 +8,8 @@ from pocketvl.runtime import names
 from pocketvl.runtime.bundle.entry_points import entry_point_fault
 from pocketvl.runtime.bundle.file import file_size
 from pocketvl.runtime.bundle.manifest import FileRecord, Manifest, read_manifest
-from pocketvl.runtime.bundle.verification import Verify, verify_files
+from pocketvl.runtime.bundle.manifest_hash import check_manifest_hash
+from pocketvl.runtime.bundle.verification import Verify, check_verify, verify_files
 from pocketvl.runtime.errors import BundleError
 
 
@@ -33,13 +34,17 @@ def open_bundle(folder: Path, verify: Verify = "stamp") -> Bundle:
 
     verify: "stamp" compares the sha256 of every file the first time that this user opens it and after each
     change of it (about a second a gigabyte), "always" every time, also of those optional files that are
-    there, "never" only sizes: for bundles whose bytes something else vouches for, since native code can
-    crash or answer wrongly over a damaged file. Raises BundleError (ManifestError for manifest.json itself).
+    there, and both that of manifest.json with manifest.sha256. "never" compares only sizes: for bundles whose
+    bytes something else vouches for, since native code can crash or answer wrongly over a damaged file.
+    Raises BundleError (ManifestError for manifest.json itself).
     """
     if not folder.is_dir():
         kind = "is a file, not a folder" if folder.exists() else "does not exist"
         raise BundleError(f"{folder} {kind}; give the folder that `pocketvl export` wrote.")
+    check_verify(verify)
     manifest = read_manifest(folder / names.MANIFEST_FILE)
+    if verify != "never":
+        check_manifest_hash(folder)
     records = manifest.files
     if verify == "always":
         records += tuple(r for r in manifest.optional_files if os.path.lexists(folder / r.path))

@@ -20,14 +20,18 @@ _THREADS = (
 _CHUNK = 1 << 20  # bytes
 
 
+def check_verify(verify: Verify) -> None:
+    """Raises UsageError for what is none of the three."""
+    if verify not in get_args(Verify):
+        raise UsageError(f"verify is {verify!r}, but must be one of {', '.join(get_args(Verify))}.")
+
+
 def verify_files(folder: Path, records: Sequence[FileRecord], verify: Verify) -> None:
     """Compare the sha256 of files that are known to be there with their records.
 
     "stamp": unless the file was found equal before and has not been touched since; "always": without a look
     at stamps; "never": not at all. Whatever is found equal is remembered (see stamps.py). Raises BundleError.
     """
-    if verify not in get_args(Verify):
-        raise UsageError(f"verify is {verify!r}, but must be one of {', '.join(get_args(Verify))}.")
     if verify == "never":
         return
     remembered = read_stamps(folder) if verify == "stamp" else {}

@@ -6,6 +6,7 @@ from typing import Any
 
 from pocketvl.runtime.bundle.manifest import Manifest
 from pocketvl.runtime.chat.conversation import Conversation
+from pocketvl.runtime.chat.kept_messages import kept_messages
 from pocketvl.runtime.chat.turn import Turn
 from pocketvl.runtime.decoding.feed import Feed, Media, build_feed
 from pocketvl.runtime.errors import ContextError, UsageError
@@ -57,7 +58,7 @@ class TurnEncoder:
         start = before.feed.next_position
         feed = build_feed(ids, media, self._manifest.special_tokens, merge, start)
         notes = tuple(note for image in images for note in image.notes)
-        return EncodedTurn(new, before.feed.then(feed), sizes, notes)
+        return EncodedTurn(kept_messages(new), before.feed.then(feed), sizes, notes)
 
     def _prepare(self, new: tuple[Message, ...]) -> list[PreparedImage]:
         prepared = []

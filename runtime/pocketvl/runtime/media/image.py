@@ -58,9 +58,9 @@ class OpenedImage:
         """RGB, 8 bits, upright, transparency on white; of an animation the first frame. Call it once.
 
         `size` is the (height, width) to which it is resized by resize_image. Of more than 2^25 pixels, each
-        side is first divided by the least whole number (for JPEG 2, 4 or 8) that leaves fewer, but no side
-        becomes shorter than `size`; of photographs the result differs by less than one level on average.
-        Raises ImageError.
+        side is first divided by the least whole number (for JPEG 2, 4 or 8) that leaves fewer (of progressive
+        JPEG a quarter as many), but no side becomes shorter than `size`; of photographs the result differs by
+        less than one level on average. Raises ImageError.
         """
         wanted = self._at_rest(size or (1, 1))
         with _damage_named(self._name):
@@ -81,7 +81,7 @@ class OpenedImage:
     def _decode(self, at_least: tuple[int, int]) -> Image.Image:
         """RGB as stored."""
         image, name = self._image, self._name
-        if self._scalable and (factor := _reduction(image, at_least, _JPEG_REDUCTIONS)) > 1:
+        if self._scalable and (factor := _jpeg_reduction(image, at_least)) > 1:
             image.draft(None, (image.width // factor, image.height // factor))
         image.load()
         if not self._given:
@@ -145,10 +145,19 @@ def content_key(image: Image.Image) -> str:
     return digest.hexdigest()
 
 
-def _reduction(image: Image.Image, at_least: tuple[int, int], factors: Sequence[int]) -> int:
-    chosen = 1
+def _jpeg_reduction(image: Image.Image, at_least: tuple[int, int]) -> int:
+    """By more where all coefficients of a large progressive one are in memory beside the pixels."""
+    large = image.width * image.height > WHOLE_PIXELS
+    most = WHOLE_PIXELS // 4 if large and image.info.get("progressive") else WHOLE_PIXELS
+    return _reduction(image, at_least, _JPEG_REDUCTIONS, most)
+
+
+def _reduction(
+    image: Image.Image, at_least: tuple[int, int], factors: Sequence[int], most: int | None = None
+) -> int:
+    chosen, most = 1, most or WHOLE_PIXELS
     for factor in factors:
-        if image.width * image.height <= WHOLE_PIXELS * chosen**2:
+        if image.width * image.height <= most * chosen**2:
             break
         if image.height // factor < at_least[0] or image.width // factor < at_least[1]:
             break

@@ -140,7 +140,7 @@ class PromptEncoder:
         if not ids:
             raise PromptError(
                 "These messages make an empty prompt, to which there is no answer; say something, or check"
-                " the bundle's chat_template.jinja."
+                " chat_template.jinja."
             )
         pads = (self._special.image_pad, self._special.video_pad)
         found = [index for index in ids if index in pads]
@@ -148,7 +148,7 @@ class PromptEncoder:
         if found != wanted:
             raise PromptError(
                 f"The chat template wrote {len(found)} image placeholders for {len(wanted)} images and"
-                " videos, or in another order; check the bundle's chat_template.jinja."
+                " videos, or in another order; check chat_template.jinja."
             )
         counts = iter(media_tokens)
         expanded: list[int] = []

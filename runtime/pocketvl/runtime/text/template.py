@@ -88,7 +88,7 @@ class ChatTemplate:
         if len(source) > MAX_TEMPLATE_CHARACTERS:
             raise PromptError(
                 f"The chat template has {len(source)} characters, more than {MAX_TEMPLATE_CHARACTERS};"
-                " check the bundle's chat_template.jinja."
+                " check chat_template.jinja."
             )
         environment = _Environment()
         try:
@@ -223,7 +223,7 @@ def _reason(error: jinja2.TemplateError) -> str:
 
 
 def _invalid(reason: str) -> str:
-    return f"The chat template is not valid ({reason}); check the bundle's chat_template.jinja."
+    return f"The chat template is not valid ({reason}); check chat_template.jinja."
 
 
 def _raise_exception(message: str) -> None:

@@ -176,4 +176,4 @@ def deep_size(value: Any, most: int) -> int:
 
 
 def failed(reason: str) -> str:
-    return f"The chat template fails on these messages ({reason}); check the bundle's chat_template.jinja."
+    return f"The chat template fails on these messages ({reason}); check chat_template.jinja."

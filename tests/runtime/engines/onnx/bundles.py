@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from pocketvl.runtime import names
+from pocketvl.runtime.bundle.manifest_hash import write_manifest_hash
 from pocketvl.runtime.bundle.open import Bundle, open_bundle
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.positions import text_rope
@@ -28,6 +29,7 @@ def with_file(bundle: Bundle, folder: Path, file: str, content: bytes) -> Bundle
         if record["path"] == file:
             record |= {"size": len(content), "sha256": sha256(content).hexdigest()}
     path.write_text(json.dumps(manifest), encoding="utf-8")
+    write_manifest_hash(folder)
     return open_bundle(folder)
 
 
