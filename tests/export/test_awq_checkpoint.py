@@ -55,16 +55,16 @@ def filled_decoder(source: Any, recipe: Recipe) -> tuple[TextDecoder, list[Weigh
 
 
 @pytest.mark.parametrize("method", ["rtn", "hqq"])
-def test_the_recipe_decides_and_the_damage_is_measured(tmp_path: Path, method: str) -> None:
+def test_the_recipe_decides_and_the_weight_error_is_measured(tmp_path: Path, method: str) -> None:
     written = write_packed_checkpoint(tmp_path, AWQ)
     checkpoint = open_checkpoint(str(tmp_path))
-    decoder, damage = filled_decoder(checkpoint, named_recipe("int4", method))
+    decoder, weight_errors = filled_decoder(checkpoint, named_recipe("int4", method))
     layer = "text_decoder.layers.1.down_proj"
     weight = written.tensors["model.layers.1.mlp.down_proj.weight"]
     wanted = quantize_linear(weight, Precision(4, 32), method, layer)
     stored = decoder.layers[1].down.weight
     assert torch.equal(stored.qdata, torch.from_numpy(wanted.integers))
-    found = {one.layer: one.relative_error for one in damage}
+    found = {one.layer: one.relative_error for one in weight_errors}
     sources = {layer.name: layer.source for layer in linear_layers(written.geometry)}
     assert found.keys() == {layer for layer in sources if sources[layer] in written.layers}
     error = np.linalg.norm(wanted.dequantize() - weight.numpy()) / np.linalg.norm(weight.numpy())
@@ -72,10 +72,10 @@ def test_the_recipe_decides_and_the_damage_is_measured(tmp_path: Path, method: s
     assert 0.01 < found[layer] < 0.2
 
 
-def test_a_checkpoint_of_floats_has_no_damage() -> None:
-    _, damage = filled_decoder(open_checkpoint("tiny"), named_recipe("int4"))
+def test_a_checkpoint_of_floats_has_no_weight_errors() -> None:
+    _, weight_errors = filled_decoder(open_checkpoint("tiny"), named_recipe("int4"))
     empty: list[WeightError] = []
-    assert damage == empty
+    assert weight_errors == empty
 
 
 @pytest.mark.parametrize("kind", ["qweight", "qzeros", "scales"])

@@ -147,15 +147,15 @@ def test_onto_packed_integers(tmp_path: Path) -> None:
     layer = "text_decoder.layers.0.up_proj"
     assert source.requantized == {layer}
     assert len(source.fixed_bits) == len(written.layers) - 1
-    decoder, damage = filled_decoder(source, named_recipe("int8"))
+    decoder, weight_errors = filled_decoder(source, named_recipe("int8"))
     weight = (written.layers[UP].weight() + 2 * products[UP]).float()
     assert (source.tensor(f"{UP}.weight") - weight).abs().max() < 1e-6
     wanted = quantize_linear(source.tensor(f"{UP}.weight"), Precision(8), "rtn", layer)
     assert torch.equal(decoder.layers[0].up.weight.qdata, torch.from_numpy(wanted.integers))
     kept = decoder.layers[0].gate.weight.qdata
     assert np.array_equal(kept, written.layers["model.layers.0.mlp.gate_proj"].codes - 8)
-    assert [one.layer for one in damage] == [layer]
-    assert 0 < damage[0].relative_error < 0.02
+    assert [one.layer for one in weight_errors] == [layer]
+    assert 0 < weight_errors[0].relative_error < 0.02
 
 
 def test_an_export(base: Path, tmp_path: Path) -> None:
