@@ -34,8 +34,9 @@ def summary(answer: Answer) -> str:
     return (
         (vision if s.images_encoded or s.images_cached else "")
         + f"prefill {_counted(s.prefill_tokens, s.prefill_rate, 0)}, decode"
-        f" {_counted(len(answer.token_ids), s.decode_rate, 1)}, first token after"
-        f" {s.time_to_first_token:.2f} s, {answer.stop_reason}"
+        f" {_counted(len(answer.token_ids), s.decode_rate, 1)}"
+        + (f" ({s.accepted_tokens} of {s.drafted_tokens} drafts right)" if s.drafted_tokens else "")
+        + f", first token after {s.time_to_first_token:.2f} s, {answer.stop_reason}"
     )
 
 
@@ -51,6 +52,8 @@ def as_dict(answer: Answer) -> dict[str, Any]:
         "prompt_token_ids": list(answer.prompt_token_ids),
         "next_position": answer.next_position,
         "stop_reason": answer.stop_reason,
+        "stop_string": answer.stop_string,
+        "logprobs": [dataclasses.asdict(one) for one in answer.logprobs],
         "boxes": [dataclasses.asdict(box) for box in answer.boxes],
         "notes": list(answer.notes),
         "statistics": {**dataclasses.asdict(answer.statistics), **rates},

@@ -1,0 +1,164 @@
+"""What prompt lookup costs and gives on this machine, with a bundle of any weights.
+
+    python benchmarks/lookup.py cost BUNDLE        passes over 1..16 tokens, relative to one token
+    python benchmarks/lookup.py agreement BUNDLE   how often a pass over several tokens chooses another one
+    python benchmarks/lookup.py speed BUNDLE       whole answers with and without lookup, by turns
+
+`speed` says nothing about how often a model quotes: its answers are scripted, a text of the prompt in which
+every so many tokens (--share of them) are others, drawn at random. What is measured is what a model that
+quotes so often would gain, or lose.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from pocketvl.runtime import names
+from pocketvl.runtime.bundle.open import Bundle, open_bundle
+from pocketvl.runtime.chat.session import ChatSession
+from pocketvl.runtime.decoding.decoder import Decoder
+from pocketvl.runtime.decoding.embedding import EmbeddingMap
+from pocketvl.runtime.decoding.feed import text_feed
+from pocketvl.runtime.decoding.sampling import Sampler
+from pocketvl.runtime.engine import Engine, Float32
+from pocketvl.runtime.engines.open import open_engine
+
+ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16)
+PROMPT = 256  # tokens before those that are timed
+
+
+class Scripted(Sampler):
+    """Says these tokens, one after the other, whatever the logits are."""
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        super().__init__()
+        self._tokens = iter(tokens)
+
+    def sample(self, logits: object, seen: object = (), never: object = None) -> int:
+        return next(self._tokens)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["cost", "agreement", "speed"])
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=int, default=7, help="of each measurement, whose median counts")
+    parser.add_argument("--tokens", type=int, default=128, help="of an answer")
+    parser.add_argument("--share", type=float, action="append", help="of tokens that are no quotes")
+    options = parser.parse_args()
+    bundle = open_bundle(options.bundle)
+    engine = open_engine(bundle, None if bundle.manifest.target == names.COREML else options.threads)
+    print(f"{options.bundle.name}, {options.threads} threads, load {os.getloadavg()[0]:.1f} before")
+    match options.what:
+        case "cost":
+            cost(bundle, engine, options.rounds)
+        case "agreement":
+            agreement(bundle, engine, options.tokens)
+        case _:
+            for share in options.share or (0.0, 0.05, 0.1, 0.2, 0.5, 1.0):
+                speed(bundle, engine, share, options.tokens, options.rounds)
+    print(f"load {os.getloadavg()[0]:.1f} after")
+
+
+def cost(bundle: Bundle, engine: Engine, rounds: int) -> None:
+    """Sizes by turns, so that whatever else the machine does hits all of them."""
+    decoder, tokens = opened(bundle, engine), some_tokens(bundle, PROMPT + max(ROWS))
+    last(decoder.feed(text_feed(tokens[:PROMPT], 0)))
+    seconds: dict[int, list[float]] = {rows: [] for rows in ROWS}
+    for turn in range(rounds + 1):
+        for rows in ROWS:
+            decoder.truncate(PROMPT)
+            began = time.perf_counter()
+            decoder.logits(decoder.extend(tokens[PROMPT : PROMPT + rows]))
+            if turn:  # the first pass of a size prepares buffers
+                seconds[rows].append(time.perf_counter() - began)
+    print("| tokens | median | relative | best | relative |\n|---|---|---|---|---|")
+    one, best = median(seconds[1]), min(seconds[1])
+    for rows, each in seconds.items():
+        print(
+            f"| {rows} | {median(each) * 1e3:.0f} ms | {median(each) / one:.2f} |"
+            f" {min(each) * 1e3:.0f} ms | {min(each) / best:.2f} |"
+        )
+
+
+def agreement(bundle: Bundle, engine: Engine, count: int) -> None:
+    """An answer drawn one by one, then the same tokens in passes over several: where is the likeliest next
+    token another one?"""
+    sampler = Sampler(temperature=1.0, seed=0)  # greedily an aimless answer would soon repeat itself
+    decoder, prompt = opened(bundle, engine), some_tokens(bundle, 32)
+    hidden = last(decoder.feed(text_feed(prompt, 0)))[-1:]
+    tokens, plain = [], []
+    for _ in range(count):
+        tokens.append(sampler.sample(decoder.logits(hidden)[0]))
+        hidden = decoder.extend(tokens[-1:])
+        plain.append(decoder.logits(hidden)[0])
+    print(
+        "| tokens a pass | others chosen | largest difference of a logit | gap of the two likeliest, median |"
+    )
+    print("|---|---|---|---|")
+    two = np.sort(np.stack(plain), axis=1)[:, -2:]
+    for rows in (2, 4, 8, 16):
+        decoder.truncate(len(prompt))
+        parts = [decoder.extend(tokens[start : start + rows]) for start in range(0, count, rows)]
+        logits = decoder.logits(np.concatenate(parts))
+        others = int((logits.argmax(1) != np.stack(plain).argmax(1)).sum())
+        difference = np.abs(logits - np.stack(plain)).max()
+        print(f"| {rows} | {others} of {count} | {difference:.2g} | {np.median(two[:, 1] - two[:, 0]):.2g} |")
+
+
+def speed(bundle: Bundle, engine: Engine, share: float, count: int, rounds: int) -> None:
+    """Tokens a second of scripted answers, lookup on and off by turns."""
+    quoted = some_tokens(bundle, count)
+    random = np.random.default_rng(1)
+    other = random.random(count) < share
+    answer = np.where(other, some_tokens(bundle, count, seed=2), quoted).tolist()
+    session = ChatSession(bundle, engine, stop_repetition=False)
+    text = session._answerer._tokenizer.decode(quoted)
+    script = np.where(
+        other, answer, (session._answerer._tokenizer.encode_text(text) + quoted)[:count]
+    ).tolist()
+    rates: dict[bool, list[float]] = {True: [], False: []}
+    drafted = accepted = 0
+    for turn in range(rounds + 1):
+        for lookup in (True, False):
+            session.reset()
+            done = session.ask(text, max_tokens=count, sampler=Scripted(script), lookup=lookup).statistics
+            if turn:
+                rates[lookup].append(done.decode_rate)
+            if lookup:
+                drafted, accepted = done.drafted_tokens, done.accepted_tokens
+    on, off = median(rates[True]), median(rates[False])
+    print(
+        f"{share:.0%} of {count} tokens are no quotes: {on:.1f} tok/s with lookup, {off:.1f} without,"
+        f" {on / off:.2f}x; {accepted} of {drafted} drafts right",
+        flush=True,
+    )
+
+
+def opened(bundle: Bundle, engine: Engine) -> Decoder:
+    table = EmbeddingMap(bundle.path(bundle.manifest.token_embedding.file), bundle.manifest.token_embedding)
+    return Decoder(engine.text, table, bundle.manifest)
+
+
+def some_tokens(bundle: Bundle, count: int, seed: int = 0) -> list[int]:
+    """Of those that are whole characters and nothing special."""
+    highest = min(bundle.manifest.geometry.text.vocab_size - 64, 50_000)
+    return np.random.default_rng(seed).integers(300, highest, count).tolist()
+
+
+def last(chunks: Iterator[Float32]) -> Float32:
+    """The hidden states of the last chunk, after all were fed."""
+    *_, chunk = chunks
+    return chunk
+
+
+if __name__ == "__main__":
+    main()
