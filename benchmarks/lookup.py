@@ -92,7 +92,7 @@ def cost(bundle: Bundle, engine: Engine, rounds: int) -> None:
 def agreement(bundle: Bundle, engine: Engine, count: int) -> None:
     """An answer drawn one by one, then the same tokens in passes over several: where is the likeliest next
     token another one?"""
-    sampler = Sampler(temperature=1.0, seed=0)  # greedily an aimless answer would soon repeat itself
+    sampler = Sampler(temperature=4.0, seed=0)  # cooler, an aimless answer soon repeats itself
     decoder, prompt = opened(bundle, engine), some_tokens(bundle, 32)
     hidden = last(decoder.feed(text_feed(prompt, 0)))[-1:]
     tokens, plain = [], []
