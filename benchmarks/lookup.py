@@ -27,6 +27,7 @@ from pocketvl.runtime.decoding.feed import text_feed
 from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Engine, Float32
 from pocketvl.runtime.engines.open import open_engine
+from pocketvl.runtime.text.tokenizer import Tokenizer
 
 ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16)
 PROMPT = 256  # tokens before those that are timed
@@ -116,28 +117,27 @@ def agreement(bundle: Bundle, engine: Engine, count: int) -> None:
 
 def speed(bundle: Bundle, engine: Engine, share: float, count: int, rounds: int) -> None:
     """Tokens a second of scripted answers, lookup on and off by turns."""
-    quoted = some_tokens(bundle, count)
-    random = np.random.default_rng(1)
-    other = random.random(count) < share
-    answer = np.where(other, some_tokens(bundle, count, seed=2), quoted).tolist()
+    tokenizer = Tokenizer(bundle.path(names.TOKENIZER_FILE))
+    text = tokenizer.decode(some_tokens(bundle, count))
+    quoted = tokenizer.encode_text(text)[:count]
+    other = np.random.default_rng(1).random(len(quoted)) < share
+    script = np.where(other, some_tokens(bundle, len(quoted), seed=2), quoted).tolist()
     session = ChatSession(bundle, engine, stop_repetition=False)
-    text = session._answerer._tokenizer.decode(quoted)
-    script = np.where(
-        other, answer, (session._answerer._tokenizer.encode_text(text) + quoted)[:count]
-    ).tolist()
     rates: dict[bool, list[float]] = {True: [], False: []}
     drafted = accepted = 0
     for turn in range(rounds + 1):
         for lookup in (True, False):
             session.reset()
-            done = session.ask(text, max_tokens=count, sampler=Scripted(script), lookup=lookup).statistics
+            done = session.ask(
+                text, max_tokens=len(script), sampler=Scripted(script), lookup=lookup
+            ).statistics
             if turn:
                 rates[lookup].append(done.decode_rate)
             if lookup:
                 drafted, accepted = done.drafted_tokens, done.accepted_tokens
     on, off = median(rates[True]), median(rates[False])
     print(
-        f"{share:.0%} of {count} tokens are no quotes: {on:.1f} tok/s with lookup, {off:.1f} without,"
+        f"{share:.0%} of {len(script)} tokens are no quotes: {on:.1f} tok/s with lookup, {off:.1f} without,"
         f" {on / off:.2f}x; {accepted} of {drafted} drafts right",
         flush=True,
     )
