@@ -113,8 +113,8 @@ def lookup() -> Json:
                 lengths.append({"acceptance": acceptance, "costs": costs, "limit": limit, "length": best})
     return {
         "about": "drafts: the latest place where the last 8, 4 or 2 tokens were before, and up to 15 tokens"
-        " that followed, never one of `never`; ngram 0: none. lengths: costs are of passes over 2, 4, 8 and 16"
-        " rows, relative to one row.",
+        " that followed, never one of `never`; ngram 0: none. lengths: costs are of passes over 2, 4, 8 and"
+        " 16 rows, relative to one row.",
         "drafts": drafts,
         "lengths": lengths,
     }

@@ -58,6 +58,7 @@ def chat(
         note(_HELP)
         complete_with_tab(_COMMANDS)
         how["sampler"] = sampler
+        session.check(**how)
         _converse(session, how)
 
 

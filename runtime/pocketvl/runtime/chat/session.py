@@ -144,16 +144,23 @@ class ChatSession:
         conversation, which takes the place of the one so far. Raises UsageError; and, when it is read,
         ContextError, ImageError, PromptError, EngineError, BundleError, UsageError.
         """
+        content = _with_images(content, options.get("images", ()))
+        return AnswerStream(self._claimed(content, self._turn(options)))
+
+    def check(self, **options: Unpack[AnswerOptions]) -> None:
+        """Raises what stream() raises for options that cannot be meant, such as a regular expression that
+        does not hold."""
+        self._turn(options)
+
+    def _turn(self, options: AnswerOptions) -> Turn:
         max_tokens = options.get("max_tokens", DEFAULT_MAX_TOKENS)
         if max_tokens < 1:
             raise UsageError(f"max_tokens must be at least 1, not {max_tokens}.")
-        content = _with_images(content, options.get("images", ()))
         sampler = options.get("sampler") or _sampler(self._manifest.sampling)
         constraint = self._grammars.make(options.get("json_schema"), options.get("regex"))
         chooser = Chooser(sampler, self._never, constraint, options.get("logprobs", 0))
         stop = StopStrings(options.get("stop", ()))
-        turn = Turn(chooser, max_tokens, stop, options.get("lookup", True))
-        return AnswerStream(self._claimed(content, turn))
+        return Turn(chooser, max_tokens, stop, options.get("lookup", True))
 
     def _claimed(self, content: Content, turn: Turn) -> Generator[str, None, Answer]:
         with self._engine.text.cache.claim():
