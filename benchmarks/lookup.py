@@ -12,7 +12,7 @@ quotes so often would gain, or lose.
 import argparse
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -33,15 +33,25 @@ ROWS = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16)
 PROMPT = 256  # tokens before those that are timed
 
 
-class Scripted(Sampler):
-    """Says these tokens, one after the other, whatever the logits are."""
+Clock = Callable[[], float]
 
-    def __init__(self, tokens: Sequence[int]) -> None:
+
+class Scripted(Sampler):
+    """Says these tokens, one after the other, whatever the logits are, and notes when."""
+
+    def __init__(self, tokens: Sequence[int], clock: Clock) -> None:
         super().__init__()
         self._tokens = iter(tokens)
+        self._clock = clock
+        self._times: list[float] = []
 
     def sample(self, logits: object, seen: object = (), never: object = None) -> int:
+        self._times.append(self._clock())
         return next(self._tokens)
+
+    def rate(self) -> float:
+        """Tokens a second after the first."""
+        return (len(self._times) - 1) / (self._times[-1] - self._times[0])
 
 
 def main() -> None:
@@ -54,22 +64,28 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="of each measurement")
     parser.add_argument("--tokens", type=int, default=128, help="of an answer")
     parser.add_argument("--share", type=float, action="append", help="of tokens that are no quotes")
+    parser.add_argument(
+        "--processor-time",
+        action="store_true",
+        help="with --threads 1, on a machine that does other work, too",
+    )
     options = parser.parse_args()
+    clock = time.process_time if options.processor_time else time.perf_counter
     bundle = open_bundle(options.bundle)
     engine = open_engine(bundle, None if bundle.manifest.target == names.COREML else options.threads)
     print(f"{options.bundle.name}, {options.threads} threads, load {os.getloadavg()[0]:.1f} before")
     match options.what:
         case "cost":
-            cost(bundle, engine, options.rounds)
+            cost(bundle, engine, options.rounds, clock)
         case "agreement":
             agreement(bundle, engine, options.tokens)
         case _:
             for share in options.share or (0.0, 0.05, 0.1, 0.2, 0.5, 1.0):
-                speed(bundle, engine, share, options.tokens, options.rounds)
+                speed(bundle, engine, share, options.tokens, options.rounds, clock)
     print(f"load {os.getloadavg()[0]:.1f} after")
 
 
-def cost(bundle: Bundle, engine: Engine, rounds: int) -> None:
+def cost(bundle: Bundle, engine: Engine, rounds: int, clock: Clock) -> None:
     """Sizes by turns, so that whatever else the machine does hits all of them."""
     decoder, tokens = opened(bundle, engine), some_tokens(bundle, PROMPT + max(ROWS))
     last(decoder.feed(text_feed(tokens[:PROMPT], 0)))
@@ -77,10 +93,10 @@ def cost(bundle: Bundle, engine: Engine, rounds: int) -> None:
     for turn in range(rounds + 1):
         for rows in ROWS:
             decoder.truncate(PROMPT)
-            began = time.perf_counter()
+            began = clock()
             decoder.logits(decoder.extend(tokens[PROMPT : PROMPT + rows]))
             if turn:  # the first pass of a size prepares buffers
-                seconds[rows].append(time.perf_counter() - began)
+                seconds[rows].append(clock() - began)
     print("| tokens | median | relative | best | relative |\n|---|---|---|---|---|")
     one, best = median(seconds[1]), min(seconds[1])
     for rows, each in seconds.items():
@@ -115,7 +131,7 @@ def agreement(bundle: Bundle, engine: Engine, count: int) -> None:
         print(f"| {rows} | {others} of {count} | {difference:.2g} | {np.median(two[:, 1] - two[:, 0]):.2g} |")
 
 
-def speed(bundle: Bundle, engine: Engine, share: float, count: int, rounds: int) -> None:
+def speed(bundle: Bundle, engine: Engine, share: float, count: int, rounds: int, clock: Clock) -> None:
     """Tokens a second of scripted answers, lookup on and off by turns; the best of each counts."""
     tokenizer = Tokenizer(bundle.path(names.TOKENIZER_FILE))
     text = tokenizer.decode(some_tokens(bundle, count))
@@ -128,11 +144,10 @@ def speed(bundle: Bundle, engine: Engine, share: float, count: int, rounds: int)
     for turn in range(rounds + 1):
         for lookup in (True, False):
             session.reset()
-            done = session.ask(
-                text, max_tokens=len(script), sampler=Scripted(script), lookup=lookup
-            ).statistics
+            sampler = Scripted(script, clock)
+            done = session.ask(text, max_tokens=len(script), sampler=sampler, lookup=lookup).statistics
             if turn:
-                rates[lookup].append(done.decode_rate)
+                rates[lookup].append(sampler.rate())
             if lookup:
                 drafted, accepted = done.drafted_tokens, done.accepted_tokens
     on, off = max(rates[True]), max(rates[False])

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from pocketvl.runtime.decoding.choosing import Chooser
 from pocketvl.runtime.decoding.constraint import Constraint, Grammars
 from pocketvl.runtime.decoding.sampling import Sampler
-from pocketvl.runtime.errors import EngineError, UsageError
+from pocketvl.runtime.errors import EngineError, MissingExtraError, UsageError
 from pocketvl.runtime.text.tokenizer import Tokenizer
 from tests.support.tokenizers import TOKENS, token_id, tokenizer_json
 
@@ -139,3 +140,12 @@ def test_a_token_that_is_not_allowed_is_an_error(grammars: Grammars, file: Path)
     constraint = grammars.make(None, "[0-9]+")
     with pytest.raises(EngineError, match="cannot follow its grammar"):
         constraint.accept(Tokenizer(file).encode_text("a")[0])
+
+
+def test_the_missing_extra_is_named_and_only_where_it_is_needed(
+    grammars: Grammars, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "llguidance", None)
+    assert grammars.make(None, None) is None
+    with pytest.raises(MissingExtraError, match=r"pip install 'pocketvl\[grammar\]'"):
+        grammars.make({}, None)
