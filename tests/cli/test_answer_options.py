@@ -40,6 +40,7 @@ def test_logprobs_and_the_stop_string_are_in_the_json(
     )
     assert [one["token_id"] for one in answer["logprobs"]] == answer["token_ids"]
     assert all(len(one["top"]) == 2 and one["logprob"] <= 0 for one in answer["logprobs"])
+    assert bytes(byte for one in answer["logprobs"] for byte in one["bytes"]).startswith(b"one t")
     assert answer["statistics"]["drafted_tokens"] == 0
 
 

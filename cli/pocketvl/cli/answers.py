@@ -6,6 +6,7 @@ from typing import Any
 
 from pocketvl.cli.console import note
 from pocketvl.runtime.chat.answer import Answer
+from pocketvl.runtime.decoding.logprobs import Logprobs, TokenLogprob
 
 
 def write_text(text: str) -> None:
@@ -53,11 +54,21 @@ def as_dict(answer: Answer) -> dict[str, Any]:
         "next_position": answer.next_position,
         "stop_reason": answer.stop_reason,
         "stop_string": answer.stop_string,
-        "logprobs": [dataclasses.asdict(one) for one in answer.logprobs],
+        "logprobs": [_logprobs(one) for one in answer.logprobs],
         "boxes": [dataclasses.asdict(box) for box in answer.boxes],
         "notes": list(answer.notes),
         "statistics": {**dataclasses.asdict(answer.statistics), **rates},
     }
+
+
+def _logprobs(one: Logprobs) -> dict[str, Any]:
+    return {**_token(one), "top": [_token(each) for each in one.top]}
+
+
+def _token(one: TokenLogprob) -> dict[str, Any]:
+    """The bytes, too, which the text lacks where a token is part of a character."""
+    text = one.token.decode("utf-8", errors="replace")
+    return {"token_id": one.token_id, "token": text, "bytes": list(one.token), "logprob": one.logprob}
 
 
 def _counted(tokens: int, rate: float, digits: int) -> str:

@@ -104,6 +104,8 @@ def test_each_token_has_its_logprobs_if_asked_for(session: ChatSession, bundle: 
         assert len(one.top) == 3
         assert one.top[0].token_id == one.token_id  # greedy
         assert one.logprob == one.top[0].logprob <= 0
+        assert one.token == one.top[0].token
+    assert b"".join(one.token for one in answer.logprobs).decode(errors="replace").startswith(answer.text[:1])
     session.reset()
     assert session.ask("Hi", max_tokens=2).logprobs == ()
     with pytest.raises(UsageError, match="20 alternatives"):

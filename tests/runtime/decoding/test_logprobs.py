@@ -35,7 +35,9 @@ def test_what_cannot_be_is_no_alternative() -> None:
     logits = np.array([0, -np.inf, 0], np.float32)
     half = float(np.log(0.5))
     assert logprobs_of(logits, 0, 3, NONE) == Logprobs(
-        0, pytest.approx(half), (TokenLogprob(0, pytest.approx(half)), TokenLogprob(2, pytest.approx(half)))
+        0,
+        pytest.approx(half),
+        top=(TokenLogprob(0, pytest.approx(half)), TokenLogprob(2, pytest.approx(half))),
     )
 
 

@@ -83,7 +83,7 @@ class Answerer:
             boxes=boxes_in_pixels(built.boxes, encoded.image_sizes),
             notes=encoded.notes,
             stop_string=built.stop_string,
-            logprobs=tuple(turn.logprobs),
+            logprobs=tuple(one.spelled(self._spell) for one in turn.logprobs),
         )
         return answer, after
 
@@ -126,6 +126,9 @@ class Answerer:
             turn.add_text(piece)
             yield piece
         return reason
+
+    def _spell(self, token: int) -> bytes:
+        return self._tokenizer.token_bytes(token, skip_special=False)
 
     def _lookup(self, whole: Feed) -> PromptLookup:
         """Drafts nothing that stands for an image, ends an answer, or is no token."""

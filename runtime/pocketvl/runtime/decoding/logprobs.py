@@ -1,6 +1,7 @@
 """Log-probabilities of tokens: what the model itself thought, before any sampling setting."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,22 +13,29 @@ MAX_ALTERNATIVES = 20
 
 @dataclass(frozen=True)
 class TokenLogprob:
-    """A token and the natural logarithm of its probability; -inf if that is 0."""
+    """A token and the natural logarithm of its probability.
 
-    token_id: int
-    logprob: float
-
-
-@dataclass(frozen=True)
-class Logprobs:
-    """Of one place in an answer: the token that was drawn, and the likeliest ones, best first.
-
-    The drawn token is among the likeliest only where it is one of them.
+    token: its bytes in UTF-8, maybe part of a character; those of a special token are its name.
     """
 
     token_id: int
     logprob: float
-    top: tuple[TokenLogprob, ...]
+    token: bytes = b""
+
+
+@dataclass(frozen=True)
+class Logprobs(TokenLogprob):
+    """The token that was drawn at one place of an answer, and the likeliest ones there, best first.
+
+    The drawn token is among the likeliest only where it is one of them.
+    """
+
+    top: tuple[TokenLogprob, ...] = ()
+
+    def spelled(self, spell: Callable[[int], bytes]) -> "Logprobs":
+        """The same with the bytes of each token, which `spell` knows."""
+        top = tuple(replace(one, token=spell(one.token_id)) for one in self.top)
+        return replace(self, token=spell(self.token_id), top=top)
 
 
 def check_logprobs(count: int) -> None:
@@ -49,9 +57,9 @@ def logprobs_of(logits: NDArray[np.float32], token: int, count: int, never: NDAr
     likely[never] = -np.inf
     count = min(count, len(likely))
     if not count:
-        return Logprobs(token, float(scores[token]), ())
+        return Logprobs(token, float(scores[token]))
     least = np.partition(likely, -count)[-count]
     ids = np.flatnonzero((likely >= least) & (likely > -np.inf))
     ids = ids[np.lexsort((ids, -likely[ids]))][:count]
     best = tuple(TokenLogprob(int(index), float(scores[index])) for index in ids)
-    return Logprobs(token, float(scores[token]), best)
+    return Logprobs(token, float(scores[token]), top=best)
