@@ -43,7 +43,7 @@ def layers_of(written: Written) -> dict[str, str]:
 
 @pytest.mark.parametrize("layout", ["hub", "transformers5"])
 @pytest.mark.parametrize(
-    ("scheme", "bits"),
+    ("scheme", "precision"),
     [
         (SYMMETRIC, Precision(4, 32)),
         (Scheme(zero=8, version="gptq_v2"), Precision(4, 32)),
@@ -52,11 +52,11 @@ def layers_of(written: Written) -> dict[str, str]:
         (Scheme(zero=128, bits=8, group_size=-1), Precision(8)),
     ],
 )
-def test_integers_that_stand(tmp_path: Path, layout: Layout, scheme: Scheme, bits: Precision) -> None:
+def test_integers_that_stand(tmp_path: Path, layout: Layout, scheme: Scheme, precision: Precision) -> None:
     written = write_packed_checkpoint(tmp_path, scheme, layout=layout, shards=2)
     checkpoint = open_checkpoint(str(tmp_path))
     assert checkpoint.packing == "gptq"
-    assert checkpoint.fixed_bits == dict.fromkeys(layers_of(written), bits)
+    assert checkpoint.fixed_bits == dict.fromkeys(layers_of(written), precision)
     assert not checkpoint.requantized
     for name, value in written.tensors.items():
         assert torch.equal(checkpoint.tensor(name), value), name
@@ -66,8 +66,8 @@ def test_integers_that_stand(tmp_path: Path, layout: Layout, scheme: Scheme, bit
         assert quantized is not None
         assert np.array_equal(quantized.integers, packed.codes.numpy() - scheme.zero)
         assert np.array_equal(quantized.dequantize(), packed.weight().float().numpy())
-        group = None if bits.bits == 8 else quantized.group_size
-        assert Precision(quantized.bits, group) == bits
+        group = None if precision.bits == 8 else quantized.group_size
+        assert Precision(quantized.bits, group) == precision
     assert checkpoint.quantized("lm_head") is None
     assert checkpoint.quantized("vision_encoder.blocks.0.qkv") is None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.golden.answers import grounding, image_size, repetition
 from tests.golden.conversations import prompts
+from tests.golden.decoding import lookup, sampler, stop_strings
 from tests.golden.images import bicubic, patches, resize
 from tests.golden.positions import mrope, text_rope, vision_rope
 from tests.golden.tables import embedding
@@ -28,6 +29,9 @@ GOLDENS: dict[str, Callable[[], Json]] = {
     "grounding": grounding,
     "image_size": image_size,
     "repetition": repetition,
+    "sampler": sampler,
+    "lookup": lookup,
+    "stop_strings": stop_strings,
 }
 
 

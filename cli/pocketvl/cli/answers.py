@@ -6,6 +6,7 @@ from typing import Any
 
 from pocketvl.cli.console import note
 from pocketvl.runtime.chat.answer import Answer
+from pocketvl.runtime.decoding.logprobs import Logprobs, TokenLogprob
 
 
 def write_text(text: str) -> None:
@@ -34,8 +35,9 @@ def summary(answer: Answer) -> str:
     return (
         (vision if s.images_encoded or s.images_cached else "")
         + f"prefill {_counted(s.prefill_tokens, s.prefill_rate, 0)}, decode"
-        f" {_counted(len(answer.token_ids), s.decode_rate, 1)}, first token after"
-        f" {s.time_to_first_token:.2f} s, {answer.stop_reason}"
+        f" {_counted(len(answer.token_ids), s.decode_rate, 1)}"
+        + (f" ({s.accepted_tokens} of {s.drafted_tokens} drafts right)" if s.drafted_tokens else "")
+        + f", first token after {s.time_to_first_token:.2f} s, {answer.stop_reason}"
     )
 
 
@@ -51,10 +53,22 @@ def as_dict(answer: Answer) -> dict[str, Any]:
         "prompt_token_ids": list(answer.prompt_token_ids),
         "next_position": answer.next_position,
         "stop_reason": answer.stop_reason,
+        "stop_string": answer.stop_string,
+        "logprobs": [_logprobs(one) for one in answer.logprobs],
         "boxes": [dataclasses.asdict(box) for box in answer.boxes],
         "notes": list(answer.notes),
         "statistics": {**dataclasses.asdict(answer.statistics), **rates},
     }
+
+
+def _logprobs(one: Logprobs) -> dict[str, Any]:
+    return {**_token(one), "top": [_token(each) for each in one.top]}
+
+
+def _token(one: TokenLogprob) -> dict[str, Any]:
+    """The bytes, too, which the text lacks where a token is part of a character."""
+    text = one.token.decode("utf-8", errors="replace")
+    return {"token_id": one.token_id, "token": text, "bytes": list(one.token), "logprob": one.logprob}
 
 
 def _counted(tokens: int, rate: float, digits: int) -> str:

@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from pocketvl.cli import options
+from pocketvl.cli.answer_options import answer_options
 from pocketvl.cli.answers import as_dict, print_notes, write_text
 from pocketvl.cli.console import print_json
 from pocketvl.cli.script import read_script
 from pocketvl.cli.sessions import open_session
 from pocketvl.runtime.chat.options import DEFAULT_MAX_TOKENS
 from pocketvl.runtime.chat.session import Content
+from pocketvl.runtime.decoding.logprobs import MAX_ALTERNATIVES
 from pocketvl.runtime.errors import UsageError
 
 
@@ -37,10 +39,24 @@ def ask(
     max_pixels: options.SessionMaxPixels = None,
     add_vision_id: options.VisionId = False,
     stop_repetition: options.StopRepetition = True,
+    stop: options.Stop = None,
+    json_schema: options.JsonSchema = None,
+    regex: options.Regex = None,
+    lookup: options.Lookup = True,
+    logprobs: Annotated[
+        int,
+        typer.Option(
+            help="With --json: likeliest tokens to list at each token.", min=0, max=MAX_ALTERNATIVES
+        ),
+    ] = 0,
     threads: options.Threads = None,
 ) -> None:
     """Answer a question about images; --script asks several turns in one conversation."""
     turns = _turns(question, image or [], script)
+    if logprobs and not as_json:
+        raise UsageError("--logprobs are part of --json; add that.")
+    how = answer_options(max_tokens, stop, json_schema, regex, lookup)
+    how["logprobs"] = logprobs
     with open_session(
         bundle,
         threads=threads,
@@ -55,10 +71,11 @@ def ask(
         repetition_penalty=repetition_penalty,
         seed=seed,
     ) as (session, sampler):
+        how["sampler"] = sampler
         answers = []
         for turn in turns:
             on_text = None if as_json else write_text
-            answers.append(session.ask(turn, max_tokens=max_tokens, sampler=sampler, on_text=on_text))
+            answers.append(session.ask(turn, on_text=on_text, **how))
             if not as_json:
                 write_text("\n")
                 print_notes(answers[-1])

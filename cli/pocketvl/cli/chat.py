@@ -4,13 +4,13 @@ import os
 import shlex
 
 from pocketvl.cli import options
+from pocketvl.cli.answer_options import answer_options
 from pocketvl.cli.answers import print_notes, write_text
 from pocketvl.cli.console import error, note
 from pocketvl.cli.line import complete_with_tab, read_line
 from pocketvl.cli.sessions import open_session
-from pocketvl.runtime.chat.options import DEFAULT_MAX_TOKENS
+from pocketvl.runtime.chat.options import DEFAULT_MAX_TOKENS, AnswerOptions
 from pocketvl.runtime.chat.session import ChatSession
-from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.errors import PocketVLError
 
 _COMMANDS = ("/image ", "/reset", "/quit")
@@ -33,9 +33,14 @@ def chat(
     max_pixels: options.SessionMaxPixels = None,
     add_vision_id: options.VisionId = False,
     stop_repetition: options.StopRepetition = True,
+    stop: options.Stop = None,
+    json_schema: options.JsonSchema = None,
+    regex: options.Regex = None,
+    lookup: options.Lookup = True,
     threads: options.Threads = None,
 ) -> None:
     """Talk about images over several turns; Ctrl-C stops an answer."""
+    how = answer_options(max_tokens, stop, json_schema, regex, lookup)
     with open_session(
         bundle,
         threads=threads,
@@ -52,10 +57,12 @@ def chat(
     ) as (session, sampler):
         note(_HELP)
         complete_with_tab(_COMMANDS)
-        _converse(session, sampler, max_tokens)
+        how["sampler"] = sampler
+        session.check(**how)
+        _converse(session, how)
 
 
-def _converse(session: ChatSession, sampler: Sampler, max_tokens: int) -> None:
+def _converse(session: ChatSession, how: AnswerOptions) -> None:
     images: list[str] = []
     while (line := read_line(f"[{session.free_context} tokens free] > ")) is not None:
         try:
@@ -75,7 +82,7 @@ def _converse(session: ChatSession, sampler: Sampler, max_tokens: int) -> None:
             case [_, *_]:
                 note(_HELP)
             case _ if line.strip():
-                _answer(session, sampler, max_tokens, images, line)
+                _answer(session, how, images, line)
                 images.clear()
 
 
@@ -90,13 +97,11 @@ def _add(session: ChatSession, path: str) -> bool:
     return True
 
 
-def _answer(
-    session: ChatSession, sampler: Sampler, max_tokens: int, images: list[str], question: str
-) -> None:
+def _answer(session: ChatSession, how: AnswerOptions, images: list[str], question: str) -> None:
     """Ask and print; a turn that fails or is stopped leaves the conversation as it was."""
     content = [*({"type": "image", "image": path} for path in images), {"type": "text", "text": question}]
     try:
-        answer = session.ask(content, max_tokens=max_tokens, sampler=sampler, on_text=write_text)
+        answer = session.ask(content, on_text=write_text, **how)
     except KeyboardInterrupt:
         write_text("\n")
         note("stopped; this turn is forgotten")

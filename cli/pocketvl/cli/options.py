@@ -35,6 +35,21 @@ TopP = Annotated[float | None, typer.Option(help="Draw among this share of proba
 Penalty = Annotated[float | None, typer.Option("--repetition-penalty", help="1 is none.")]
 Seed = Annotated[int | None, typer.Option(help="Draw the same tokens again.", min=0)]
 VisionId = Annotated[bool, typer.Option("--add-vision-id", help='Number the images, "Picture 1: ".')]
+Stop = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TEXT", help="End an answer before this text; give it again for up to 4."),
+]
+JsonSchema = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Answers are JSON of this schema; needs pocketvl's extra `grammar`."),
+]
+Regex = Annotated[
+    str | None,
+    typer.Option(metavar="PATTERN", help="Answers match this as a whole; needs pocketvl's extra `grammar`."),
+]
+Lookup = Annotated[
+    bool, typer.Option(help="Draft tokens from what was said before, where that is faster; no token changes.")
+]
 StopRepetition = Annotated[bool, typer.Option(help="End an answer that repeats itself without end.")]
 System = Annotated[str | None, typer.Option(help="System turn, instead of the template's own.")]
 # Instead of the bundle's limits, while it runs.

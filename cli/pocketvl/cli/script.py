@@ -1,12 +1,11 @@
 """A script for `pocketvl ask`: JSON with turns or a whole conversation, see docs/scripts.md."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from pocketvl.cli.json_file import read_json
 from pocketvl.runtime.chat.session import Content
 from pocketvl.runtime.errors import PromptError, UsageError
-from pocketvl.runtime.files import read_bytes
 from pocketvl.runtime.text.messages import is_conversation
 
 MAX_SCRIPT_BYTES = 64 << 20  # images as data: URLs take their size and a third
@@ -15,7 +14,7 @@ _PATH_CHARACTERS = 4096
 
 def read_script(path: Path) -> list[Content]:
     """What to ask, one after the other. Raises UsageError for a file that is no script, else PromptError."""
-    value = _parse(read_bytes(path, UsageError, MAX_SCRIPT_BYTES), path)
+    value = read_json(path, MAX_SCRIPT_BYTES)
     if isinstance(value, dict):
         if set(value) != {"messages"}:
             raise UsageError(
@@ -36,25 +35,6 @@ def read_script(path: Path) -> list[Content]:
         if is_conversation(turn):
             raise PromptError(f"Turn {index} of {path} is a list of messages; a script holds one such list.")
     return [turn if isinstance(turn, str) else _beside_in_parts(turn, path.parent) for turn in value]
-
-
-def _parse(data: bytes, path: Path) -> Any:
-    try:
-        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object)
-    except RecursionError:
-        raise UsageError(f"{path} is not valid JSON: it is nested too deeply.") from None
-    except ValueError as error:  # also of the decoding, and for an integer of thousands of digits
-        raise UsageError(f"{path} is not valid JSON: {error}.") from None
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A key given twice would otherwise be ignored once."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"an object has the key {twice!r} twice")
-    return found
 
 
 def _beside_in_message(message: Any, folder: Path) -> Any:

@@ -85,7 +85,7 @@ def ask(session: ChatSession, question: Question, images: Sequence[Image.Image],
     session.reset()
     content: list[dict[str, Any]] = [{"type": "image", "image": image} for image in images]
     content.append({"type": "text", "text": question.prompt})
-    return session.ask(content, max_tokens=max_tokens, sampler=Sampler())
+    return session.ask(content, max_tokens=max_tokens, sampler=Sampler(), lookup=False)
 
 
 def _answer(session: ChatSession, question: Question, max_tokens: int) -> Result:

@@ -122,7 +122,7 @@ def _compare(
         prompt = reference.prompt(turns, tuple(answers))
         images = tuple(image for turn in turns for image in turn.images)
         expected = reference.generate(prompt, images, max_tokens)
-        got = session.ask(_content(turns[-1]), max_tokens=max_tokens, sampler=Sampler())
+        got = session.ask(_content(turns[-1]), max_tokens=max_tokens, sampler=Sampler(), lookup=False)
         total += len(expected)
         same += _common(expected, got.token_ids)
         if got.token_ids != expected or reference.forceable(expected) != expected:
@@ -167,7 +167,11 @@ def accuracy(
             example = make_example(task, index)
             turn = Turn(example.question, example.images)
             session = ChatSession(bundle, engine, keep_vision=True, stop_repetition=False)
-            ours.append(score(example, session.ask(_content(turn), max_tokens=32, sampler=Sampler()).text))
+            ours.append(
+                score(
+                    example, session.ask(_content(turn), max_tokens=32, sampler=Sampler(), lookup=False).text
+                )
+            )
             ids = reference.generate(reference.prompt((turn,), ()), turn.images, 32)
             theirs.append(score(example, reference.decode(ids)))
         yield TaskScore(task, examples, float(np.mean(ours)), float(np.mean(theirs)))

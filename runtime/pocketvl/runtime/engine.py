@@ -1,12 +1,13 @@
 """What native runtimes must do for a session. One implementation per target."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketvl.runtime.decoding.draft_length import PassCosts
 from pocketvl.runtime.decoding.kv_cache import KVCache
 
 Float32 = NDArray[np.float32]
@@ -74,6 +75,7 @@ class Engine:
 
     vision: VisionEngine
     text: TextEngine
+    costs: PassCosts = field(default_factory=PassCosts)  # measured while it answers
 
     def close(self) -> None:
         """Free the memory of both."""

@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
+from pocketvl.runtime.decoding.logprobs import Logprobs
 from pocketvl.runtime.decoding.stopping import StopReason
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.text.answer_text import Box
@@ -20,6 +21,8 @@ class Statistics:
     decode_seconds: float
     decode_tokens: int  # tokens after the first
     time_to_first_token: float  # from the call to the first token, loading and vision included
+    drafted_tokens: int = 0  # by prompt lookup
+    accepted_tokens: int = 0  # of those: drafts that became tokens of the answer
 
     @property
     def prefill_rate(self) -> float:
@@ -42,6 +45,8 @@ class Answer:
     statistics: Statistics
     boxes: tuple[Box, ...] = ()  # of objects that the answer points at
     notes: tuple[str, ...] = ()  # sentences about images that were not read by the letter
+    stop_string: str | None = None  # that ended the text, where one did
+    logprobs: tuple[Logprobs, ...] = ()  # of each token of token_ids, where they were asked for
 
 
 class AnswerStream:

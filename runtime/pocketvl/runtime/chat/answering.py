@@ -9,16 +9,19 @@ from numpy.typing import NDArray
 
 from pocketvl.runtime.bundle.manifest import Manifest
 from pocketvl.runtime.chat.answer import Answer
+from pocketvl.runtime.chat.answer_builder import AnswerBuilder
 from pocketvl.runtime.chat.conversation import Conversation
 from pocketvl.runtime.chat.turn import Turn
 from pocketvl.runtime.chat.turn_encoder import EncodedTurn
 from pocketvl.runtime.decoding.decoder import Decoder
+from pocketvl.runtime.decoding.draft_length import DRAFT_LENGTHS, PassCosts
 from pocketvl.runtime.decoding.feed import Feed, text_feed
 from pocketvl.runtime.decoding.generation import generate
 from pocketvl.runtime.decoding.kv_cache import KVCache
+from pocketvl.runtime.decoding.speculation import PromptLookup
 from pocketvl.runtime.decoding.stopping import StopReason, StopRule
 from pocketvl.runtime.engine import Float32
-from pocketvl.runtime.text.answer_text import AnswerText, boxes_in_pixels
+from pocketvl.runtime.text.answer_text import boxes_in_pixels
 from pocketvl.runtime.text.messages import Message, Text
 from pocketvl.runtime.text.tokenizer import Tokenizer
 
@@ -36,8 +39,9 @@ class Answerer:
         never: NDArray[np.int64],
         stop_repetition: bool,
         cancelled: Event,
+        costs: PassCosts,
     ) -> None:
-        """never: ids that are not drawn."""
+        """never: ids that are not drawn. costs: the engine's."""
         self._manifest = manifest
         self._decoder = decoder
         self._cache = cache
@@ -45,6 +49,7 @@ class Answerer:
         self._never = never
         self._stop_repetition = stop_repetition
         self._cancelled = cancelled
+        self._costs = costs
 
     def answer(
         self, before: Conversation, encoded: EncodedTurn, turn: Turn
@@ -62,21 +67,23 @@ class Answerer:
             cancelled = Answer("", (), whole.token_ids, start, "cancelled", statistics, notes=encoded.notes)
             return cancelled, before
 
-        text = AnswerText(self._tokenizer)
-        tokens, reason = yield from self._generate(hidden, whole, text, turn)
-        kept = text_feed(tokens[:-1] if reason == "stop" else tokens, whole.next_position)
+        built = AnswerBuilder(self._tokenizer, self._manifest.special_tokens.eos, turn.stop)
+        reason = yield from self._generate(hidden, whole, built, turn)
+        kept = text_feed(built.kept(), whole.next_position)
         said = Message("assistant", (Text(turn.text),))
         messages = (*before.messages, *encoded.messages, said)
         after = Conversation(messages, whole.then(kept), encoded.image_sizes, before)
         answer = Answer(
             text=turn.text,
-            token_ids=tokens,
+            token_ids=built.tokens,
             prompt_token_ids=whole.token_ids,
-            next_position=whole.next_position + len(tokens),
+            next_position=whole.next_position + len(built.tokens),
             stop_reason=reason,
             statistics=turn.statistics(),
-            boxes=boxes_in_pixels(text.boxes, encoded.image_sizes),
+            boxes=boxes_in_pixels(built.boxes, encoded.image_sizes),
             notes=encoded.notes,
+            stop_string=built.stop_string,
+            logprobs=tuple(one.spelled(self._spell) for one in turn.logprobs),
         )
         return answer, after
 
@@ -94,25 +101,38 @@ class Answerer:
         return hidden
 
     def _generate(
-        self, hidden: Float32, whole: Feed, text: AnswerText, turn: Turn
-    ) -> Generator[str, None, tuple[tuple[int, ...], StopReason]]:
-        """Pieces of text, until a token ends the answer; then its tokens."""
+        self, hidden: Float32, whole: Feed, built: AnswerBuilder, turn: Turn
+    ) -> Generator[str, None, StopReason]:
+        """Pieces of text, until a token ends the answer; then why."""
         eos = self._manifest.special_tokens.eos
         room = self._manifest.max_context - len(whole)
         rule = StopRule(eos, turn.max_tokens, room, self._stop_repetition)
-        tokens: list[int] = []
+        proposer = self._lookup(whole) if turn.lookup else None
         reason: StopReason | None = None
-        for token in generate(self._decoder, turn.sampler, hidden, whole.token_ids, self._never):
-            turn.token_done()
-            tokens.append(token)
-            if token not in eos and (piece := text.push(token)):
+        choices = generate(self._decoder, turn.chooser, hidden, whole.token_ids, rule.most, proposer)
+        for choice in choices:
+            turn.token_done(choice)
+            if piece := built.push(choice.token):
                 turn.add_text(piece)
                 yield piece
-            reason = rule.reason(tokens, self._cancelled.is_set())
+            is_whole = choice.is_last or built.stop_string is not None
+            reason = rule.reason(built.tokens, cancelled=self._cancelled.is_set(), is_whole=is_whole)
             if reason is not None:
                 break
         assert reason is not None  # generate() has no end
-        if piece := text.finish():
+        if proposer is not None:
+            turn.drafted_tokens, turn.accepted_tokens = proposer.drafted, proposer.accepted
+        if piece := built.finish():
             turn.add_text(piece)
             yield piece
-        return tuple(tokens), reason
+        return reason
+
+    def _spell(self, token: int) -> bytes:
+        return self._tokenizer.token_bytes(token, skip_special=False)
+
+    def _lookup(self, whole: Feed) -> PromptLookup:
+        """Drafts nothing that stands for an image, ends an answer, or is no token."""
+        special = self._manifest.special_tokens
+        never = {special.image_pad, special.video_pad, *special.eos, *self._never.tolist()}
+        most = min(DRAFT_LENGTHS[-1], self._manifest.prefill_chunk - 1)
+        return PromptLookup(whole.token_ids, never, self._costs, most)

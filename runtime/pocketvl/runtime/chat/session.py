@@ -14,6 +14,8 @@ from pocketvl.runtime.chat.conversation import Conversation
 from pocketvl.runtime.chat.options import DEFAULT_MAX_TOKENS, AnswerOptions
 from pocketvl.runtime.chat.turn import Turn
 from pocketvl.runtime.chat.turn_encoder import TurnEncoder
+from pocketvl.runtime.decoding.choosing import Chooser
+from pocketvl.runtime.decoding.constraint import Grammars
 from pocketvl.runtime.decoding.decoder import Decoder
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.decoding.sampling import Sampler
@@ -28,6 +30,7 @@ from pocketvl.runtime.text.messages import (
     parse_messages,
 )
 from pocketvl.runtime.text.prompt import PromptEncoder
+from pocketvl.runtime.text.stop_strings import StopStrings
 from pocketvl.runtime.text.template import read_template
 from pocketvl.runtime.text.tokenizer import Tokenizer
 
@@ -73,15 +76,19 @@ class ChatSession:
         settings = session_limits(manifest.image, min_pixels, max_pixels)
         vision = VisionPipeline(manifest, settings, engine.vision)
         self._encoder = TurnEncoder(manifest, prompts, vision, keep_vision)
+        rows = manifest.geometry.text.vocab_size
+        self._never = tokenizer.check(manifest.special_tokens, rows)
+        self._grammars = Grammars(bundle.path(names.TOKENIZER_FILE), rows, manifest.special_tokens.eos)
         self._cancelled = threading.Event()
         self._answerer = Answerer(
             manifest,
             Decoder(engine.text, table, manifest),
             engine.text.cache,
             tokenizer,
-            never=tokenizer.check(manifest.special_tokens, manifest.geometry.text.vocab_size),
+            never=self._never,
             stop_repetition=stop_repetition,
             cancelled=self._cancelled,
+            costs=engine.costs,
         )
         first = parse_messages([{"role": "system", "content": system}]) if system is not None else ()
         self._start = self.conversation = Conversation(first)
@@ -137,12 +144,23 @@ class ChatSession:
         conversation, which takes the place of the one so far. Raises UsageError; and, when it is read,
         ContextError, ImageError, PromptError, EngineError, BundleError, UsageError.
         """
+        content = _with_images(content, options.get("images", ()))
+        return AnswerStream(self._claimed(content, self._turn(options)))
+
+    def check(self, **options: Unpack[AnswerOptions]) -> None:
+        """Raises what stream() raises for options that cannot be meant, such as a regular expression that
+        does not hold."""
+        self._turn(options)
+
+    def _turn(self, options: AnswerOptions) -> Turn:
         max_tokens = options.get("max_tokens", DEFAULT_MAX_TOKENS)
         if max_tokens < 1:
             raise UsageError(f"max_tokens must be at least 1, not {max_tokens}.")
-        content = _with_images(content, options.get("images", ()))
         sampler = options.get("sampler") or _sampler(self._manifest.sampling)
-        return AnswerStream(self._claimed(content, Turn(sampler, max_tokens)))
+        constraint = self._grammars.make(options.get("json_schema"), options.get("regex"))
+        chooser = Chooser(sampler, self._never, constraint, options.get("logprobs", 0))
+        stop = StopStrings(options.get("stop", ()))
+        return Turn(chooser, max_tokens, stop, options.get("lookup", True))
 
     def _claimed(self, content: Content, turn: Turn) -> Generator[str, None, Answer]:
         with self._engine.text.cache.claim():

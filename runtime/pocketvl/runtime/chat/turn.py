@@ -3,15 +3,22 @@
 import time
 
 from pocketvl.runtime.chat.answer import Statistics
-from pocketvl.runtime.decoding.sampling import Sampler
+from pocketvl.runtime.decoding.choosing import Choice, Chooser
+from pocketvl.runtime.decoding.logprobs import Logprobs
+from pocketvl.runtime.text.stop_strings import StopStrings
 
 
 class Turn:
     """Mutable while an answer is made; statistics() sums it up."""
 
-    def __init__(self, sampler: Sampler, max_tokens: int) -> None:
-        self.sampler = sampler
+    def __init__(self, chooser: Chooser, max_tokens: int, stop: StopStrings, lookup: bool) -> None:
+        self.chooser = chooser
         self.max_tokens = max_tokens
+        self.stop = stop
+        self.lookup = lookup
+        self.logprobs: list[Logprobs] = []
+        self.drafted_tokens = 0
+        self.accepted_tokens = 0
         self.vision_seconds = 0.0
         self.images_encoded = 0
         self.images_cached = 0
@@ -33,8 +40,10 @@ class Turn:
         """Call with each piece of the answer's text."""
         self._pieces.append(piece)
 
-    def token_done(self) -> None:
+    def token_done(self, choice: Choice) -> None:
         """Call once a token, when it is known."""
+        if choice.logprobs is not None:
+            self.logprobs.append(choice.logprobs)
         self._last = time.perf_counter()
         self._tokens += 1
         if self._tokens == 1:
@@ -50,4 +59,6 @@ class Turn:
             decode_seconds=self._last - self._first,
             decode_tokens=max(self._tokens - 1, 0),
             time_to_first_token=self._first - self._began,
+            drafted_tokens=self.drafted_tokens,
+            accepted_tokens=self.accepted_tokens,
         )

@@ -1,6 +1,6 @@
 """Feeds tokens through the text engine in chunks, with image embeddings in their places."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -42,15 +42,20 @@ class Decoder:
             self._engine.cache.append(feed.token_ids[part], feed.media_keys[part], positions)
             yield hidden
 
-    def step(self, token: int) -> Float32:
-        """One more text token after what the KV cache holds; its hidden state (1, hidden_size)."""
+    def extend(self, token_ids: Sequence[int]) -> Float32:
+        """Feed S more text tokens after what the KV cache holds, S <= prefill_chunk; their hidden states
+        (S, hidden_size). Raises EngineError."""
         cache = self._engine.cache
-        one = text_feed([token], cache.next_position)
+        more = text_feed(token_ids, cache.next_position)
         hidden = self._engine.decode(
-            self._table.gather(one.token_ids), *text_rope(one.positions, self._text), len(cache)
+            self._table.gather(more.token_ids), *text_rope(more.positions, self._text), len(cache)
         )
-        cache.append(one.token_ids, one.media_keys, one.positions)
+        cache.append(more.token_ids, more.media_keys, more.positions)
         return hidden
+
+    def truncate(self, length: int) -> None:
+        """Go back to the first `length` slots; the next token is written after them."""
+        self._engine.cache.truncate(length)
 
     def logits(self, hidden: Float32) -> Float32:
         """(K, hidden_size) -> (K, vocab_size)."""

@@ -1,27 +1,61 @@
 """The loop that makes an answer, one token after the other."""
 
+import time
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from pocketvl.runtime.decoding.choosing import Choice, Chooser
 from pocketvl.runtime.decoding.decoder import Decoder
-from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Float32
 
 
-def generate(
-    decoder: Decoder, sampler: Sampler, hidden: Float32, prompt: Sequence[int], never: NDArray[np.int64]
-) -> Iterator[int]:
-    """Token after token, without end; a token is fed only when another one is asked for.
+class Proposer(Protocol):
+    """Guesses the tokens that follow, so that one pass of the decoder can check several at once."""
 
-    hidden: the last prompt token's hidden state (1, hidden_size). prompt: the ids before the answer, for the
-    sampler's repetition penalty. never: ids that are not drawn. Whoever reads the tokens decides where the
-    answer stops. Raises EngineError.
+    def add(self, token: int) -> None:
+        """The next token of the answer is known."""
+
+    def propose(self, limit: int) -> Sequence[int]:
+        """At most `limit` drafts of what follows the tokens so far, maybe none."""
+
+    def note_pass(self, rows: int, seconds: float, drafted: int) -> None:
+        """A pass of decoder and head over so many tokens took so long; `drafted` of them were drafts."""
+
+
+def generate(
+    decoder: Decoder,
+    chooser: Chooser,
+    hidden: Float32,
+    prompt: Sequence[int],
+    most: int,
+    proposer: Proposer | None = None,
+) -> Iterator[Choice]:
+    """Token after token, without end; what follows a token is computed only when it is asked for.
+
+    hidden: the last prompt token's hidden state (1, hidden_size). prompt: the ids before the answer, which
+    the KV cache holds. most: tokens that the answer may have, beyond which nothing is drafted. Whoever reads
+    the tokens decides where the answer stops. Raises EngineError.
+
+    Drafts change no token: each is chosen from the logits after the tokens before it, in their order. A draft
+    that was not chosen is taken out of the KV cache again.
     """
-    token_ids = list(prompt)
+    seen = list(prompt)
+    logits = decoder.logits(hidden)
+    drafts: tuple[int, ...] = ()
     while True:
-        token = sampler.sample(decoder.logits(hidden)[0], token_ids, never)
-        token_ids.append(token)
-        yield token
-        hidden = decoder.step(token)
+        for row, draft in zip(logits, (*drafts, None), strict=True):
+            choice = chooser.choose(row, seen)
+            seen.append(choice.token)
+            if proposer is not None:
+                proposer.add(choice.token)
+            yield choice
+            if choice.token != draft:
+                break
+        decoder.truncate(len(seen) - 1)  # drafts that were not chosen
+        drafts = ()
+        if proposer is not None:
+            drafts = tuple(proposer.propose(max(0, len(prompt) + most - len(seen) - 1)))
+        began = time.perf_counter()
+        logits = decoder.logits(decoder.extend((seen[-1], *drafts)))
+        if proposer is not None:
+            proposer.note_pass(len(logits), time.perf_counter() - began, len(drafts))

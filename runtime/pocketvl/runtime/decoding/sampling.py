@@ -46,7 +46,20 @@ class Sampler:
         seen: Iterable[int] = (),
         never: NDArray[np.int64] | None = None,
     ) -> int:
-        """The next token's id.
+        """The next token's id, one of candidates() drawn by its probability. Arguments and errors are those
+        of candidates()."""
+        ids, probabilities = self.candidates(logits, seen, never)
+        if self._temperature == 0.0:
+            return int(ids[0])
+        return int(self._random.choice(ids, p=probabilities))
+
+    def candidates(
+        self,
+        logits: NDArray[np.float32],
+        seen: Iterable[int] = (),
+        never: NDArray[np.int64] | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Ids that may be drawn, in no order that means anything, and their probabilities.
 
         logits (V,); `seen`: ids of prompt and answer so far, for the penalty; `never`: ids that are not
         drawn, whatever their logits.
@@ -70,12 +83,11 @@ class Sampler:
         if self._penalty != 1.0:
             _penalize(scores, seen, self._penalty)
         if self._temperature == 0.0:
-            return int(scores.argmax())
-        candidates, weights = self._candidates(scores)
-        return int(self._random.choice(candidates, p=weights))
+            return np.array([scores.argmax()]), np.ones(1)
+        return self._within_limits(scores)
 
-    def _candidates(self, scores: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Ids that may be drawn and their probabilities."""
+    def _within_limits(self, scores: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """After temperature, top_k and top_p."""
         ids = np.arange(len(scores))
         if 0 < self._top_k < len(scores):
             ids = np.argpartition(-scores, self._top_k - 1)[: self._top_k]
@@ -90,6 +102,7 @@ class Sampler:
             ids, weights = ids[order], weights[order]
             before = np.cumsum(weights) - weights
             ids, weights = ids[before < self._top_p], weights[before < self._top_p]
+        ids, weights = ids[weights > 0], weights[weights > 0]
         return ids, weights / weights.sum()
 
 

@@ -19,9 +19,19 @@ class StopRule:
     room: int
     repetition: bool
 
-    def reason(self, token_ids: Sequence[int], cancelled: bool) -> StopReason | None:
-        """Why the answer ends with the last of these tokens; None if it goes on."""
-        if token_ids[-1] in self.eos:
+    @property
+    def most(self) -> int:
+        """Tokens that an answer can have: one more than fits, which is not fed any more."""
+        return min(self.max_tokens, self.room + 1)
+
+    def reason(
+        self, token_ids: Sequence[int], *, cancelled: bool, is_whole: bool = False
+    ) -> StopReason | None:
+        """Why the answer ends with the last of these tokens; None if it goes on.
+
+        is_whole: a stop string was found, or nothing can follow under a constraint.
+        """
+        if token_ids[-1] in self.eos or is_whole:
             return "stop"
         if cancelled:
             return "cancelled"

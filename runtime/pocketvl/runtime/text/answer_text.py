@@ -71,9 +71,14 @@ class AnswerText:
         return self._add(self._stream.finish())
 
     @property
+    def text(self) -> str:
+        """All of it so far."""
+        return "".join(self._pieces)
+
+    @property
     def boxes(self) -> tuple[FoundBox, ...]:
         """Those said so far: the marked ones, or those that look like one if none is marked."""
-        return tuple(self._boxes) or plain_boxes("".join(self._pieces))
+        return tuple(self._boxes) or plain_boxes(self.text)
 
     def _mark(self, name: str, end: str) -> None:
         said = "".join(self._held)
