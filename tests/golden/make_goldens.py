@@ -13,6 +13,7 @@ from tests.golden.answers import grounding, image_size, repetition
 from tests.golden.conversations import prompts
 from tests.golden.images import bicubic, patches, resize
 from tests.golden.positions import mrope, text_rope, vision_rope
+from tests.golden.slots import prefix
 from tests.golden.tables import embedding
 from tests.golden.written import CHECKPOINT, FOLDER, Json
 
@@ -28,6 +29,7 @@ GOLDENS: dict[str, Callable[[], Json]] = {
     "grounding": grounding,
     "image_size": image_size,
     "repetition": repetition,
+    "prefix": prefix,
 }
 
 

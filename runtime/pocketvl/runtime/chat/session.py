@@ -13,25 +13,21 @@ from pocketvl.runtime.chat.answering import Answerer
 from pocketvl.runtime.chat.conversation import Conversation
 from pocketvl.runtime.chat.options import DEFAULT_MAX_TOKENS, AnswerOptions
 from pocketvl.runtime.chat.turn import Turn
-from pocketvl.runtime.chat.turn_encoder import TurnEncoder
+from pocketvl.runtime.chat.turn_encoder import EncodedTurn, TurnEncoder
 from pocketvl.runtime.decoding.decoder import Decoder
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.media.encoder import VisionPipeline
+from pocketvl.runtime.media.encoder import EncodedImage, VisionPipeline
 from pocketvl.runtime.media.image_size import session_limits
-from pocketvl.runtime.text.messages import (
-    Message,
-    is_conversation,
-    parse_conversation,
-    parse_messages,
-)
+from pocketvl.runtime.text.messages import is_conversation, parse_conversation, parse_messages
 from pocketvl.runtime.text.prompt import PromptEncoder
 from pocketvl.runtime.text.template import read_template
 from pocketvl.runtime.text.tokenizer import Tokenizer
 
 Content = str | Sequence[Mapping[str, Any]]
+_Encode = Callable[[Turn], tuple[Conversation, EncodedTurn]]
 
 
 class ChatSession:
@@ -40,8 +36,8 @@ class ChatSession:
     A turn that fails leaves the conversation as it was before. Sessions may share an engine, one answering at
     a time: what another one has driven out of the KV cache is fed again from the kept embeddings.
 
-    conversation: all that was said, as a value. To fork it, keep it and set it again later; to have the last
-    answer made anew, set conversation.before.
+    conversation: all that was said, as a value. To fork it, keep it and set it again later; to take the last
+    turn back, set conversation.before. Whatever is set, only what the KV cache lacks of it is fed.
     """
 
     def __init__(
@@ -72,8 +68,9 @@ class ChatSession:
         table = EmbeddingMap(bundle.path(manifest.token_embedding.file), manifest.token_embedding)
         settings = session_limits(manifest.image, min_pixels, max_pixels)
         vision = VisionPipeline(manifest, settings, engine.vision)
-        self._encoder = TurnEncoder(manifest, prompts, vision, keep_vision)
         self._cancelled = threading.Event()
+        self._vision, self._keep_vision = vision, keep_vision
+        self._encoder = TurnEncoder(manifest, prompts, vision, keep_vision, self._cancelled)
         self._answerer = Answerer(
             manifest,
             Decoder(engine.text, table, manifest),
@@ -99,6 +96,18 @@ class ChatSession:
     def measure_image(self, image: Any) -> tuple[int, int, int]:
         """(width, height, tokens) of an image as it would be encoded, in pixels. Raises ImageError."""
         return self._encoder.measure_image(image)
+
+    def encode_image(self, image: Any) -> EncodedImage:
+        """Encode it now, to ask about it later: give it where a message takes an image.
+
+        From any thread, also while an answer is made. `image` is what an image part takes. Without
+        keep_vision the encoder is released again. Raises ImageError, EngineError, BundleError.
+        """
+        try:
+            return self._vision.encode_now(image)
+        finally:
+            if not self._keep_vision:
+                self._vision.release()
 
     def reset(self) -> None:
         """Forget the conversation, not the images' embeddings."""
@@ -134,33 +143,61 @@ class ChatSession:
         """One user turn; its answer piece by piece, worked on while it is read.
 
         `content` is text or OpenAI-style parts, see messages.py; or a list of messages with roles: a whole
-        conversation, which takes the place of the one so far. Raises UsageError; and, when it is read,
-        ContextError, ImageError, PromptError, EngineError, BundleError, UsageError.
+        conversation, which takes the place of the one so far. What both begin with is not fed again. Raises
+        UsageError; and, when it is read, ContextError, ImageError, PromptError, EngineError, BundleError,
+        UsageError.
         """
+        content = _with_images(content, options.get("images", ()))
+        return AnswerStream(self._claimed(lambda turn: self._encode(content, turn), self._turn(options)))
+
+    def regenerate(
+        self, *, on_text: Callable[[str], None] | None = None, **options: Unpack[AnswerOptions]
+    ) -> Answer:
+        """The last answer made anew: the same question, of which one token is fed.
+
+        It takes the place of the one before only if it succeeds. Raises UsageError, EngineError.
+        """
+        if options.get("images"):
+            raise UsageError("An answer is made anew about the images that it had; leave out images.")
+        with closing(AnswerStream(self._claimed(self._encode_again, self._turn(options)))) as stream:
+            for piece in stream:
+                if on_text is not None:
+                    on_text(piece)
+            return stream.answer
+
+    def _turn(self, options: AnswerOptions) -> Turn:
         max_tokens = options.get("max_tokens", DEFAULT_MAX_TOKENS)
         if max_tokens < 1:
             raise UsageError(f"max_tokens must be at least 1, not {max_tokens}.")
-        content = _with_images(content, options.get("images", ()))
-        sampler = options.get("sampler") or _sampler(self._manifest.sampling)
-        return AnswerStream(self._claimed(content, Turn(sampler, max_tokens)))
+        return Turn(options.get("sampler") or _sampler(self._manifest.sampling), max_tokens)
 
-    def _claimed(self, content: Content, turn: Turn) -> Generator[str, None, Answer]:
+    def _claimed(self, encode: _Encode, turn: Turn) -> Generator[str, None, Answer]:
         with self._engine.text.cache.claim():
             self._cancelled.clear()
             turn.begin()
-            before, new = self._messages(content)
-            encoded = self._encoder.encode(before, new, turn)
+            before, encoded = encode(turn)
             answer, after = yield from self._answerer.answer(before, encoded, turn)
             if answer.token_ids:
                 self.conversation = after
             return answer
 
-    def _messages(self, content: Content) -> tuple[Conversation, tuple[Message, ...]]:
-        """The conversation that goes on, and what is new in it."""
+    def _encode(self, content: Content, turn: Turn) -> tuple[Conversation, EncodedTurn]:
+        """The conversation that goes on, and its next turn."""
         if not is_conversation(content):
-            return self.conversation, parse_messages([{"role": "user", "content": content}])
+            new = parse_messages([{"role": "user", "content": content}])
+            return self.conversation, self._encoder.encode(self.conversation, new, turn)
         new = parse_conversation(content)
-        return Conversation() if new[0].role == "system" else self._start, new
+        start = Conversation() if new[0].role == "system" else self._start
+        return self._encoder.encode_whole(self.conversation, start, new, turn)
+
+    def _encode_again(self, _turn: Turn) -> tuple[Conversation, EncodedTurn]:
+        """The last turn as it was encoded."""
+        last = self.conversation
+        if last.before is None:
+            raise UsageError("There is no answer to make anew; ask a question first.")
+        messages = last.messages[len(last.before.messages) : -1]
+        feed = last.feed.first(last.answer_start)
+        return last.before, EncodedTurn(messages, feed, last.image_sizes, ())
 
 
 def _with_images(content: Content, images: Sequence[Any]) -> Content:
