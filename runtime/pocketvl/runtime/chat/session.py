@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from typing import Any, Unpack
+from pathlib import Path
+from typing import Any, Self, Unpack
 
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.geometry import SamplingDefaults
@@ -11,7 +12,9 @@ from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.chat.answer import Answer, AnswerStream
 from pocketvl.runtime.chat.answering import Answerer
 from pocketvl.runtime.chat.conversation import Conversation
+from pocketvl.runtime.chat.kept_cache import put_cache, take_cache
 from pocketvl.runtime.chat.options import DEFAULT_MAX_TOKENS, AnswerOptions
+from pocketvl.runtime.chat.storage import SavedChat, SessionOptions, read_chat, write_chat
 from pocketvl.runtime.chat.turn import Turn
 from pocketvl.runtime.chat.turn_encoder import EncodedTurn, TurnEncoder
 from pocketvl.runtime.decoding.decoder import Decoder
@@ -82,6 +85,31 @@ class ChatSession:
         )
         first = parse_messages([{"role": "system", "content": system}]) if system is not None else ()
         self._start = self.conversation = Conversation(first)
+        self._options = SessionOptions(min_pixels, max_pixels, add_vision_id, stop_repetition)
+
+    @classmethod
+    def restore(cls, path: str | Path, bundle: Bundle, engine: Engine, *, keep_vision: bool = False) -> Self:
+        """The session that save() wrote, with a bundle of the same files. What was saved of the KV cache
+        takes the place of what the engine's holds; the rest is fed with the next question.
+
+        Raises ConversationError for a damaged file or another bundle's, and what making a session raises.
+        """
+        saved = read_chat(Path(path), bundle.manifest)
+        options = saved.options
+        session = cls(
+            bundle,
+            engine,
+            min_pixels=options.min_pixels,
+            max_pixels=options.max_pixels,
+            keep_vision=keep_vision,
+            add_vision_id=options.add_vision_id,
+            stop_repetition=options.stop_repetition,
+        )
+        session.conversation = session._start = saved.conversation
+        while session._start.before is not None:
+            session._start = session._start.before
+        put_cache(engine.text, saved.conversation.feed, saved.cached_slots, saved.cache)
+        return session
 
     @property
     def next_position(self) -> int:
@@ -116,6 +144,15 @@ class ChatSession:
     def cancel(self) -> None:
         """Stop the answer in progress, from any thread. What was said so far stays in the conversation."""
         self._cancelled.set()
+
+    def save(self, path: str | Path) -> None:
+        """Write the conversation to the file `path`, with all that going on takes: texts, tokens, images'
+        embeddings and, of what the engine can give, keys and values. The images themselves are not saved.
+
+        Raises ConversationError; UsageError while an answer is made.
+        """
+        held, cache = take_cache(self._engine.text, self.conversation.feed)
+        write_chat(Path(path), self._manifest, SavedChat(self._options, self.conversation, held, cache))
 
     def close(self) -> None:
         """Free the engine's memory, the conversation's keys and values with it. Raises UsageError."""
