@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.golden.answers import grounding, image_size, repetition
 from tests.golden.conversations import prompts
+from tests.golden.frames import change
 from tests.golden.images import bicubic, patches, resize
 from tests.golden.positions import mrope, text_rope, vision_rope
 from tests.golden.slots import prefix
@@ -30,6 +31,7 @@ GOLDENS: dict[str, Callable[[], Json]] = {
     "image_size": image_size,
     "repetition": repetition,
     "prefix": prefix,
+    "change": change,
 }
 
 

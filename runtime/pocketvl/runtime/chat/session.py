@@ -24,7 +24,7 @@ from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.media.encoder import EncodedImage, VisionPipeline
 from pocketvl.runtime.media.image_size import session_limits
-from pocketvl.runtime.text.messages import is_conversation, parse_conversation, parse_messages
+from pocketvl.runtime.text.messages import Message, is_conversation, parse_conversation, parse_messages
 from pocketvl.runtime.text.prompt import PromptEncoder
 from pocketvl.runtime.text.template import read_template
 from pocketvl.runtime.text.tokenizer import Tokenizer
@@ -120,6 +120,18 @@ class ChatSession:
     def free_context(self) -> int:
         """Tokens that still fit."""
         return max(0, self._manifest.max_context - len(self.conversation.feed))
+
+    @property
+    def max_context(self) -> int:
+        """Tokens that a conversation can have."""
+        return self._manifest.max_context
+
+    def count_tokens(self, content: Content) -> int:
+        """Of the whole prompt, if `content` were asked, as stream() takes it; nothing is encoded.
+
+        Raises ImageError, PromptError.
+        """
+        return self._encoder.count_tokens(*self._messages(content))
 
     def measure_image(self, image: Any) -> tuple[int, int, int]:
         """(width, height, tokens) of an image as it would be encoded, in pixels. Raises ImageError."""
@@ -220,12 +232,17 @@ class ChatSession:
 
     def _encode(self, content: Content, turn: Turn) -> tuple[Conversation, EncodedTurn]:
         """The conversation that goes on, and its next turn."""
+        before, new = self._messages(content)
+        if is_conversation(content):
+            return self._encoder.encode_whole(self.conversation, before, new, turn)
+        return before, self._encoder.encode(before, new, turn)
+
+    def _messages(self, content: Content) -> tuple[Conversation, tuple[Message, ...]]:
+        """The conversation that goes on, or the start of a new one, and what is new in it."""
         if not is_conversation(content):
-            new = parse_messages([{"role": "user", "content": content}])
-            return self.conversation, self._encoder.encode(self.conversation, new, turn)
+            return self.conversation, parse_messages([{"role": "user", "content": content}])
         new = parse_conversation(content)
-        start = Conversation() if new[0].role == "system" else self._start
-        return self._encoder.encode_whole(self.conversation, start, new, turn)
+        return Conversation() if new[0].role == "system" else self._start, new
 
     def _encode_again(self, _turn: Turn) -> tuple[Conversation, EncodedTurn]:
         """The last turn as it was encoded."""

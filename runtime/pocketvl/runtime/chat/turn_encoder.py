@@ -55,6 +55,10 @@ class TurnEncoder:
         _, rows, columns = prepared.grid
         return columns * side, rows * side, self._vision.tokens(prepared)
 
+    def count_tokens(self, before: Conversation, new: tuple[Message, ...]) -> int:
+        """Of the prompt that encode would make. Raises ImageError, PromptError, UsageError."""
+        return len(before.feed) + len(self._token_ids(before, new, self._prepare(new)))
+
     def encode(self, before: Conversation, new: tuple[Message, ...], turn: Turn) -> EncodedTurn:
         """Whatever can be refused is refused before the first image is encoded.
 
