@@ -37,6 +37,10 @@ def ask(
     max_pixels: options.SessionMaxPixels = None,
     add_vision_id: options.VisionId = False,
     stop_repetition: options.StopRepetition = True,
+    resume: options.Resume = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Save the conversation afterwards, for --resume.")
+    ] = None,
     threads: options.Threads = None,
 ) -> None:
     """Answer a question about images; --script asks several turns in one conversation."""
@@ -54,6 +58,7 @@ def ask(
         top_p=top_p,
         repetition_penalty=repetition_penalty,
         seed=seed,
+        resume=resume,
     ) as (session, sampler):
         answers = []
         for turn in turns:
@@ -62,6 +67,8 @@ def ask(
             if not as_json:
                 write_text("\n")
                 print_notes(answers[-1])
+        if save is not None:
+            session.save(save)
     if as_json:
         print_json([as_dict(answer) for answer in answers] if script else as_dict(answers[0]))
 

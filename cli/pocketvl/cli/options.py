@@ -37,6 +37,9 @@ Seed = Annotated[int | None, typer.Option(help="Draw the same tokens again.", mi
 VisionId = Annotated[bool, typer.Option("--add-vision-id", help='Number the images, "Picture 1: ".')]
 StopRepetition = Annotated[bool, typer.Option(help="End an answer that repeats itself without end.")]
 System = Annotated[str | None, typer.Option(help="System turn, instead of the template's own.")]
+Resume = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Go on with a conversation that was saved.")
+]
 # Instead of the bundle's limits, while it runs.
 SessionMinPixels = Annotated[
     int | None, typer.Option(help="Scale smaller images up to this.  [default: the bundle's]", min=1)

@@ -171,6 +171,20 @@ def test_the_oldest_turns_leave_a_full_context(session: ChatSession) -> None:
         assert turns[-1] < 12
 
 
+def test_no_more_turns_stay_than_are_wanted(session: ChatSession) -> None:
+    with LiveView(session, max_turns=1) as view:
+        view.see(frame(10))
+        for _ in range(3):
+            view.ask("What?", max_tokens=2)
+        assert len(session.conversation.messages) == 4
+    with LiveView(session, max_turns=0) as view:
+        view.see(frame(10))
+        for _ in range(2):
+            answer = view.ask("What?", max_tokens=2)
+        assert len(session.conversation.messages) == 2
+        assert answer.statistics.prefill_tokens == 1
+
+
 def test_a_bad_frame_is_told_once(session: ChatSession) -> None:
     with LiveView(session) as view:
         view.see(b"no image")
@@ -185,8 +199,9 @@ def test_a_bad_frame_is_told_once(session: ChatSession) -> None:
 
 
 def test_what_cannot_be_meant_is_refused(session: ChatSession) -> None:
-    with pytest.raises(UsageError, match="at least 1"):
-        LiveView(session, max_frames=0)
+    for wrong in ({"max_frames": 0}, {"max_turns": -1}):
+        with pytest.raises(UsageError, match="at least 1"):
+            LiveView(session, **wrong)
     view = LiveView(session)
     with pytest.raises(UsageError, match="call see"):
         view.ask("What?")

@@ -45,13 +45,24 @@ class LiveView:
     is the view's own meanwhile. Give a session with keep_vision, or the encoder is loaded for each frame.
     """
 
-    def __init__(self, session: ChatSession, *, max_frames: int = 1, least_change: int = CHANGED) -> None:
-        """least_change: the difference in levels that makes a frame another one, see media/change.py; 0
-        encodes them all. Raises UsageError."""
-        if max_frames < 1:
-            raise UsageError(f"max_frames must be at least 1, not {max_frames}.")
+    def __init__(
+        self,
+        session: ChatSession,
+        *,
+        max_frames: int = 1,
+        max_turns: int | None = None,
+        least_change: int = CHANGED,
+    ) -> None:
+        """max_turns: earlier ones that stay; None for as many as the context holds. least_change: the
+        difference in levels that makes a frame another one, see media/change.py; 0 encodes them all.
+
+        Raises UsageError.
+        """
+        if max_frames < 1 or (max_turns is not None and max_turns < 0):
+            raise UsageError("max_frames must be at least 1, and max_turns not negative.")
         self._session = session
         self._max_frames = max_frames
+        self._max_turns = session.max_context if max_turns is None else max_turns
         self._least_change = least_change
         self._turns: tuple[LiveTurn, ...] = ()
         self._condition = threading.Condition()  # guards all that follows
@@ -90,6 +101,12 @@ class LiveView:
             self._condition.wait_for(lambda: self._is_new or self._failure or self._is_closed, timeout)
             self._raise_failure()
             return self._is_new and not self._is_closed
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no frame waits or is being encoded."""
+        with self._condition:
+            return self._waiting is None and not self._is_busy
 
     def ask(
         self, question: str, *, on_text: Callable[[str], None] | None = None, **options: Unpack[AnswerOptions]
@@ -144,7 +161,8 @@ class LiveView:
 
     def _fitting(self, frame: EncodedImage, question: str, max_tokens: int) -> tuple[LiveTurn, ...]:
         """The turns so far and the new one, as many as leave room for an answer."""
-        turns = with_frames((*self._turns, LiveTurn(question, frame)), self._max_frames)
+        earlier = self._turns[max(0, len(self._turns) - self._max_turns) :]
+        turns = with_frames((*earlier, LiveTurn(question, frame)), self._max_frames)
         while len(turns) > 1:
             needed = self._session.count_tokens(as_messages(turns)) + max_tokens
             if needed <= self._session.max_context:
