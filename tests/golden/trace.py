@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from tests.golden.positions import by_rule
-from tests.golden.written import CHECKPOINT, Json
+from tests.golden.written import CHECKPOINT, SPECIAL, Json
 
 Slot = tuple[int, str | None]
 IMAGES: dict[str, tuple[int, int, int]] = {"cat": (1, 4, 4), "dog": (1, 4, 4), "house": (1, 4, 6)}
@@ -46,10 +46,8 @@ class Trace:
             *earlier, _ = before.messages
             marked = [*earlier, {"role": "assistant", "content": _ANSWER}, *new]
             rendered = self._rendered(marked).partition(_ANSWER)[2]
-        parts = [
-            part for message in new for part in message["content"] if isinstance(message["content"], list)
-        ]
-        images = [part["image"] for part in parts if part["type"] == "image"]
+        contents = [message["content"] for message in new if isinstance(message["content"], list)]
+        images = [part["image"] for parts in contents for part in parts if part["type"] == "image"]
         prompt = [*before.slots, *self._slots(rendered, images)]
         generated = [*self._encoded(answer), *([] if cut else [self.library.token_to_id("<|im_end|>")])]
         common = 0
@@ -98,8 +96,6 @@ class Trace:
 
     def _positions(self, slots: Sequence[Slot], images: Sequence[str]) -> list[list[int]]:
         """by_rule knows the ids that stand for images in the other goldens."""
-        from tests.golden.written import SPECIAL
-
         ids = [SPECIAL["image_pad"] if key else 1 for _, key in slots]
         return by_rule(ids, [IMAGES[image] for image in images], 0)
 
@@ -133,10 +129,10 @@ def conversation_trace() -> Json:
     system = {"role": "system", "content": "Be brief."}
     trace.turn("another system turn", start, [system, user("What is this?", "dog")], "Dog", after=None)
     return {
-        "about": "Turns on one KV cache, in order. after: the number of the turn that a turn follows, null for a"
-        " new conversation. generated: the answer's ids; those of a cut answer have no stop token."
-        " images_of_slots: [image or null, slots in a row]. kept: slots of the prompt that the cache held; the"
-        " rest is fed. slots, next_position: of the conversation with its answer, without the stop token."
+        "about": "Turns on one KV cache, in order. after: the number of the turn that a turn follows, null for"
+        " a new conversation. generated: the answer's ids; those of a cut answer have no stop token."
+        " images_of_slots: [image or null, slots in a row]. kept: slots of the prompt that the cache held;"
+        " the rest is fed. slots, next_position: of the conversation with its answer, without the stop token."
         " cached_slots: what the cache holds then; the last generated token is never fed.",
         "checkpoint": "export/pocketvl/export/tiny/checkpoint",
         "tokenizer_sha256": hashlib.sha256((CHECKPOINT / "tokenizer.json").read_bytes()).hexdigest(),
