@@ -22,6 +22,8 @@ PUBLIC = {
         "Box",
         "ChatSession",
         "Conversation",
+        "EncodedImage",
+        "LiveView",
         "Model",
         "PocketVLError",
         "Sampler",

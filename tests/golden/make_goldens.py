@@ -12,9 +12,12 @@ from pathlib import Path
 from tests.golden.answers import grounding, image_size, repetition
 from tests.golden.conversations import prompts
 from tests.golden.decoding import lookup, sampler, stop_strings
+from tests.golden.frames import change
 from tests.golden.images import bicubic, patches, resize
 from tests.golden.positions import mrope, text_rope, vision_rope
+from tests.golden.slots import prefix
 from tests.golden.tables import embedding
+from tests.golden.trace import conversation_trace
 from tests.golden.written import CHECKPOINT, FOLDER, Json
 
 GOLDENS: dict[str, Callable[[], Json]] = {
@@ -32,7 +35,12 @@ GOLDENS: dict[str, Callable[[], Json]] = {
     "sampler": sampler,
     "lookup": lookup,
     "stop_strings": stop_strings,
+    "prefix": prefix,
+    "change": change,
+    "conversation_trace": conversation_trace,
 }
+
+NEED_CHECKPOINT = ("prompts", "conversation_trace")
 
 
 def write(path: Path, golden: Json) -> None:
@@ -48,8 +56,8 @@ def write(path: Path, golden: Json) -> None:
 
 def main() -> None:
     for name, make in GOLDENS.items():
-        if name == "prompts" and not (CHECKPOINT / "tokenizer.json").is_file():
-            print("prompts.json needs the tiny checkpoint: left out")
+        if name in NEED_CHECKPOINT and not (CHECKPOINT / "tokenizer.json").is_file():
+            print(f"{name}.json needs the tiny checkpoint: left out")
             continue
         write(FOLDER / f"{name}.json", make())
 

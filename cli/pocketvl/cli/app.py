@@ -16,6 +16,7 @@ from pocketvl.cli.demo import demo
 from pocketvl.cli.evaluate import evaluate
 from pocketvl.cli.export import export
 from pocketvl.cli.inspect import inspect
+from pocketvl.cli.live import live
 from pocketvl.cli.recipe import recipe
 from pocketvl.cli.sweep import sweep
 from pocketvl.cli.verify import verify
@@ -29,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (export, recipe, ask, chat, inspect, verify, bench, evaluate, sweep, demo):
+for command in (export, recipe, ask, chat, live, inspect, verify, bench, evaluate, sweep, demo):
     app.command()(command)
 
 

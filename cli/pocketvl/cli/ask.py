@@ -49,6 +49,10 @@ def ask(
             help="With --json: likeliest tokens to list at each token.", min=0, max=MAX_ALTERNATIVES
         ),
     ] = 0,
+    resume: options.Resume = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Save the conversation afterwards, for --resume.")
+    ] = None,
     threads: options.Threads = None,
 ) -> None:
     """Answer a question about images; --script asks several turns in one conversation."""
@@ -70,6 +74,7 @@ def ask(
         top_p=top_p,
         repetition_penalty=repetition_penalty,
         seed=seed,
+        resume=resume,
     ) as (session, sampler):
         how["sampler"] = sampler
         answers = []
@@ -79,6 +84,8 @@ def ask(
             if not as_json:
                 write_text("\n")
                 print_notes(answers[-1])
+        if save is not None:
+            session.save(save)
     if as_json:
         print_json([as_dict(answer) for answer in answers] if script else as_dict(answers[0]))
 

@@ -2,6 +2,9 @@
 
 import os
 import shlex
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 from pocketvl.cli import options
 from pocketvl.cli.answer_options import answer_options
@@ -9,14 +12,16 @@ from pocketvl.cli.answers import print_notes, write_text
 from pocketvl.cli.console import error, note
 from pocketvl.cli.line import complete_with_tab, read_line
 from pocketvl.cli.sessions import open_session
+from pocketvl.runtime.chat.answer import Answer
 from pocketvl.runtime.chat.options import DEFAULT_MAX_TOKENS, AnswerOptions
 from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.errors import PocketVLError
 
-_COMMANDS = ("/image ", "/reset", "/quit")
+_COMMANDS = ("/image ", "/again", "/save ", "/reset", "/quit")
 _HELP = (
-    "/image PATH... adds images to the next question (Tab completes), /reset starts anew, Ctrl-C stops an"
-    " answer or clears the line, /quit or Ctrl-D leaves"
+    "/image PATH... adds images to the next question (Tab completes), /again makes the last answer anew,"
+    " /save FILE keeps the conversation for --resume FILE, /reset starts anew, Ctrl-C stops an answer or"
+    " clears the line, /quit or Ctrl-D leaves"
 )
 
 
@@ -37,6 +42,7 @@ def chat(
     json_schema: options.JsonSchema = None,
     regex: options.Regex = None,
     lookup: options.Lookup = True,
+    resume: options.Resume = None,
     threads: options.Threads = None,
 ) -> None:
     """Talk about images over several turns; Ctrl-C stops an answer."""
@@ -54,6 +60,7 @@ def chat(
         top_p=top_p,
         repetition_penalty=repetition_penalty,
         seed=seed,
+        resume=resume,
     ) as (session, sampler):
         note(_HELP)
         complete_with_tab(_COMMANDS)
@@ -76,6 +83,10 @@ def _converse(session: ChatSession, how: AnswerOptions) -> None:
             case ["/reset"]:
                 session.reset()
                 images.clear()
+            case ["/again"]:
+                _print_answer(partial(session.regenerate, **how))
+            case ["/save", path]:
+                _save(session, path)
             case ["/image", *paths] if paths:
                 expanded = map(os.path.expanduser, paths)  # a URL stays as it is
                 images += [path for path in expanded if _add(session, path)]
@@ -97,16 +108,31 @@ def _add(session: ChatSession, path: str) -> bool:
     return True
 
 
+def _save(session: ChatSession, path: str) -> None:
+    try:
+        file = Path(path).expanduser()
+        session.save(file)
+    except (PocketVLError, RuntimeError) as failure:  # of no home folder
+        error(str(failure))
+    else:
+        note(f"saved; go on with --resume {shlex.quote(str(file))}")
+
+
 def _answer(session: ChatSession, how: AnswerOptions, images: list[str], question: str) -> None:
     """Ask and print; a turn that fails or is stopped leaves the conversation as it was."""
     content = [*({"type": "image", "image": path} for path in images), {"type": "text", "text": question}]
+    ask = partial(session.ask, content, **how)
+    _print_answer(ask, "Ask again, with its images.")
+
+
+def _print_answer(ask: Callable[..., Answer], after_failure: str = "") -> None:
     try:
-        answer = session.ask(content, on_text=write_text, **how)
+        answer = ask(on_text=write_text)
     except KeyboardInterrupt:
         write_text("\n")
         note("stopped; this turn is forgotten")
     except PocketVLError as failure:
-        error(f"{failure} Ask again, with its images.")
+        error(f"{failure} {after_failure}".strip())
     else:
         write_text("\n")
         print_notes(answer)

@@ -52,6 +52,9 @@ Lookup = Annotated[
 ]
 StopRepetition = Annotated[bool, typer.Option(help="End an answer that repeats itself without end.")]
 System = Annotated[str | None, typer.Option(help="System turn, instead of the template's own.")]
+Resume = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Go on with a conversation that was saved.")
+]
 # Instead of the bundle's limits, while it runs.
 SessionMinPixels = Annotated[
     int | None, typer.Option(help="Scale smaller images up to this.  [default: the bundle's]", min=1)

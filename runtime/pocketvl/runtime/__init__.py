@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pocketvl.runtime.chat.answer import Answer, AnswerStream, Statistics
     from pocketvl.runtime.chat.conversation import Conversation
+    from pocketvl.runtime.chat.live import LiveView
     from pocketvl.runtime.chat.session import ChatSession
     from pocketvl.runtime.decoding.sampling import Sampler
     from pocketvl.runtime.errors import PocketVLError
+    from pocketvl.runtime.media.encoder import EncodedImage
     from pocketvl.runtime.model import Model, load
     from pocketvl.runtime.text.answer_text import Box
 
@@ -24,6 +26,8 @@ __all__ = [
     "Box",
     "ChatSession",
     "Conversation",
+    "EncodedImage",
+    "LiveView",
     "Model",
     "PocketVLError",
     "Sampler",
@@ -37,6 +41,8 @@ _MODULES = {
     "Box": "text.answer_text",
     "ChatSession": "chat.session",
     "Conversation": "chat.conversation",
+    "EncodedImage": "media.encoder",
+    "LiveView": "chat.live",
     "Model": "model",
     "PocketVLError": "errors",
     "Sampler": "decoding.sampling",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,13 +60,19 @@ class TextEngine(Protocol):
 
 @runtime_checkable
 class SavesCache(Protocol):
-    """A text engine whose keys and values can be taken out and put back: not every target's can."""
+    """A text engine whose keys and values can be taken out and put back into an engine of the same bundle."""
 
-    def save_cache(self, length: int) -> dict[str, Float32]:
-        """Copies of the slots 0 .. length-1 by tensor name, each (1, kv_heads, length, head_dim)."""
+    def save_cache(self, length: int) -> dict[str, NDArray[Any]]:
+        """Copies of the slots 0 .. length-1 by tensor name, in the target's own layout and float type.
 
-    def load_cache(self, tensors: Mapping[str, Float32]) -> None:
-        """Put what save_cache gave into the first slots; the caller says by cache.append what they hold."""
+        Empty where this bundle's graphs do not let them out: then a conversation is fed again.
+        """
+
+    def load_cache(self, tensors: Mapping[str, NDArray[Any]]) -> int:
+        """Put what save_cache gave into the first slots; the caller says by cache.append what they hold.
+
+        Returns how many. Raises EngineError for tensors of another bundle.
+        """
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@
     ├── ImageError                an image cannot be used
     ├── PromptError               messages or template cannot be rendered
     │   └── ContextError          the prompt does not fit into the context
+    ├── ConversationError         a saved conversation cannot be read, or belongs to another bundle
     ├── EngineError               a native runtime refused an artifact or an input
     ├── ExportError               lowering or writing failed
     │   ├── CensusError           a layer did not get the bits that its recipe names
@@ -62,6 +63,10 @@ class PromptError(PocketVLError):
 
 class ContextError(PromptError):
     """A prompt or answer that does not fit into the context."""
+
+
+class ConversationError(PocketVLError):
+    """A saved conversation that cannot be read, or that belongs to another bundle."""
 
 
 class EngineError(PocketVLError):

@@ -48,6 +48,13 @@ class Model:
             stop_repetition=stop_repetition,
         )
 
+    def load_chat(self, path: str | Path, *, keep_vision: bool = False) -> ChatSession:
+        """The conversation that ChatSession.save wrote, see ChatSession.restore.
+
+        Raises ConversationError, BundleError, PromptError, UsageError.
+        """
+        return ChatSession.restore(path, self._bundle, self._engine, keep_vision=keep_vision)
+
     def close(self) -> None:
         """Free the memory. Raises UsageError while a conversation of this model is answering."""
         with self._engine.text.cache.claim():

@@ -112,6 +112,11 @@ def decoder_function(tokens: int) -> str:
     return "decode" if tokens == 1 else f"prefill_{tokens}"
 
 
+def cache_buffer(layer: int, part: str) -> str:
+    """Buffer of the ExecuTorch decoder that is a layer's cache; part: "k" or "v"."""
+    return f"layers.{layer}.attention.{part}_cache"
+
+
 def past_tensor(layer: int, part: str) -> str:
     """Input of the ONNX decoder that holds a layer's cache so far; part: "key" or "value"."""
     return f"past_key_values.{layer}.{part}"

@@ -44,7 +44,7 @@ def lower(
     writing(f"Writing {path.name}", 0.0)
     manager = EdgeProgramManager(lowered, dict(constant_methods), EdgeCompileConfig(_check_ir_validity=False))
     del lowered
-    executable = manager.to_executorch(ExecutorchBackendConfig())
+    executable = manager.to_executorch(ExecutorchBackendConfig(emit_mutable_buffer_names=True))
     with path.open("wb") as file:
         executable.write_to_file(file)
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from pocketvl.runtime import names
@@ -174,6 +175,12 @@ class Manifest:
         for needed in (names.VISION_ENCODER, names.TEXT_DECODER, names.LM_HEAD):
             if needed not in {entry.name for entry in self.entry_points}:
                 raise ValueError(f"the entry point {needed} is missing")
+
+    @property
+    def content_sha256(self) -> str:
+        """Equal for bundles of equal files: in hex, over a line "sha256  path" for each of them, by path."""
+        lines = [f"{record.sha256}  {record.path}\n" for record in sorted(self.files, key=lambda f: f.path)]
+        return sha256("".join(lines).encode()).hexdigest()
 
     def entries(self, name: str) -> tuple[EntryPoint, ...]:
         """The entry points of that name, smallest static shape first."""

@@ -18,6 +18,7 @@ class Statistics:
     images_cached: int  # images whose embeddings were there already
     prefill_seconds: float
     prefill_tokens: int  # tokens fed before the first new one; those in the cache are not fed again
+    reused_tokens: int  # tokens of the prompt whose keys and values were in the cache
     decode_seconds: float
     decode_tokens: int  # tokens after the first
     time_to_first_token: float  # from the call to the first token, loading and vision included

@@ -72,7 +72,7 @@ class Answerer:
         kept = text_feed(built.kept(), whole.next_position)
         said = Message("assistant", (Text(turn.text),))
         messages = (*before.messages, *encoded.messages, said)
-        after = Conversation(messages, whole.then(kept), encoded.image_sizes, before)
+        after = Conversation(messages, whole.then(kept), encoded.image_sizes, before, len(whole))
         answer = Answer(
             text=turn.text,
             token_ids=built.tokens,
@@ -90,15 +90,17 @@ class Answerer:
     def _prefill(self, whole: Feed, turn: Turn) -> Float32 | None:
         """The last token's hidden state (1, hidden_size), or None if cancelled."""
         began = time.perf_counter()
-        held = max(0, min(self._cache.common_prefix(whole), len(whole) - 1))
+        turn.reused_tokens = self._cache.plan(whole).kept
+        chunks = self._decoder.feed(whole, turn.reused_tokens)
         hidden = None
-        for chunk in self._decoder.feed(whole, held):
-            if self._cancelled.is_set():
-                return None
+        while not self._cancelled.is_set():
+            chunk = next(chunks, None)
+            if chunk is None:
+                return hidden
             hidden = chunk[-1:]
-        turn.prefill_seconds = time.perf_counter() - began
-        turn.prefill_tokens = len(whole) - held
-        return hidden
+            turn.prefill_tokens += len(chunk)
+            turn.prefill_seconds = time.perf_counter() - began
+        return None
 
     def _generate(
         self, hidden: Float32, whole: Feed, built: AnswerBuilder, turn: Turn

@@ -14,9 +14,11 @@ class Conversation:
     feed: without the stop token of the last answer, which the next turn writes as its template does.
     image_sizes: height and width in pixels of all images, as they were given.
     before: the conversation without its last question and answer; None at the start.
+    answer_start: the slot of feed where its last answer begins; 0 at the start.
     """
 
     messages: tuple[Message, ...] = ()
     feed: Feed = EMPTY
     image_sizes: tuple[Size, ...] = ()
     before: "Conversation | None" = None
+    answer_start: int = 0

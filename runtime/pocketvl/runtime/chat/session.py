@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from typing import Any, Unpack
+from pathlib import Path
+from typing import Any, Self, Unpack
 
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.geometry import SamplingDefaults
@@ -11,9 +12,11 @@ from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.chat.answer import Answer, AnswerStream
 from pocketvl.runtime.chat.answering import Answerer
 from pocketvl.runtime.chat.conversation import Conversation
+from pocketvl.runtime.chat.kept_cache import put_cache, take_cache
 from pocketvl.runtime.chat.options import DEFAULT_MAX_TOKENS, AnswerOptions
+from pocketvl.runtime.chat.storage import SavedChat, SessionOptions, read_chat, write_chat
 from pocketvl.runtime.chat.turn import Turn
-from pocketvl.runtime.chat.turn_encoder import TurnEncoder
+from pocketvl.runtime.chat.turn_encoder import EncodedTurn, TurnEncoder
 from pocketvl.runtime.decoding.choosing import Chooser
 from pocketvl.runtime.decoding.constraint import Grammars
 from pocketvl.runtime.decoding.decoder import Decoder
@@ -21,20 +24,16 @@ from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.media.encoder import VisionPipeline
+from pocketvl.runtime.media.encoder import EncodedImage, VisionPipeline
 from pocketvl.runtime.media.image_size import session_limits
-from pocketvl.runtime.text.messages import (
-    Message,
-    is_conversation,
-    parse_conversation,
-    parse_messages,
-)
+from pocketvl.runtime.text.messages import Message, is_conversation, parse_conversation, parse_messages
 from pocketvl.runtime.text.prompt import PromptEncoder
 from pocketvl.runtime.text.stop_strings import StopStrings
 from pocketvl.runtime.text.template import read_template
 from pocketvl.runtime.text.tokenizer import Tokenizer
 
 Content = str | Sequence[Mapping[str, Any]]
+_Encode = Callable[[Turn], tuple[Conversation, EncodedTurn]]
 
 
 class ChatSession:
@@ -43,8 +42,8 @@ class ChatSession:
     A turn that fails leaves the conversation as it was before. Sessions may share an engine, one answering at
     a time: what another one has driven out of the KV cache is fed again from the kept embeddings.
 
-    conversation: all that was said, as a value. To fork it, keep it and set it again later; to have the last
-    answer made anew, set conversation.before.
+    conversation: all that was said, as a value. To fork it, keep it and set it again later; to take the last
+    turn back, set conversation.before. Whatever is set, only what the KV cache lacks of it is fed.
     """
 
     def __init__(
@@ -75,11 +74,12 @@ class ChatSession:
         table = EmbeddingMap(bundle.path(manifest.token_embedding.file), manifest.token_embedding)
         settings = session_limits(manifest.image, min_pixels, max_pixels)
         vision = VisionPipeline(manifest, settings, engine.vision)
-        self._encoder = TurnEncoder(manifest, prompts, vision, keep_vision)
         rows = manifest.geometry.text.vocab_size
         self._never = tokenizer.check(manifest.special_tokens, rows)
         self._grammars = Grammars(bundle.path(names.TOKENIZER_FILE), rows, manifest.special_tokens.eos)
         self._cancelled = threading.Event()
+        self._vision, self._keep_vision = vision, keep_vision
+        self._encoder = TurnEncoder(manifest, prompts, vision, keep_vision, self._cancelled)
         self._answerer = Answerer(
             manifest,
             Decoder(engine.text, table, manifest),
@@ -92,6 +92,31 @@ class ChatSession:
         )
         first = parse_messages([{"role": "system", "content": system}]) if system is not None else ()
         self._start = self.conversation = Conversation(first)
+        self._options = SessionOptions(min_pixels, max_pixels, add_vision_id, stop_repetition)
+
+    @classmethod
+    def restore(cls, path: str | Path, bundle: Bundle, engine: Engine, *, keep_vision: bool = False) -> Self:
+        """The session that save() wrote, with a bundle of the same files. What was saved of the KV cache
+        takes the place of what the engine's holds; the rest is fed with the next question.
+
+        Raises ConversationError for a damaged file or another bundle's, and what making a session raises.
+        """
+        saved = read_chat(Path(path), bundle.manifest)
+        options = saved.options
+        session = cls(
+            bundle,
+            engine,
+            min_pixels=options.min_pixels,
+            max_pixels=options.max_pixels,
+            keep_vision=keep_vision,
+            add_vision_id=options.add_vision_id,
+            stop_repetition=options.stop_repetition,
+        )
+        session.conversation = session._start = saved.conversation
+        while session._start.before is not None:
+            session._start = session._start.before
+        put_cache(engine.text, saved.conversation.feed, saved.cached_slots, saved.cache)
+        return session
 
     @property
     def next_position(self) -> int:
@@ -103,9 +128,33 @@ class ChatSession:
         """Tokens that still fit."""
         return max(0, self._manifest.max_context - len(self.conversation.feed))
 
+    @property
+    def max_context(self) -> int:
+        """Tokens that a conversation can have."""
+        return self._manifest.max_context
+
+    def count_tokens(self, content: Content) -> int:
+        """Of the whole prompt, if `content` were asked, as stream() takes it; nothing is encoded.
+
+        Raises ImageError, PromptError.
+        """
+        return self._encoder.count_tokens(*self._messages(content))
+
     def measure_image(self, image: Any) -> tuple[int, int, int]:
         """(width, height, tokens) of an image as it would be encoded, in pixels. Raises ImageError."""
         return self._encoder.measure_image(image)
+
+    def encode_image(self, image: Any) -> EncodedImage:
+        """Encode it now, to ask about it later: give it where a message takes an image.
+
+        From any thread, also while an answer is made. `image` is what an image part takes. Without
+        keep_vision the encoder is released again. Raises ImageError, EngineError, BundleError.
+        """
+        try:
+            return self._vision.encode_now(image)
+        finally:
+            if not self._keep_vision:
+                self._vision.release()
 
     def reset(self) -> None:
         """Forget the conversation, not the images' embeddings."""
@@ -114,6 +163,15 @@ class ChatSession:
     def cancel(self) -> None:
         """Stop the answer in progress, from any thread. What was said so far stays in the conversation."""
         self._cancelled.set()
+
+    def save(self, path: str | Path) -> None:
+        """Write the conversation to the file `path`, with all that going on takes: texts, tokens, images'
+        embeddings and, of what the engine can give, keys and values. The images themselves are not saved.
+
+        Raises ConversationError; UsageError while an answer is made.
+        """
+        held, cache = take_cache(self._engine.text, self.conversation.feed)
+        write_chat(Path(path), self._manifest, SavedChat(self._options, self.conversation, held, cache))
 
     def close(self) -> None:
         """Free the engine's memory, the conversation's keys and values with it. Raises UsageError."""
@@ -141,16 +199,32 @@ class ChatSession:
         """One user turn; its answer piece by piece, worked on while it is read.
 
         `content` is text or OpenAI-style parts, see messages.py; or a list of messages with roles: a whole
-        conversation, which takes the place of the one so far. Raises UsageError; and, when it is read,
-        ContextError, ImageError, PromptError, EngineError, BundleError, UsageError.
+        conversation, which takes the place of the one so far. What both begin with is not fed again. Raises
+        UsageError; and, when it is read, ContextError, ImageError, PromptError, EngineError, BundleError,
+        UsageError.
         """
         content = _with_images(content, options.get("images", ()))
-        return AnswerStream(self._claimed(content, self._turn(options)))
+        return AnswerStream(self._claimed(lambda turn: self._encode(content, turn), self._turn(options)))
 
     def check(self, **options: Unpack[AnswerOptions]) -> None:
         """Raises what stream() raises for options that cannot be meant, such as a regular expression that
         does not hold."""
         self._turn(options)
+
+    def regenerate(
+        self, *, on_text: Callable[[str], None] | None = None, **options: Unpack[AnswerOptions]
+    ) -> Answer:
+        """The last answer made anew: the same question, of which one token is fed.
+
+        It takes the place of the one before only if it succeeds. Raises UsageError, EngineError.
+        """
+        if options.get("images"):
+            raise UsageError("An answer is made anew about the images that it had; leave out images.")
+        with closing(AnswerStream(self._claimed(self._encode_again, self._turn(options)))) as stream:
+            for piece in stream:
+                if on_text is not None:
+                    on_text(piece)
+            return stream.answer
 
     def _turn(self, options: AnswerOptions) -> Turn:
         max_tokens = options.get("max_tokens", DEFAULT_MAX_TOKENS)
@@ -162,23 +236,38 @@ class ChatSession:
         stop = StopStrings(options.get("stop", ()))
         return Turn(chooser, max_tokens, stop, options.get("lookup", True))
 
-    def _claimed(self, content: Content, turn: Turn) -> Generator[str, None, Answer]:
+    def _claimed(self, encode: _Encode, turn: Turn) -> Generator[str, None, Answer]:
         with self._engine.text.cache.claim():
             self._cancelled.clear()
             turn.begin()
-            before, new = self._messages(content)
-            encoded = self._encoder.encode(before, new, turn)
+            before, encoded = encode(turn)
             answer, after = yield from self._answerer.answer(before, encoded, turn)
             if answer.token_ids:
                 self.conversation = after
             return answer
 
+    def _encode(self, content: Content, turn: Turn) -> tuple[Conversation, EncodedTurn]:
+        """The conversation that goes on, and its next turn."""
+        before, new = self._messages(content)
+        if is_conversation(content):
+            return self._encoder.encode_whole(self.conversation, before, new, turn)
+        return before, self._encoder.encode(before, new, turn)
+
     def _messages(self, content: Content) -> tuple[Conversation, tuple[Message, ...]]:
-        """The conversation that goes on, and what is new in it."""
+        """The conversation that goes on, or the start of a new one, and what is new in it."""
         if not is_conversation(content):
             return self.conversation, parse_messages([{"role": "user", "content": content}])
         new = parse_conversation(content)
         return Conversation() if new[0].role == "system" else self._start, new
+
+    def _encode_again(self, _turn: Turn) -> tuple[Conversation, EncodedTurn]:
+        """The last turn as it was encoded."""
+        last = self.conversation
+        if last.before is None:
+            raise UsageError("There is no answer to make anew; ask a question first.")
+        messages = last.messages[len(last.before.messages) : -1]
+        feed = last.feed.first(last.answer_start)
+        return last.before, EncodedTurn(messages, feed, last.image_sizes, ())
 
 
 def _with_images(content: Content, images: Sequence[Any]) -> Content:

@@ -24,6 +24,7 @@ class Turn:
         self.images_cached = 0
         self.prefill_seconds = 0.0
         self.prefill_tokens = 0
+        self.reused_tokens = 0
         self._pieces: list[str] = []
         self._tokens = 0
         self.begin()
@@ -56,6 +57,7 @@ class Turn:
             images_cached=self.images_cached,
             prefill_seconds=self.prefill_seconds,
             prefill_tokens=self.prefill_tokens,
+            reused_tokens=self.reused_tokens,
             decode_seconds=self._last - self._first,
             decode_tokens=max(self._tokens - 1, 0),
             time_to_first_token=self._first - self._began,

@@ -1,6 +1,6 @@
 """Where token ids, rope positions and image embeddings meet: what the decoder is to be fed, as a value."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +57,21 @@ class Feed:
             np.concatenate([self.positions, following.positions], axis=1),
             (*self.media, *following.media),
         )
+
+    def first(self, length: int) -> "Feed":
+        """The first `length` slots, which must not end inside an image."""
+        rows = int(self.is_media()[:length].sum())
+        kept = 0
+        while rows > 0:
+            rows -= len(self.media[kept].embeddings)
+            kept += 1
+        return Feed(
+            self.token_ids[:length], self.media_keys[:length], self.positions[:, :length], self.media[:kept]
+        )
+
+    def slots(self) -> Iterator[tuple[int, str | None]]:
+        """Token id and media key of each slot."""
+        return zip(self.token_ids, self.media_keys, strict=True)
 
     def is_media(self) -> NDArray[np.bool_]:
         """(S,): slots that take a row of an image's embeddings instead of their token's."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvl.runtime.decoding.feed import Feed
+from pocketvl.runtime.decoding.prefix import Rebuild, Reuse, common_prefix, plan_prefill
 from pocketvl.runtime.errors import UsageError
 
 
@@ -47,18 +48,12 @@ class KVCache:
         self._next_positions += reached.tolist()
 
     def common_prefix(self, feed: Feed) -> int:
-        """How many of the first slots hold what `feed` begins with.
+        """How many of the first slots hold what `feed` begins with."""
+        return common_prefix(zip(self._token_ids, self._media_keys, strict=True), feed.slots())
 
-        Equal ids and media keys from slot 0 on have equal rope positions, too.
-        """
-        held = zip(self._token_ids, self._media_keys, strict=True)
-        wanted = zip(feed.token_ids, feed.media_keys, strict=True)
-        count = 0
-        for have, want in zip(held, wanted, strict=False):
-            if have != want:
-                break
-            count += 1
-        return count
+    def plan(self, feed: Feed) -> Reuse | Rebuild:
+        """Which slots can stay for `feed`, see prefix.py."""
+        return plan_prefill(zip(self._token_ids, self._media_keys, strict=True), feed.slots())
 
     @contextmanager
     def claim(self) -> Iterator[None]:

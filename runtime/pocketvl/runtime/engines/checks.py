@@ -1,6 +1,10 @@
 """What every engine refuses, before native code sees it."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketvl.runtime.bundle.manifest import Manifest
 from pocketvl.runtime.bundle.open import Bundle
@@ -57,6 +61,28 @@ def check_decoder_inputs(
 def check_hidden(manifest: Manifest, hidden: Float32) -> None:
     """For TextEngine.logits. Raises EngineError."""
     _expect("hidden", hidden, (max(len(hidden), 1), manifest.geometry.text.hidden_size))
+
+
+def check_cache(
+    tensors: Mapping[str, NDArray[Any]], buffers: Mapping[str, NDArray[Any]], slot_axis: int
+) -> int:
+    """For SavesCache.load_cache: how many slots are given. Raises EngineError unless each buffer gets a
+    tensor of its type and shape, with the same number of slots, no more than it has."""
+    counts: set[int] = {tensor.shape[slot_axis] for tensor in tensors.values() if tensor.ndim > slot_axis}
+    if tensors.keys() != buffers.keys() or len(counts) != 1:
+        raise EngineError(_OTHER_CACHE)
+    (count,) = counts
+    for name, buffer in buffers.items():
+        shape = list(buffer.shape)
+        if count > shape[slot_axis]:
+            raise EngineError(_OTHER_CACHE)
+        shape[slot_axis] = count
+        if tensors[name].dtype != buffer.dtype or tensors[name].shape != tuple(shape):
+            raise EngineError(_OTHER_CACHE)
+    return count
+
+
+_OTHER_CACHE = "These keys and values are of another model; feed the conversation again."
 
 
 def _expect(name: str, array: Float32, shape: tuple[int, ...]) -> None:

@@ -4,6 +4,7 @@ That runtime takes torch tensors, so torch is imported here, and only when a fil
 """
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle.manifest import EntryPoint
 from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.decoding.kv_cache import KVCache
 from pocketvl.runtime.engine import Engine, Float32
 from pocketvl.runtime.engines.checks import (
+    check_cache,
     check_decoder_inputs,
     check_hidden,
     check_image_inputs,
@@ -78,45 +79,103 @@ class ExecuTorchText:
         self._bundle, self._manifest, self._runtime = bundle, bundle.manifest, runtime
         self._decoder = bundle.manifest.entries(names.TEXT_DECODER)[0]
         self._lm_head = bundle.manifest.entries(names.LM_HEAD)[0]
-        self._files: dict[str, _LoadedFile] = {}
+        self._head: _LoadedFile | None = None
+        self._stateful: _StatefulMethod | None = None
         self.cache = KVCache()
 
     def decode(
         self, embeddings: Float32, rope_cos: Float32, rope_sin: Float32, cache_position: int
     ) -> Float32:
         check_decoder_inputs(self._manifest, embeddings, rope_cos, rope_sin, cache_position)
-        if self._decoder.file not in self._files:
-            # Loading the decoder first and then the head peaks 0.4 GB higher than the other way round.
-            self.logits(np.zeros((1, self._manifest.geometry.text.hidden_size), np.float32))
+        method = self._method()
         self.cache.truncate(cache_position)
         position = np.array([cache_position], dtype=np.int64)
-        hidden: Float32 = self._call(self._decoder, (embeddings[None], rope_cos, rope_sin, position))[0]
+        hidden: Float32 = method.run((embeddings[None], rope_cos, rope_sin, position))[0]
         return hidden
 
     def logits(self, hidden: Float32) -> Float32:
         check_hidden(self._manifest, hidden)
         rows = names.MAX_HEAD_ROWS
+        if self._head is None:
+            self._head = _LoadedFile(self._runtime, self._bundle.path(self._lm_head.file))
         parts = [hidden[start : start + rows] for start in range(0, len(hidden), rows)]
-        logits = [self._call(self._lm_head, (part[None],))[0] for part in parts]
+        logits = [self._head.run(self._lm_head.method, (part[None],))[0] for part in parts]
         return logits[0] if len(logits) == 1 else np.concatenate(logits)
+
+    def save_cache(self, length: int) -> dict[str, NDArray[Any]]:
+        """See SavesCache: float32 (1, length, kv_heads, head_dim)."""
+        return {name: buffer[:, :length].copy() for name, buffer in self._buffers().items()}
+
+    def load_cache(self, tensors: Mapping[str, NDArray[Any]]) -> int:
+        """See SavesCache."""
+        buffers = self._buffers()
+        count = check_cache(tensors, buffers, slot_axis=1)
+        self.cache.truncate(0)
+        for name, buffer in buffers.items():
+            buffer[:, :count] = tensors[name]
+        return count
 
     def close(self) -> None:
         self.cache.truncate(0)
-        self._files.clear()
+        self._head = self._stateful = None
         return_memory()
 
-    def _call(self, entry: EntryPoint, inputs: tuple[NDArray[Any], ...]) -> Float32:
-        file = self._files.get(entry.file)
-        if file is None:
-            file = self._files[entry.file] = _LoadedFile(self._runtime, self._bundle.path(entry.file))
-        return file.run(entry.method, inputs)
+    def _method(self) -> "_StatefulMethod":
+        if self._stateful is None:
+            # Loading the decoder first and then the head peaks 0.4 GB higher than the other way round.
+            self.logits(np.zeros((1, self._manifest.geometry.text.hidden_size), np.float32))
+            path = self._bundle.path(self._decoder.file)
+            self._stateful = _StatefulMethod(self._runtime, path, self._decoder.method)
+        return self._stateful
+
+    def _buffers(self) -> dict[str, NDArray[Any]]:
+        """The decoder's own memory; empty for a file that does not name its buffers, as 0.1.0 wrote them."""
+        layers = range(self._manifest.geometry.text.num_layers)
+        wanted = [names.cache_buffer(layer, part) for layer in layers for part in ("k", "v")]
+        found = {name: self._method().buffer(name) for name in wanted}
+        return {name: buffer for name, buffer in found.items() if buffer is not None}
+
+
+class _StatefulMethod:
+    """One method of a .pte file, whose buffers can be read and written in place.
+
+    A Program of ExecuTorch, since a Module does not let its buffers out. It holds this method alone: methods
+    of a Program share their memory, and lm_head would write over the decoder's KV cache.
+    """
+
+    def __init__(self, runtime: Any, path: Path, method: str) -> None:
+        self._path, self._name = path, method
+        with captured_stderr() as native_log:
+            try:
+                self._program = runtime._load_program(str(path))  # the method needs it
+                self._method = self._program.load_method(method)
+            except RuntimeError as error:
+                raise EngineError(f"ExecuTorch cannot load {path}: {error}. {native_log()}".strip()) from None
+
+    def run(self, inputs: tuple[NDArray[Any], ...]) -> Float32:
+        import torch
+
+        tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in inputs]
+        try:
+            output: Float32 = self._method.call(tensors, clone_outputs=True)[0].numpy()
+        except RuntimeError as error:
+            raise _failure(self._name, self._path, error) from None
+        return output
+
+    def buffer(self, name: str) -> NDArray[Any] | None:
+        """The memory itself, which lives as long as this method; None where the file names no such buffer."""
+        with captured_stderr():
+            try:
+                found: NDArray[Any] = self._method.get_attribute(name).numpy()
+            except RuntimeError:
+                return None
+        return found
 
 
 class _LoadedFile:
     """One .pte file; a method is loaded when it first runs.
 
-    A Module of ExecuTorch, not a Program: methods of a Program share their memory, so that lm_head would
-    write over the decoder's KV cache.
+    A Module of ExecuTorch: its methods have memory of their own.
     """
 
     def __init__(self, runtime: Any, path: Path) -> None:
@@ -139,10 +198,7 @@ class _LoadedFile:
             with captured_stderr():  # loading talks about the processor
                 result = self._execute(method, tensors)
         except RuntimeError as error:
-            raise EngineError(
-                f"{method} of {self._path} failed in ExecuTorch ({error}); run `pocketvl inspect --check` on"
-                " the bundle."
-            ) from None
+            raise _failure(method, self._path, error) from None
         self._loaded.add(method)
         return result
 
@@ -150,6 +206,12 @@ class _LoadedFile:
         # Outputs alias the method's own buffers unless they are cloned.
         output: Float32 = self._module.run_method(method, tensors, clone_outputs=True)[0].numpy()
         return output
+
+
+def _failure(method: str, path: Path, error: RuntimeError) -> EngineError:
+    return EngineError(
+        f"{method} of {path} failed in ExecuTorch ({error}); run `pocketvl inspect --check` on the bundle."
+    )
 
 
 def set_threads(runtime: Any, threads: int) -> None:

@@ -226,7 +226,3 @@ def test_a_saved_cache_goes_on_in_another_engine(bundle: Bundle, engine: Engine)
         with pytest.raises(EngineError, match="of another model"):
             other.text.load_cache(wrong)
     other.close()
-
-
-def test_not_every_engine_can_save_its_cache(small_bundle: Bundle) -> None:
-    assert not isinstance(open_engine(small_bundle).text, SavesCache)

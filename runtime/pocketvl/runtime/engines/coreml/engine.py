@@ -18,6 +18,7 @@ from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.decoding.kv_cache import KVCache
 from pocketvl.runtime.engine import Engine, Float32
 from pocketvl.runtime.engines.checks import (
+    check_cache,
     check_decoder_inputs,
     check_hidden,
     check_image_inputs,
@@ -113,9 +114,38 @@ class CoreMLText:
             [self._packages.call(self._lm_head, {names.HIDDEN: part})[: len(part)] for part in parts]
         )
 
+    def save_cache(self, length: int) -> dict[str, NDArray[Any]]:
+        """See SavesCache: float16 (layers of the package, kv_heads, length, head_dim)."""
+        return {name: state[:, :, :length].copy() for name, state in self._states().items()}
+
+    def load_cache(self, tensors: Mapping[str, NDArray[Any]]) -> int:
+        """See SavesCache."""
+        states = self._states()
+        count = check_cache(tensors, states, slot_axis=2)
+        self.cache.truncate(0)
+        for entry in self._state_holders():
+            filled = {}
+            for name in (names.K_CACHE, names.V_CACHE):
+                filled[name] = states[f"{entry.file}/{name}"].copy()
+                filled[name][:, :, :count] = tensors[f"{entry.file}/{name}"]
+            self._packages.open(entry).set_states(entry.method, filled)
+        return count
+
     def close(self) -> None:
         self.cache.truncate(0)
         self._packages.clear()
+
+    def _state_holders(self) -> tuple[EntryPoint, ...]:
+        """A function of each of the decoder's packages."""
+        return next(iter(self._decoders.values()))
+
+    def _states(self) -> dict[str, NDArray[Any]]:
+        """The whole cache by package and state."""
+        return {
+            f"{entry.file}/{name}": state
+            for entry in self._state_holders()
+            for name, state in self._packages.open(entry).states(entry.method).items()
+        }
 
     def _tokens_of_call(self, left: int, room: int) -> int:
         """The smallest static size for what is left, else the largest, that stays within the free slots."""
@@ -163,10 +193,14 @@ class _Packages:
                     " the bundle again."
                 )
             inputs[spec.name] = _padded(given[spec.name], spec)
+        output = self.open(entry).call(entry.method, inputs)[entry.outputs[0].name]
+        return np.asarray(output, np.float32).reshape(-1, output.shape[-1])
+
+    def open(self, entry: EntryPoint) -> LoadedPackage:
+        """The package of an entry point."""
         if entry.file not in self._loaded:
             self._loaded[entry.file] = self._open(self._bundle.path(entry.file))
-        output = self._loaded[entry.file].call(entry.method, inputs)[entry.outputs[0].name]
-        return np.asarray(output, np.float32).reshape(-1, output.shape[-1])
+        return self._loaded[entry.file]
 
     def clear(self) -> None:
         """Free them, states and all."""

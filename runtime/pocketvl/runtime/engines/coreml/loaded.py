@@ -6,10 +6,13 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from pocketvl.runtime import names
 from pocketvl.runtime.engines.coreml.package import Package
 from pocketvl.runtime.engines.coreml.state import State
 from pocketvl.runtime.errors import EngineError
 from pocketvl.runtime.extras import import_failure
+
+_CACHES = (names.K_CACHE, names.V_CACHE)
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -17,6 +20,12 @@ Arrays = Mapping[str, NDArray[Any]]
 class LoadedPackage(Protocol):
     def call(self, function: str, inputs: Arrays) -> Arrays:
         """Outputs by name. All functions share one state. Raises EngineError."""
+
+    def states(self, function: str) -> dict[str, NDArray[Any]]:
+        """The decoder's keys and values by name, to be read only. Raises EngineError."""
+
+    def set_states(self, function: str, values: Arrays) -> None:
+        """Put others of the same types in their place. Raises EngineError."""
 
 
 class EvaluatedPackage:
@@ -29,9 +38,20 @@ class EvaluatedPackage:
 
     def call(self, function: str, inputs: Arrays) -> Arrays:
         runnable = self._package.function(function)
-        if self._state is None and runnable.signature.states:
+        state = self._own_state(function) if runnable.signature.states else None
+        return runnable.run(inputs, state)
+
+    def states(self, function: str) -> dict[str, NDArray[Any]]:
+        kinds = self._package.function(function).signature.states
+        return self._own_state(function).select(kinds, function)
+
+    def set_states(self, function: str, values: Arrays) -> None:
+        self._own_state(function).replace(values)
+
+    def _own_state(self, function: str) -> State:
+        if self._state is None:
             self._state = self._package.new_state(function)
-        return runnable.run(inputs, self._state)
+        return self._state
 
 
 class NativePackage:
@@ -50,15 +70,38 @@ class NativePackage:
 
     def call(self, function: str, inputs: Arrays) -> Arrays:
         try:
-            if function not in self._models:
-                self._models[function] = self._load(function)
-            model, stateful = self._models[function]
-            if stateful and self._state is None:
-                self._state = model.make_state()
+            model, stateful = self._model(function)
             outputs: Arrays = model.predict(dict(inputs), state=self._state if stateful else None)
         except Exception as error:  # whatever Core ML raises
-            raise EngineError(f"{function} of {self._path} failed in Core ML: {error}.") from None
+            raise self._failed(function, error) from None
         return outputs
+
+    def states(self, function: str) -> dict[str, NDArray[Any]]:
+        try:
+            self._model(function)
+            return {name: self._state.read_state(name) for name in _CACHES}
+        except Exception as error:
+            raise self._failed(function, error) from None
+
+    def set_states(self, function: str, values: Arrays) -> None:
+        try:
+            self._model(function)
+            for name, value in values.items():
+                self._state.write_state(name, value)
+        except Exception as error:
+            raise self._failed(function, error) from None
+
+    def _failed(self, function: str, error: Exception) -> EngineError:
+        return EngineError(f"{function} of {self._path} failed in Core ML: {error}.")
+
+    def _model(self, function: str) -> tuple[Any, bool]:
+        """The loaded model of that function, and whether it has states, which are there then."""
+        if function not in self._models:
+            self._models[function] = self._load(function)
+        model, stateful = self._models[function]
+        if stateful and self._state is None:
+            self._state = model.make_state()
+        return model, stateful
 
     def _load(self, function: str) -> tuple[Any, bool]:
         """The model of that function, and whether it has states."""

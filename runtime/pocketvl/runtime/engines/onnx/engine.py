@@ -3,8 +3,10 @@
 import threading
 from collections.abc import Mapping
 from types import ModuleType
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.open import Bundle
@@ -12,6 +14,7 @@ from pocketvl.runtime.bundle.signature import CACHE_PARTS
 from pocketvl.runtime.decoding.kv_cache import KVCache
 from pocketvl.runtime.engine import Engine, Float32
 from pocketvl.runtime.engines.checks import (
+    check_cache,
     check_decoder_inputs,
     check_hidden,
     check_image_inputs,
@@ -21,7 +24,6 @@ from pocketvl.runtime.engines.checks import (
 from pocketvl.runtime.engines.memory import return_memory
 from pocketvl.runtime.engines.onnx.graph import Graph
 from pocketvl.runtime.engines.onnx.session import import_runtime
-from pocketvl.runtime.errors import EngineError
 
 
 def open_onnx(bundle: Bundle, threads: int | None = None) -> Engine:
@@ -93,21 +95,19 @@ class OnnxText:
         logits: Float32 = self._graph(names.LM_HEAD).run({names.HIDDEN: hidden[None]}, names.LOGITS, shape)[0]
         return logits
 
-    def save_cache(self, length: int) -> dict[str, Float32]:
+    def save_cache(self, length: int) -> dict[str, NDArray[Any]]:
         """See SavesCache."""
         self._graph(names.TEXT_DECODER)
         return {name: buffer[:, :, :length].copy() for name, buffer in self._buffers.items()}
 
-    def load_cache(self, tensors: Mapping[str, Float32]) -> None:
-        """See SavesCache. Raises EngineError for tensors of another model."""
+    def load_cache(self, tensors: Mapping[str, NDArray[Any]]) -> int:
+        """See SavesCache."""
         self._graph(names.TEXT_DECODER)
-        if tensors.keys() != self._buffers.keys() or not all(
-            _fits(tensors[name], buffer) for name, buffer in self._buffers.items()
-        ):
-            raise EngineError("These keys and values are of another model; feed the conversation again.")
+        count = check_cache(tensors, self._buffers, slot_axis=2)
         self.cache.truncate(0)
         for name, buffer in self._buffers.items():
-            buffer[:, :, : tensors[name].shape[2]] = tensors[name]
+            buffer[:, :, :count] = tensors[name]
+        return count
 
     def close(self) -> None:
         self.cache.truncate(0)
@@ -136,13 +136,3 @@ class OnnxText:
                 past = names.past_tensor(layer, part)
                 self._buffers[past] = np.zeros(shape, np.float32)
                 graph.keep(past, names.present_tensor(layer, part), self._buffers[past])
-
-
-def _fits(tensor: Float32, buffer: Float32) -> bool:
-    """Whether a tensor has the buffer's shape with no more slots than it."""
-    return (
-        tensor.dtype == buffer.dtype
-        and tensor.ndim == buffer.ndim
-        and (*tensor.shape[:2], tensor.shape[3]) == (*buffer.shape[:2], buffer.shape[3])
-        and tensor.shape[2] <= buffer.shape[2]
-    )

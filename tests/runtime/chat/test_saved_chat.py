@@ -1,0 +1,321 @@
+"""A conversation that was saved goes on after a restart, without vision, and if it can without prefill."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pocketvl.runtime import load
+from pocketvl.runtime.bundle.open import Bundle
+from pocketvl.runtime.chat.session import ChatSession
+from pocketvl.runtime.chat.storage import read_chat
+from pocketvl.runtime.chat.tensor_file import read_tensors, write_tensors
+from pocketvl.runtime.decoding.decoder import Decoder
+from pocketvl.runtime.decoding.embedding import EmbeddingMap
+from pocketvl.runtime.decoding.feed import Feed
+from pocketvl.runtime.engine import Engine, Float32
+from pocketvl.runtime.engines.open import open_engine
+from pocketvl.runtime.errors import ConversationError, PocketVLError
+from tests.support.sampling import Scripted
+
+BUNDLES = ["small_onnx_bundle", "small_bundle", "small_coreml_bundle"]
+
+
+@pytest.fixture(scope="module", params=BUNDLES)
+def bundle(request: pytest.FixtureRequest) -> Bundle:
+    bundle: Bundle = request.getfixturevalue(request.param)
+    return bundle
+
+
+def image(seed: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (84, 84, 3), dtype=np.uint8))
+
+
+def about(seed: int, text: str = "What?") -> list[dict[str, object]]:
+    return [{"type": "image", "image": image(seed)}, {"type": "text", "text": text}]
+
+
+def last_logits(bundle: Bundle, engine: Engine, feed: Feed, first: int) -> Float32:
+    table = EmbeddingMap(bundle.path(bundle.manifest.token_embedding.file), bundle.manifest.token_embedding)
+    decoder = Decoder(engine.text, table, bundle.manifest)
+    *_, hidden = decoder.feed(feed, first)
+    return decoder.logits(hidden[-1:])
+
+
+def test_a_second_question_after_a_restart_costs_its_own_tokens(bundle: Bundle, tmp_path: Path) -> None:
+    with load(bundle.folder, threads=1) as model:
+        session = model.chat()
+        first = session.ask(about(1), max_tokens=5)
+        session.save(tmp_path / "saved")
+        expected = session.ask("And now?", max_tokens=6)
+        slots = len(first.prompt_token_ids) + 5
+    with load(bundle.folder, threads=1) as model:
+        restored = model.load_chat(tmp_path / "saved")
+        assert restored.free_context == bundle.manifest.max_context - slots
+        answer = restored.ask("And now?", max_tokens=6)
+        assert answer.token_ids == expected.token_ids
+        assert answer.next_position == expected.next_position
+        statistics = answer.statistics
+        assert (statistics.images_encoded, statistics.images_cached) == (0, 0)
+        assert statistics.reused_tokens == expected.statistics.reused_tokens == slots - 1
+        assert statistics.prefill_tokens == expected.statistics.prefill_tokens
+
+
+def test_logits_over_a_restored_cache_are_those_before(bundle: Bundle, tmp_path: Path) -> None:
+    engine = open_engine(bundle, threads=1)
+    session = ChatSession(bundle, engine)
+    session.ask(about(1), max_tokens=5)
+    feed = session.conversation.feed
+    held = len(engine.text.cache)
+    session.save(tmp_path / "saved")
+    expected = last_logits(bundle, engine, feed, held)
+    engine.close()
+    other = open_engine(bundle, threads=1)
+    restored = ChatSession.restore(tmp_path / "saved", bundle, other)
+    assert len(other.text.cache) == held
+    np.testing.assert_array_equal(last_logits(bundle, other, restored.conversation.feed, held), expected)
+    # All of it fed anew, in other chunks: equal but for the order in which numbers are added.
+    tolerance = 2e-2 if bundle.manifest.target == "coreml" else 1e-4
+    np.testing.assert_allclose(last_logits(bundle, other, feed, 0), expected, atol=tolerance)
+    other.close()
+
+
+@pytest.mark.parametrize("name", ["small_onnx_bundle", "small_coreml_bundle"])
+def test_a_restored_prefill_is_bit_equal_to_a_fresh_one(
+    request: pytest.FixtureRequest, name: str, tmp_path: Path
+) -> None:
+    """A question that was prefilled, saved and restored, against one that a new engine prefills."""
+    bundle: Bundle = request.getfixturevalue(name)
+    engine = open_engine(bundle, threads=1)
+    session = ChatSession(bundle, engine)
+    session.ask(about(1), max_tokens=1)
+    feed = session.conversation.feed.first(session.conversation.answer_start)
+    session.save(tmp_path / "saved")
+    engine.close()
+    restored = open_engine(bundle, threads=1)
+    ChatSession.restore(tmp_path / "saved", bundle, restored)
+    fresh = open_engine(bundle, threads=1)
+    expected = last_logits(bundle, fresh, feed, 0)  # fills its cache
+    for engine in (restored, fresh):
+        assert engine.text.cache.common_prefix(feed) == len(feed)
+    last = len(feed) - 1
+    found = last_logits(bundle, restored, feed, last)
+    np.testing.assert_array_equal(found, last_logits(bundle, fresh, feed, last))
+    np.testing.assert_allclose(found, expected, atol=2e-2 if name == "small_coreml_bundle" else 1e-4)
+    restored.close()
+    fresh.close()
+
+
+def test_an_engine_whose_cache_was_lost_feeds_it_again(bundle: Bundle, tmp_path: Path) -> None:
+    with load(bundle.folder, threads=1) as model:
+        session = model.chat()
+        session.ask(about(1), max_tokens=5)
+        kept = session.conversation
+        expected = session.ask("And now?", max_tokens=5)
+        session.conversation = kept
+        session.close()
+        session.save(tmp_path / "saved")
+    assert read_chat(tmp_path / "saved", bundle.manifest).cached_slots == 0
+    with load(bundle.folder, threads=1) as model:
+        answer = model.load_chat(tmp_path / "saved").ask("And now?", max_tokens=5)
+        assert answer.token_ids == expected.token_ids
+        assert (answer.statistics.images_encoded, answer.statistics.reused_tokens) == (0, 0)
+
+
+@pytest.fixture(scope="module")
+def onnx(small_onnx_bundle: Bundle) -> Bundle:
+    return small_onnx_bundle
+
+
+@pytest.fixture
+def saved(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(whole, tmp_path / "saved"))
+
+
+@pytest.fixture(scope="module")
+def whole(onnx: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("chat") / "saved"
+    with load(onnx.folder, threads=1) as model:
+        session = model.chat(system="Be brief.", max_pixels=84 * 84)
+        session.ask(about(1), max_tokens=4)
+        box = {"type": "box", "pixels": [0, 0, 42, 42]}
+        session.ask([*about(2), *about(1), box, {"type": "object_ref", "text": "sign"}], max_tokens=3)
+        pad = onnx.manifest.special_tokens.image_pad
+        session.ask("A placeholder?", max_tokens=3, sampler=Scripted([pad, pad, 65]))
+        session.save(path)
+    return path
+
+
+def test_turns_images_and_options_come_back(onnx: Bundle, saved: Path) -> None:
+    with load(onnx.folder, threads=1) as model:
+        session = model.load_chat(saved)
+        last = session.conversation
+        assert [message.role for message in last.messages] == ["system", *["user", "assistant"] * 3]
+        assert last.image_sizes == ((84, 84),) * 3
+        assert len({media.key for media in last.feed.media}) == 2
+        assert session.measure_image(image(3).resize((400, 400)))[:2] == (84, 84)
+        # To make anew, to take back, to edit, with an image given again.
+        answer = session.regenerate(max_tokens=2)
+        assert answer.statistics.prefill_tokens == 1
+        before = last.before
+        assert before is not None
+        assert before.before is not None
+        session.conversation = before.before
+        assert session.ask(about(2), max_tokens=1).statistics.images_encoded == 1  # its own cache is empty
+        session.conversation = last
+        system = {"role": "system", "content": "Be brief."}
+        edited = session.ask([system, {"role": "user", "content": about(1, "Who?")}], max_tokens=1)
+        assert edited.statistics.images_encoded == 0
+        session.reset()
+        assert [message.role for message in session.conversation.messages] == ["system"]
+
+
+def test_an_empty_conversation_can_be_saved(onnx: Bundle, tmp_path: Path) -> None:
+    with load(onnx.folder, threads=1) as model:
+        model.chat().save(tmp_path / "saved")
+        assert model.load_chat(tmp_path / "saved").ask("Hi", max_tokens=1).token_ids
+
+
+def test_saving_again_takes_its_place(onnx: Bundle, saved: Path) -> None:
+    with load(onnx.folder, threads=1) as model:
+        session = model.load_chat(saved)
+        session.ask("More", max_tokens=2)
+        session.save(saved)
+        assert len(model.load_chat(saved).conversation.messages) == 9
+
+
+def test_another_bundles_conversation_is_refused(onnx: Bundle, saved: Path) -> None:
+    files = tuple(replace(record, sha256="0" * 64) for record in onnx.manifest.files)
+    with pytest.raises(ConversationError, match="saved with another bundle"):
+        read_chat(saved, replace(onnx.manifest, files=files))
+
+
+def test_it_is_said_where_it_cannot_be_saved(onnx: Bundle, tmp_path: Path) -> None:
+    with load(onnx.folder, threads=1) as model:
+        for path in (tmp_path / "no" / "folder", tmp_path):
+            with pytest.raises(ConversationError, match="cannot be saved as"):
+                model.chat().save(path)
+        with pytest.raises(ConversationError, match="does not exist"):
+            model.load_chat(tmp_path / "nothing")
+        with pytest.raises(ConversationError, match="is a folder"):
+            model.load_chat(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def changed(path: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
+    """Written again with a sound hash."""
+    texts, tensors = read_tensors(path, 1 << 30, ConversationError)
+    value, own = json.loads(texts["conversation"]), {name: one.copy() for name, one in tensors.items()}
+    change(value, own)
+    write_tensors(path, own, {"conversation": json.dumps(value)})
+
+
+def put(*keys: str | int, to: Any) -> Callable[[dict[str, Any], dict[str, Any]], None]:
+    def change(value: Any, _tensors: dict[str, Any]) -> None:
+        for key in keys[:-1]:
+            value = value[key]
+        value[keys[-1]] = to
+
+    return change
+
+
+def put_tensor(name: str, make: Callable[[Any], Any]) -> Callable[[dict[str, Any], dict[str, Any]], None]:
+    def change(_value: Any, tensors: dict[str, Any]) -> None:
+        tensors[name] = make(tensors.get(name))
+
+    return change
+
+
+def set_first(value: int) -> Callable[[Any], Any]:
+    def change(tensor: Any) -> Any:
+        tensor.reshape(-1)[0] = value
+        return tensor
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        put("version", to=2),
+        put("version", to="1"),
+        put("more", to=1),
+        put("messages", 0, "role", to="tool"),
+        put("messages", 1, "parts", to=[]),
+        put("messages", 1, "parts", 0, "type", to="text"),
+        put("messages", 1, "parts", 0, "type", to="audio"),
+        put("messages", 3, "parts", 4, "numbers", to=[0, 0, 5000, 1]),
+        put("turns", to=[]),
+        put("turns", 0, "slots", to=3),
+        put("turns", 1, "slots", to=-3),
+        put("turns", 1, "slots", to=8),
+        put("turns", 1, "messages", to=2),
+        put("turns", 2, "messages", to=1 << 60),
+        put("turns", 3, "slots", to=1 << 60),
+        put("turns", 1, "answer_start", to=1 << 60),
+        put("turns", 3, "image_sizes", to=0),
+        put("image_sizes", to=[[84, 84]]),
+        put("image_sizes", 0, to=[0, 84]),
+        put("images", 0, "grid", to=[1, 6, 7]),
+        put("images", 0, "grid", to=[1, 1 << 40, 1 << 40]),
+        put("images", 0, "key", to=""),
+        put("images", 1, "key", to="a" * 1000),
+        put("media", 0, to=7),
+        put("media", 0, to=-1),
+        put("media", to=[0, 1]),
+        put("cached_slots", to=0),
+        put("cached_slots", to=5),
+        put("cached_slots", to=1 << 40),
+        put("options", "max_pixels", to=0),
+        put_tensor("token_ids", set_first(-1)),
+        put_tensor("token_ids", set_first(1 << 40)),
+        put_tensor("token_ids", lambda ids: ids[:-1]),
+        put_tensor("token_ids", lambda ids: ids.astype(np.float32)),
+        put_tensor("positions", set_first(7)),
+        put_tensor("positions", lambda positions: positions[:2]),
+        put_tensor("media", set_first(0)),
+        put_tensor("media", set_first(-2)),
+        put_tensor("embeddings.0", lambda rows: rows[:-1]),
+        put_tensor("embeddings.0", lambda rows: rows * np.float32(np.nan)),
+        put_tensor("embeddings.9", lambda _rows: np.zeros((1, 1), np.float32)),
+        put_tensor("cache.more", lambda _rows: np.zeros((1, 1), np.float32)),
+        put_tensor("cache.past_key_values.0.key", lambda keys: keys[:, :, :-1]),
+        put_tensor("cache.past_key_values.0.key", lambda keys: keys.astype(np.float16)),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(
+    onnx: Bundle, saved: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]
+) -> None:
+    """Even with a sound hash: nothing of it reaches the engine."""
+    changed(saved, change)
+    engine = open_engine(onnx, threads=1)
+    with pytest.raises(PocketVLError) as refused:
+        ChatSession.restore(saved, onnx, engine)
+    assert isinstance(refused.value, ConversationError) or "pixel limits" in str(refused.value)
+    assert len(engine.text.cache) == 0
+    engine.close()
+
+
+def test_random_damage_is_refused(onnx: Bundle, saved: Path) -> None:
+    """Bytes of the header and of the slots, the hash made sound again."""
+    whole, random = saved.read_bytes(), np.random.default_rng(0)
+    header = int.from_bytes(whole[:8], "little")
+    accepted = 0
+    for _ in range(150):
+        damaged = bytearray(whole[:-32])
+        for place in random.integers(0, 8 + header + 2000, random.integers(1, 4)):
+            damaged[place] = random.integers(0, 256)
+        saved.write_bytes(damaged + hashlib.sha256(damaged).digest())
+        try:
+            read_chat(saved, onnx.manifest)
+            accepted += 1  # other letters of a message or a key: nothing that could be known
+        except ConversationError:
+            pass
+    assert accepted < 50
