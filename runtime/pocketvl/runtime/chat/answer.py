@@ -12,7 +12,7 @@ from pocketvl.runtime.text.answer_text import Box
 class Statistics:
     """Seconds and counts of one answer."""
 
-    vision_seconds: float
+    vision_seconds: float  # encoding, and reading a video's frames
     images_encoded: int
     images_cached: int  # images whose embeddings were there already
     prefill_seconds: float
@@ -20,6 +20,8 @@ class Statistics:
     decode_seconds: float
     decode_tokens: int  # tokens after the first
     time_to_first_token: float  # from the call to the first token, loading and vision included
+    slices_encoded: int = 0  # of videos: two frames each
+    slices_cached: int = 0
 
     @property
     def prefill_rate(self) -> float:
@@ -41,7 +43,7 @@ class Answer:
     stop_reason: StopReason
     statistics: Statistics
     boxes: tuple[Box, ...] = ()  # of objects that the answer points at
-    notes: tuple[str, ...] = ()  # sentences about images that were not read by the letter
+    notes: tuple[str, ...] = ()  # sentences about images and videos that were not read by the letter
 
 
 class AnswerStream:

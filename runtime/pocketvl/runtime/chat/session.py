@@ -1,4 +1,4 @@
-"""A conversation about images on one KV cache."""
+"""A conversation about images and videos on one KV cache."""
 
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -23,6 +23,7 @@ from pocketvl.runtime.media.encoder import VisionPipeline
 from pocketvl.runtime.media.image_size import session_limits
 from pocketvl.runtime.text.messages import (
     Message,
+    VideoPart,
     is_conversation,
     parse_conversation,
     parse_messages,
@@ -100,6 +101,16 @@ class ChatSession:
         """(width, height, tokens) of an image as it would be encoded, in pixels. Raises ImageError."""
         return self._encoder.measure_image(image)
 
+    def measure_video(self, video: Any, **options: Any) -> tuple[int, int, int, int]:
+        """(frames, width, height, tokens) of a video as it would be encoded, in pixels.
+
+        options: the keys of a video part. Raises VideoError, PromptError.
+        """
+        part = {**options, "type": "video", "video": video}
+        (message,) = parse_messages([{"role": "user", "content": [part]}])
+        (parsed,) = (part for part in message.parts if isinstance(part, VideoPart))
+        return self._encoder.measure_video(parsed)
+
     def reset(self) -> None:
         """Forget the conversation, not the images' embeddings."""
         self.conversation = self._start
@@ -140,7 +151,7 @@ class ChatSession:
         max_tokens = options.get("max_tokens", DEFAULT_MAX_TOKENS)
         if max_tokens < 1:
             raise UsageError(f"max_tokens must be at least 1, not {max_tokens}.")
-        content = _with_images(content, options.get("images", ()))
+        content = _with_media(content, options.get("images", ()), options.get("videos", ()))
         sampler = options.get("sampler") or _sampler(self._manifest.sampling)
         return AnswerStream(self._claimed(content, Turn(sampler, max_tokens)))
 
@@ -163,12 +174,20 @@ class ChatSession:
         return Conversation() if new[0].role == "system" else self._start, new
 
 
-def _with_images(content: Content, images: Sequence[Any]) -> Content:
-    if not images:
+def _with_media(content: Content, images: Sequence[Any], videos: Sequence[Any]) -> Content:
+    if not images and not videos:
         return content
     if not isinstance(content, str):
-        raise UsageError("images go with a text; in a list of parts, give each image as a part.")
-    return [*({"type": "image", "image": image} for image in images), {"type": "text", "text": content}]
+        kind = "image" if images else "video"
+        raise UsageError(f"{kind}s go with a text; in a list of parts, give each {kind} as a part.")
+    return [
+        *({"type": "image", "image": image} for image in images),
+        *(
+            {"type": "video", **(video if isinstance(video, Mapping) else {"video": video})}
+            for video in videos
+        ),
+        {"type": "text", "text": content},
+    ]
 
 
 def _sampler(defaults: SamplingDefaults) -> Sampler:

@@ -15,6 +15,8 @@ class Turn:
         self.vision_seconds = 0.0
         self.images_encoded = 0
         self.images_cached = 0
+        self.slices_encoded = 0
+        self.slices_cached = 0
         self.prefill_seconds = 0.0
         self.prefill_tokens = 0
         self._pieces: list[str] = []
@@ -45,6 +47,8 @@ class Turn:
             vision_seconds=self.vision_seconds,
             images_encoded=self.images_encoded,
             images_cached=self.images_cached,
+            slices_encoded=self.slices_encoded,
+            slices_cached=self.slices_cached,
             prefill_seconds=self.prefill_seconds,
             prefill_tokens=self.prefill_tokens,
             decode_seconds=self._last - self._first,
