@@ -37,8 +37,7 @@ class Animation:
             if count > _MOST_FRAMES or count * width * height > _MOST_PIXELS:
                 raise VideoError(
                     f"{name} has {count} frames of {width}x{height} pixels (the limits are {_MOST_FRAMES}"
-                    f" frames and"
-                    f" {_MOST_PIXELS} pixels in all); save it as MP4."
+                    f" frames and {_MOST_PIXELS} pixels in all); save it as MP4."
                 )
             lasting = [_seconds(_at(image, index)) for index in range(count)]
         times = [0.0, *itertools.accumulate(lasting)]

@@ -220,8 +220,7 @@ def _check_pixels(codec: Any, name: str) -> None:
     if codec.width * codec.height > _MOST_PIXELS:
         raise VideoError(
             f"{name} has frames of {codec.width}x{codec.height} pixels (the limit is {_MOST_PIXELS});"
-            f" scale it down"
-            " first."
+            " scale it down first."
         )
 
 

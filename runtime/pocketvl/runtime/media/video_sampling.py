@@ -120,8 +120,8 @@ def frame_range(info: VideoInfo, wanted: VideoOptions) -> tuple[int, int]:
     last = info.frames - 1 if end is None else bisect.bisect_right(info.times, end + _TOLERANCE) - 1
     if first > last:
         raise VideoError(
-            f"{info.name} has no frame from {start or 0:g} s to {info.seconds if end is None else end:g} s; it"
-            f" lasts {info.seconds:.2f} s and has {info.frames} frames; give other times."
+            f"{info.name} has no frame from {start or 0:g} s to {info.seconds if end is None else end:g} s;"
+            f" it lasts {info.seconds:.2f} s and has {info.frames} frames; give other times."
         )
     return first, last
 

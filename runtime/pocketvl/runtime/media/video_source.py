@@ -36,7 +36,7 @@ def open_video(source: Any, max_frames: int | None = None) -> FrameSource:
             return _open_data(_from_data_url(source), "the video in the data: URL")
         case str() | os.PathLike():
             path = _path(os.fsdecode(source))
-            return FrameFolder(path) if path.is_dir() else _open_path(path)
+            return FrameFolder(path) if _is_folder(path) else _open_path(path)
         case bytes() | bytearray() | memoryview():
             return _open_data(bytes(source), "the given data")
     if callable(getattr(source, "read", None)):
@@ -63,8 +63,7 @@ def _taken(source: Iterable[Any], most: int) -> list[Any]:
         if len(frames) == most:
             raise VideoError(
                 f"The iterator of frames gives more than {most}; give fewer, raise max_frames, or give a"
-                f" list, of"
-                " which nframes can be taken."
+                " list, of which nframes can be taken."
             )
         frames.append(frame)
     return frames
@@ -73,6 +72,13 @@ def _taken(source: Iterable[Any], most: int) -> list[Any]:
 def _open_path(path: Path) -> FrameSource:
     regular_size(path, VideoError)
     return _open(lambda: path.open("rb"), shortened(path))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # longer than a path can be
+        return False
 
 
 def _open_data(data: bytes, name: str) -> FrameSource:
@@ -94,11 +100,10 @@ def _path(text: str) -> Path:
     if text[:5].lower() == "file:":
         with as_video_error():
             return Path(path_of_url(text))
-    if (address := _ADDRESS.match(text)) and not Path(text[:1024]).exists():
+    if address := _ADDRESS.match(text):
         raise VideoError(
             f"{shortened(text)} is an address ({address[1]}:), and pocketvl downloads nothing; download"
-            f" the video"
-            " yourself and give its file."
+            " the video yourself and give its file."
         )
     return Path(text)
 
