@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from pocketvl.runtime.errors import VideoError
 from pocketvl.runtime.extras import import_failure
 from pocketvl.runtime.media.frame_source import Opener, damage_named
 from pocketvl.runtime.media.resize import resize_image
+from pocketvl.runtime.media.video_index import FrameIndex, Packet, index_of, matched
 from pocketvl.runtime.media.video_sampling import VideoInfo
 
 # Containers that hold frames themselves; not playlists (HLS, DASH, concat), which name files and addresses.
@@ -23,7 +22,7 @@ _FORMATS = (
 _MOST_PIXELS = 1 << 25  # of a frame: 8K
 _MOST_PACKETS = 1 << 21  # 9 hours at 60 frames a second
 _THREADS = 4
-_AWAY = 0.5  # seconds from a frame that the decoder leaves out to the last one that it gave
+_AWAY = 0.5  # seconds, how far from a frame that the decoder leaves out another may take its place
 
 _UPRIGHT = {  # by the signs of a display matrix's a, b, c, d: x' = ax + cy, y' = bx + dy
     (0, 1, -1, 0): Image.Transpose.ROTATE_270,
@@ -35,29 +34,6 @@ _UPRIGHT = {  # by the signs of a display matrix's a, b, c, d: x' = ax + cy, y' 
     (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
 }
 _TURNED = (_UPRIGHT[0, 1, -1, 0], _UPRIGHT[0, -1, 1, 0], _UPRIGHT[0, 1, 1, 0], _UPRIGHT[0, -1, -1, 0])
-
-
-@dataclass(frozen=True)
-class _Index:
-    """pts: int64 of the packets in decoding order, in units of the stream. group: which group of pictures
-    each packet belongs to, -1 before the first key frame. shown: the packets in the order in which their
-    frames are shown. counted: the file has no times, and frames are told apart by counting them."""
-
-    pts: NDArray[np.int64]
-    group: NDArray[np.int64]
-    shown: NDArray[np.int64]
-    counted: bool
-
-    def groups_for(self, frames: Sequence[int]) -> set[int]:
-        """Groups to decode: a frame shown before its group's key frame needs the group before, too."""
-        if self.counted:
-            return set(range(int(self.group.max()) + 1))
-        first = {int(g): int(i) for g, i in zip(*np.unique(self.group, return_index=True), strict=True)}
-        needed = set()
-        for packet in self.shown[list(frames)]:
-            group = int(self.group[packet])
-            needed |= {group, group - 1} if self.pts[packet] < self.pts[first[group]] else {group}
-        return needed
 
 
 class VideoFile:
@@ -79,26 +55,22 @@ class VideoFile:
 
     def read(self, indices: Sequence[int], size: tuple[int, int]) -> Iterator[Image.Image]:
         """See FrameSource."""
-        index = self._index
-        wanted = [int(i) if index.counted else int(index.pts[index.shown[i]]) for i in indices]
-        given, last = 0, None
+        index, replaced = self._index, 0
         with self._stream() as (container, stream):
-            for number, frame in enumerate(self._decoded(container, stream, index.groups_for(indices))):
-                place = number if index.counted else frame.pts
-                if place is None:
-                    continue
-                last = place, frame
-                while given < len(wanted) and wanted[given] <= place:
-                    yield self._image(frame, size)
-                    given += 1
-                if given == len(wanted):
-                    return
-            step = 1.0 if index.counted else float(stream.time_base)
-            while given < len(wanted):  # a packet without a frame of its own
-                if last is None or (wanted[given] - last[0]) * step > (2 if index.counted else _AWAY):
-                    raise self._damaged(f"frame {indices[given]} cannot be decoded")
-                yield self._image(last[1], size)
-                given += 1
+            away = 1.0 if index.counted else _AWAY / float(stream.time_base)
+            decoded = self._decoded(container, stream, index.groups_for(indices))
+            placed = ((number if index.counted else frame.pts, frame) for number, frame in enumerate(decoded))
+            for number, found in enumerate(matched(placed, index.places(indices), int(away))):
+                if found is None:
+                    raise self._damaged(f"frame {indices[number]} cannot be decoded")
+                frame, is_right = found
+                replaced += not is_right
+                yield self._image(frame, size)
+        if replaced:
+            self.notes.append(
+                f"{self._name}: {replaced} of {len(indices)} frames cannot be decoded; the ones beside them"
+                " were taken instead."
+            )
 
     @contextmanager
     def _stream(self) -> Iterator[tuple[Any, Any]]:
@@ -107,7 +79,7 @@ class VideoFile:
         with damage_named(self._name), self._opener() as file, av.open(file, options=options) as container:
             streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
             if not streams:
-                raise VideoError(f"{self._name} has no pictures that move (sound alone?); give a video.")
+                raise VideoError(f"{self._name} has no frames that move (sound alone?); give a video.")
             stream = streams[0]
             _check_pixels(stream.codec_context, self._name)
             stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
@@ -126,11 +98,17 @@ class VideoFile:
             if group not in groups:
                 continue
             if before is not None and group > before + 1:
-                yield from decoder.decode(None)
+                yield from self._decode(decoder, None)
                 decoder.flush_buffers()
             before = group
-            yield from decoder.decode(packet)
-        yield from decoder.decode(None)
+            yield from self._decode(decoder, packet)
+        yield from self._decode(decoder, None)
+
+    def _decode(self, decoder: Any, packet: Any) -> Any:
+        try:
+            return decoder.decode(packet)
+        except _pyav(self._name).FFmpegError as error:
+            raise self._damaged(str(error.strerror)) from None
 
     def _image(self, frame: Any, size: tuple[int, int]) -> Image.Image:
         if frame.is_corrupt:
@@ -161,54 +139,35 @@ class VideoFile:
         )
 
 
-def _read_index(container: Any, stream: Any, name: str) -> tuple[_Index, list[float], float]:
+def _read_index(container: Any, stream: Any, name: str) -> tuple[FrameIndex, list[float], float]:
     """The index; times of the frames in seconds after the first one, ascending; how long the video lasts."""
-    rows: list[tuple[int, bool, bool]] = []
-    counted, lasts, key_seen = False, 0, False
+    packets: list[Packet] = []
     for packet in container.demux(stream):
         if not packet.size:
             continue
-        if len(rows) == _MOST_PACKETS:
+        if len(packets) == _MOST_PACKETS:
             raise VideoError(f"{name} has more than {_MOST_PACKETS} frames; cut it into shorter videos.")
         if packet.is_corrupt:
-            raise VideoError(f"{name} is damaged or cut off after {len(rows)} frames; copy it again.")
-        counted = counted or packet.pts is None
-        key_seen = key_seen or packet.is_keyframe
-        rows.append((packet.pts or 0, packet.is_keyframe, packet.is_discard))
-        lasts = packet.duration or lasts
-    if not rows:
-        raise VideoError(f"{name} holds no frames; record or copy the video again.")
-    if stream.frames > len(rows) and "mp4" in container.format.name:
+            raise VideoError(f"{name} is damaged or cut off after {len(packets)} frames; copy it again.")
+        packets.append(Packet(packet.pts, packet.duration or 0, packet.is_keyframe, packet.is_discard))
+    if stream.frames > len(packets) and "mp4" in container.format.name:
         raise VideoError(
-            f"{name} is cut off: {len(rows)} of {stream.frames} frames are there; copy or download it again."
+            f"{name} is cut off: {len(packets)} of {stream.frames} frames are there; copy or download it"
+            f" again."
         )
-    pts = np.array([row[0] for row in rows], np.int64)
-    key = np.array([row[1] for row in rows], np.bool_)
-    hidden = np.array([row[2] for row in rows], np.bool_)
-    if not key_seen:
-        key[0] = True
-    group = np.cumsum(key) - 1
-    hidden |= group < 0
+    index = index_of(packets)
+    if not len(index.shown):
+        raise VideoError(f"{name} holds no frames; record or copy the video again.")
     rate = float(stream.average_rate or stream.guessed_rate or 25)
-    if counted:
-        shown = np.flatnonzero(~hidden)
-        return _Index(pts, group, shown, True), (np.arange(len(shown)) / rate).tolist(), len(shown) / rate
-    hidden |= pts < pts[np.argmax(key)]  # shown before the first key frame: cannot be decoded
-    there = np.flatnonzero(~hidden)
-    _, first = np.unique(pts[there], return_index=True)
-    shown = there[first]
-    if not len(shown):
-        raise VideoError(f"{name} holds no frames that are shown; record or copy the video again.")
-    ticks = pts[shown] - pts[shown[0]]
-    seconds = float((int(ticks[-1]) + lasts) * stream.time_base)
-    by_rate = len(shown) / rate
-    if abs(seconds - by_rate) <= 2 / rate:  # times rounded to milliseconds, as in Matroska
+    by_rate = len(index.shown) / rate
+    if index.counted:
+        return index, (np.arange(len(index.shown)) / rate).tolist(), by_rate
+    ticks = index.pts[index.shown] - index.pts[index.shown[0]]
+    last = next((packet.duration for packet in reversed(packets) if packet.duration), 0)
+    seconds = float((int(ticks[-1]) + last) * stream.time_base)
+    if abs(seconds - by_rate) <= 2 / rate:  # times are rounded to milliseconds in Matroska
         seconds = by_rate
-    return (
-        _Index(pts, group, shown, False),
-        (ticks * float(stream.time_base)).tolist(),
-        max(seconds, 1 / rate),
-    )
+    return index, (ticks * float(stream.time_base)).tolist(), max(seconds, 1 / rate)
 
 
 def _sign(value: int) -> int:
