@@ -64,6 +64,8 @@ class VideoFile:
                 if found is None:
                     raise self._damaged(f"frame {indices[number]} cannot be decoded")
                 frame, is_right = found
+                if frame.is_corrupt:
+                    raise self._damaged(f"frame {indices[number]} is incomplete")
                 replaced += not is_right
                 yield self._image(frame, size)
         if replaced:
@@ -111,9 +113,6 @@ class VideoFile:
             raise self._damaged(str(error.strerror)) from None
 
     def _image(self, frame: Any, size: tuple[int, int]) -> Image.Image:
-        if frame.is_corrupt:
-            at = "" if frame.time is None else f" at {frame.time:.2f} s"
-            raise self._damaged(f"the frame{at} is incomplete")
         image: Image.Image = frame.to_image()
         turned = self._transpose in _TURNED
         resized = resize_image(image, size[::-1] if turned else size)
