@@ -14,6 +14,7 @@ from tests.golden.conversations import prompts
 from tests.golden.images import bicubic, patches, resize
 from tests.golden.positions import mrope, text_rope, vision_rope
 from tests.golden.tables import embedding
+from tests.golden.videos import video_sampling
 from tests.golden.written import CHECKPOINT, FOLDER, Json
 
 GOLDENS: dict[str, Callable[[], Json]] = {
@@ -28,6 +29,7 @@ GOLDENS: dict[str, Callable[[], Json]] = {
     "grounding": grounding,
     "image_size": image_size,
     "repetition": repetition,
+    "video_sampling": video_sampling,
 }
 
 

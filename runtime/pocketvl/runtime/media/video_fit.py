@@ -31,12 +31,12 @@ def settings_that_fit(
             return False
 
     found = []
-    depth = len(plan.indices) // plan.grid[0]
-    for count in range(len(plan.indices) - depth, 0, -depth):
-        options = replace(wanted, fps=None, min_frames=None, max_frames=None, nframes=count)
-        if fits(options):
-            found.append(f"nframes {count}{_as_fps(info, wanted, count, fits)}")
-            break
+    fewer = [_fewer_frames(wanted, plan, fits), _fewer_frames(_no_larger(wanted, plan), plan, fits)]
+    if best := max(
+        (options for options in fewer if options), key=lambda each: each.nframes or 0, default=None
+    ):
+        pinned = "" if best.max_pixels == wanted.max_pixels else f" with max_pixels {best.max_pixels}"
+        found.append(f"nframes {best.nframes}{_as_fps(info, best, fits)}{pinned}")
     for most in range(room // plan.grid[0], _LEAST_TOKENS - 1, -1):
         low = wanted.min_pixels if (wanted.min_pixels or 0) <= most * factor**2 else None
         if fits(replace(wanted, min_pixels=low, max_pixels=most * factor**2)):
@@ -51,16 +51,34 @@ def tokens_of(plan: VideoPlan, factor: int) -> int:
     return plan.grid[0] * plan.size[0] * plan.size[1] // factor**2
 
 
-def _as_fps(info: VideoInfo, wanted: VideoOptions, count: int, fits: Callable[[VideoOptions], bool]) -> str:
-    if info.times is None or info.seconds <= 0:
-        return ""
-    start, end = wanted.video_start or 0.0, wanted.video_end
+def _no_larger(wanted: VideoOptions, plan: VideoPlan) -> VideoOptions:
+    """With the frames of the plan: fewer of them would each get more pixels."""
+    area = plan.size[0] * plan.size[1]
+    low = wanted.min_pixels if (wanted.min_pixels or 0) <= area else None
+    return replace(wanted, min_pixels=low, max_pixels=min(area, wanted.max_pixels or area))
+
+
+def _fewer_frames(
+    wanted: VideoOptions, plan: VideoPlan, fits: Callable[[VideoOptions], bool]
+) -> VideoOptions | None:
+    """With the most frames that fit."""
+    depth = len(plan.indices) // plan.grid[0]
+    for count in range(len(plan.indices) - depth, 0, -depth):
+        options = replace(wanted, fps=None, min_frames=None, max_frames=None, nframes=count)
+        if fits(options):
+            return options
+    return None
+
+
+def _as_fps(info: VideoInfo, options: VideoOptions, fits: Callable[[VideoOptions], bool]) -> str:
+    """As frames a second, of a video that has times: " (fps 0.5)"."""
+    start, end = options.video_start or 0.0, options.video_end
     seconds = (info.seconds if end is None else min(end, info.seconds)) - start
-    if seconds <= 0:
+    if info.times is None or seconds <= 0 or options.nframes is None:
         return ""
-    fps = float(f"{count / seconds:.2g}")
+    fps = float(f"{options.nframes / seconds:.2g}")
     for _ in range(2):  # rounded up, it may take one slice too many
-        if fits(replace(wanted, nframes=None, min_frames=None, max_frames=None, fps=fps)):
+        if fits(replace(options, nframes=None, fps=fps)):
             return f" (fps {fps:g})"
         fps = float(f"{fps * 0.95:.2g}")
     return ""
