@@ -2,11 +2,14 @@
 
 import pytest
 
-from pocketvl.runtime.media.video_index import Packet, index_of, matched
+from pocketvl.runtime.media.video_index import FrameIndex, Packets, index_of, matched
 
 
-def index(*packets: tuple[int | None, str]) -> object:
-    return index_of([Packet(pts, 1, "K" in kind, "H" in kind) for pts, kind in packets])
+def index(*packets: tuple[int | None, str]) -> FrameIndex:
+    added = Packets()
+    for pts, kind in packets:
+        added.add(pts, "K" in kind, "H" in kind)
+    return index_of(added)
 
 
 def test_frames_are_shown_in_the_order_of_their_times() -> None:

@@ -1,5 +1,6 @@
 """A video's file, decoded by PyAV: place and time of every frame first, then only what is wanted."""
 
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from pocketvl.runtime.errors import VideoError
 from pocketvl.runtime.extras import import_failure
 from pocketvl.runtime.media.frame_source import Opener, damage_named
 from pocketvl.runtime.media.resize import resize_image
-from pocketvl.runtime.media.video_index import FrameIndex, Packet, index_of, matched
+from pocketvl.runtime.media.video_index import FrameIndex, Packets, index_of, matched
 from pocketvl.runtime.media.video_sampling import VideoInfo
 
 # Containers that hold frames themselves; not playlists (HLS, DASH, concat), which name files and addresses.
@@ -138,9 +139,9 @@ class VideoFile:
         )
 
 
-def _read_index(container: Any, stream: Any, name: str) -> tuple[FrameIndex, list[float], float]:
+def _read_index(container: Any, stream: Any, name: str) -> tuple[FrameIndex, Sequence[float], float]:
     """The index; times of the frames in seconds after the first one, ascending; how long the video lasts."""
-    packets: list[Packet] = []
+    packets, lasts = Packets(), 0
     for packet in container.demux(stream):
         if not packet.size:
             continue
@@ -148,7 +149,8 @@ def _read_index(container: Any, stream: Any, name: str) -> tuple[FrameIndex, lis
             raise VideoError(f"{name} has more than {_MOST_PACKETS} frames; cut it into shorter videos.")
         if packet.is_corrupt:
             raise VideoError(f"{name} is damaged or cut off after {len(packets)} frames; copy it again.")
-        packets.append(Packet(packet.pts, packet.duration or 0, packet.is_keyframe, packet.is_discard))
+        packets.add(packet.pts, packet.is_keyframe, packet.is_discard)
+        lasts = packet.duration or lasts
     if stream.frames > len(packets) and "mp4" in container.format.name:
         raise VideoError(
             f"{name} is cut off: {len(packets)} of {stream.frames} frames are there; copy or download it"
@@ -160,13 +162,12 @@ def _read_index(container: Any, stream: Any, name: str) -> tuple[FrameIndex, lis
     rate = float(stream.average_rate or stream.guessed_rate or 25)
     by_rate = len(index.shown) / rate
     if index.counted:
-        return index, (np.arange(len(index.shown)) / rate).tolist(), by_rate
+        return index, array("d", np.arange(len(index.shown)) / rate), by_rate
     ticks = index.pts[index.shown] - index.pts[index.shown[0]]
-    last = next((packet.duration for packet in reversed(packets) if packet.duration), 0)
-    seconds = float((int(ticks[-1]) + last) * stream.time_base)
+    seconds = float((int(ticks[-1]) + lasts) * stream.time_base)
     if abs(seconds - by_rate) <= 2 / rate:  # times are rounded to milliseconds in Matroska
         seconds = by_rate
-    return index, (ticks * float(stream.time_base)).tolist(), max(seconds, 1 / rate)
+    return index, array("d", ticks * float(stream.time_base)), max(seconds, 1 / rate)
 
 
 def _sign(value: int) -> int:

@@ -4,9 +4,10 @@ A group begins with a key frame and is decoded without those before it; but fram
 group's key frame ("open" groups) need the group before, too.
 """
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +15,24 @@ from numpy.typing import NDArray
 Frame = TypeVar("Frame")
 
 
-class Packet(NamedTuple):
-    """pts: when its frame is shown, duration: how long, in units of the stream. is_hidden: never shown."""
+class Packets:
+    """What is known of a video's packets, added in decoding order; ten bytes each."""
 
-    pts: int | None
-    duration: int
-    is_key: bool
-    is_hidden: bool
+    def __init__(self) -> None:
+        self.pts = array("q")
+        self.key = bytearray()
+        self.hidden = bytearray()
+        self.counted = False  # not all of them say when they are shown
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    def add(self, pts: int | None, is_key: bool, is_hidden: bool) -> None:
+        """pts: when its frame is shown, in units of the stream. is_hidden: never."""
+        self.counted = self.counted or pts is None
+        self.pts.append(pts or 0)
+        self.key.append(is_key)
+        self.hidden.append(is_hidden)
 
 
 @dataclass(frozen=True)
@@ -52,16 +64,16 @@ class FrameIndex:
         return needed
 
 
-def index_of(packets: Sequence[Packet]) -> FrameIndex:
-    """`packets` in decoding order. Where none is a key frame the first is taken for one."""
-    pts = np.array([packet.pts or 0 for packet in packets], np.int64)
-    key = np.array([packet.is_key for packet in packets], np.bool_)
-    hidden = np.array([packet.is_hidden for packet in packets], np.bool_)
+def index_of(packets: Packets) -> FrameIndex:
+    """Where none is a key frame the first is taken for one."""
+    pts = np.array(packets.pts, np.int64)
+    key = np.array(packets.key, np.bool_)
+    hidden = np.array(packets.hidden, np.bool_)
     if not key.any():
         key[:1] = True
     group = np.cumsum(key) - 1
     hidden |= group < 0
-    if any(packet.pts is None for packet in packets):
+    if packets.counted:
         return FrameIndex(pts, group, np.flatnonzero(~hidden), counted=True)
     if len(packets):
         hidden |= pts < pts[np.argmax(key)]  # needs what came before the file's beginning
