@@ -173,3 +173,9 @@ def test_notes_of_a_video_come_with_its_answer(session: ChatSession, tmp_path: P
     (tmp_path / "notes.txt").touch()
     (note,) = session.ask(about(tmp_path), max_tokens=1).notes
     assert "1 of 3 entries are no images" in note
+
+
+def test_fps_of_frames_without_times_is_noted(session: ChatSession) -> None:
+    frames = [random_image(56, 56, seed) for seed in range(2)]
+    answer = session.ask(about(frames, fps=1), max_tokens=1)
+    assert answer.notes == ("The list of frames has no times, so fps 1 changes nothing.",)

@@ -76,6 +76,8 @@ class VisionPipeline:
     def prepare_video(self, source: Any, options: VideoOptions = AS_THE_RULE) -> PreparedVideo:
         """`source` is what open_video takes; at most one frame is decoded. Raises VideoError, PromptError."""
         opened = open_video(source, options.max_frames)
+        if opened.info.times is None and options.fps is not None:
+            opened.notes.append(f"{opened.info.name} has no times, so fps {options.fps:g} changes nothing.")
         return PreparedVideo(opened, options, self._plan(opened)(options))
 
     def settings_that_fit(self, video: PreparedVideo, room: int) -> list[str]:
