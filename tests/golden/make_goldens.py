@@ -18,6 +18,7 @@ from tests.golden.positions import mrope, text_rope, vision_rope
 from tests.golden.slots import prefix
 from tests.golden.tables import embedding
 from tests.golden.trace import conversation_trace
+from tests.golden.videos import video_sampling
 from tests.golden.written import CHECKPOINT, FOLDER, Json
 
 GOLDENS: dict[str, Callable[[], Json]] = {
@@ -38,6 +39,7 @@ GOLDENS: dict[str, Callable[[], Json]] = {
     "prefix": prefix,
     "change": change,
     "conversation_trace": conversation_trace,
+    "video_sampling": video_sampling,
 }
 
 NEED_CHECKPOINT = ("prompts", "conversation_trace")

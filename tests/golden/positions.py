@@ -86,6 +86,8 @@ def mrope() -> Json:
         "video wider than long": [1, (2, 4, 8), 1],
         "video as long as wide": [1, (3, 2, 6), 1],
         "video and image": [1, (4, 2, 2), 2, (1, 4, 4), 2],
+        "image and two videos": [2, (1, 4, 6), 1, (8, 4, 4), 2, (2, 8, 4), 1],
+        "half as many slices as rows, and more": [1, (4, 8, 4), 1, (5, 8, 4), 1],
     }
     for name, parts in videos.items():
         tokens, grids = layout(parts)
@@ -96,6 +98,7 @@ def mrope() -> Json:
         "second turn, text after an image": ([3, (1, 8, 8), 4], [5]),
         "second turn, another image": ([3, (1, 8, 8), 4], [2, (1, 4, 4), 2]),
         "second turn after a long video": ([1, (6, 4, 4), 1], [3]),
+        "second turn, another video": ([1, (6, 4, 4), 1], [2, (3, 2, 4), 1]),
     }
     for name, (first, second) in turns.items():
         before, before_grids = layout(first)

@@ -13,9 +13,12 @@ from PIL import Image
 from pocketvl.runtime.bundle.geometry import ImageSettings, SpecialTokens, TextGeometry, VisionGeometry
 from pocketvl.runtime.bundle.manifest import EmbeddingTable
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
-from pocketvl.runtime.errors import ImageError
+from pocketvl.runtime.errors import ImageError, VideoError
 from pocketvl.runtime.media.patches import patchify
 from pocketvl.runtime.media.resize import resize_image, resize_to_bucket, smart_resize
+from pocketvl.runtime.media.video_fit import tokens_of
+from pocketvl.runtime.media.video_options import VideoOptions
+from pocketvl.runtime.media.video_sampling import VideoInfo, plan_video
 from pocketvl.runtime.positions import mrope_positions, text_rope, vision_positions, vision_rope
 from pocketvl.runtime.text.messages import parse_messages
 from pocketvl.runtime.text.prompt import PromptEncoder
@@ -105,7 +108,7 @@ def check_rope(rope: Any, samples: Any, tolerance: float) -> None:
 def test_mrope() -> None:
     data = golden("mrope")
     special = SpecialTokens(**data["special_tokens"], eos=(), im_end=None)
-    assert len(data["cases"]) == 16
+    assert len(data["cases"]) == 19
     for case in data["cases"]:
         grids = [tuple(grid) for grid in case["grids"]]
         ids, following = mrope_positions(
@@ -114,6 +117,23 @@ def test_mrope() -> None:
         assert ids.tolist() == case["ids"], case["name"]
         assert following == case["next_position"], case["name"]
         assert following - case["tokens_before"] - len(case["tokens"]) == case["rope_delta"], case["name"]
+
+
+def test_video_sampling() -> None:
+    data = golden("video_sampling")
+    settings = ImageSettings(data["min_pixels"], data["max_pixels"], MEAN, STD)
+    for case in data["cases"]:
+        frames, rate = case["frames"], case["rate"]
+        times = None if rate is None else [i / rate for i in range(frames)]
+        info = VideoInfo("a", frames, tuple(case["size"]), times, 0 if rate is None else frames / rate)
+        wanted = VideoOptions(**case["wanted"])
+        if case["expected"] is None:
+            with pytest.raises(VideoError):
+                plan_video(info, wanted, vision(), settings, data["buckets"])
+            continue
+        plan = plan_video(info, wanted, vision(), settings, data["buckets"])
+        found = {"indices": list(plan.indices), "size": list(plan.size), "grid": list(plan.grid)}
+        assert found | {"tokens": tokens_of(plan, 28)} == case["expected"], case
 
 
 def test_embedding(tmp_path: Path) -> None:

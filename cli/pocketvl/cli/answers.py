@@ -31,9 +31,13 @@ def print_notes(answer: Answer) -> None:
 def summary(answer: Answer) -> str:
     """One line of statistics."""
     s = answer.statistics
-    vision = f"vision {s.vision_seconds:.2f} s ({s.images_encoded} encoded, {s.images_cached} cached), "
+    seen = []
+    if s.images_encoded or s.images_cached:
+        seen.append(f"{s.images_encoded} encoded, {s.images_cached} cached")
+    if s.slices_encoded or s.slices_cached:
+        seen.append(f"video slices: {s.slices_encoded} encoded, {s.slices_cached} cached")
     return (
-        (vision if s.images_encoded or s.images_cached else "")
+        (f"vision {s.vision_seconds:.2f} s ({'; '.join(seen)}), " if seen else "")
         + f"prefill {_counted(s.prefill_tokens, s.prefill_rate, 0)}, decode"
         f" {_counted(len(answer.token_ids), s.decode_rate, 1)}"
         + (f" ({s.accepted_tokens} of {s.drafted_tokens} drafts right)" if s.drafted_tokens else "")

@@ -9,6 +9,7 @@ from pocketvl.cli import options
 from pocketvl.cli.answer_options import answer_options
 from pocketvl.cli.answers import as_dict, print_notes, write_text
 from pocketvl.cli.console import print_json
+from pocketvl.cli.parts import Part, image_parts, video_parts
 from pocketvl.cli.script import read_script
 from pocketvl.cli.sessions import open_session
 from pocketvl.runtime.chat.options import DEFAULT_MAX_TOKENS
@@ -21,6 +22,9 @@ def ask(
     bundle: options.BundleArgument,
     question: Annotated[str | None, typer.Argument(help="What to ask.")] = None,
     image: options.Images = None,
+    video: options.Videos = None,
+    fps: options.Fps = None,
+    nframes: options.Frames = None,
     script: Annotated[
         Path | None,
         typer.Option(
@@ -55,8 +59,8 @@ def ask(
     ] = None,
     threads: options.Threads = None,
 ) -> None:
-    """Answer a question about images; --script asks several turns in one conversation."""
-    turns = _turns(question, image or [], script)
+    """Answer a question about images and videos; --script asks several turns in one conversation."""
+    turns = _turns(question, [*image_parts(image or []), *video_parts(video or [], fps, nframes)], script)
     if logprobs and not as_json:
         raise UsageError("--logprobs are part of --json; add that.")
     how = answer_options(max_tokens, stop, json_schema, regex, lookup)
@@ -90,12 +94,11 @@ def ask(
         print_json([as_dict(answer) for answer in answers] if script else as_dict(answers[0]))
 
 
-def _turns(question: str | None, images: list[str], script: Path | None) -> list[Content]:
+def _turns(question: str | None, media: list[Part], script: Path | None) -> list[Content]:
     if script is not None:
-        if question is not None or images:
-            raise UsageError("--script holds the questions and images; leave out the others.")
+        if question is not None or media:
+            raise UsageError("--script holds the questions, images and videos; leave out the others.")
         return read_script(script)
     if question is None:
         raise UsageError("Give a question, or --script FILE.json.")
-    parts = [{"type": "image", "image": path} for path in images]
-    return [[*parts, {"type": "text", "text": question}]]
+    return [[*media, {"type": "text", "text": question}]]

@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,16 +11,17 @@ from pocketvl.cli.answer_options import answer_options
 from pocketvl.cli.answers import print_notes, write_text
 from pocketvl.cli.console import error, note
 from pocketvl.cli.line import complete_with_tab, read_line
+from pocketvl.cli.parts import Part, image_parts, video_parts
 from pocketvl.cli.sessions import open_session
 from pocketvl.runtime.chat.answer import Answer
 from pocketvl.runtime.chat.options import DEFAULT_MAX_TOKENS, AnswerOptions
 from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.errors import PocketVLError
 
-_COMMANDS = ("/image ", "/again", "/save ", "/reset", "/quit")
+_COMMANDS = ("/image ", "/video ", "/again", "/save ", "/reset", "/quit")
 _HELP = (
-    "/image PATH... adds images to the next question (Tab completes), /again makes the last answer anew,"
-    " /save FILE keeps the conversation for --resume FILE, /reset starts anew, Ctrl-C stops an answer or"
+    "/image PATH... and /video PATH... add to the next question (Tab completes), /again makes the last answer"
+    " anew, /save FILE keeps the conversation for --resume FILE, /reset starts anew, Ctrl-C stops an answer or"
     " clears the line, /quit or Ctrl-D leaves"
 )
 
@@ -42,11 +43,15 @@ def chat(
     json_schema: options.JsonSchema = None,
     regex: options.Regex = None,
     lookup: options.Lookup = True,
+    fps: options.Fps = None,
+    nframes: options.Frames = None,
     resume: options.Resume = None,
     threads: options.Threads = None,
 ) -> None:
-    """Talk about images over several turns; Ctrl-C stops an answer."""
+    """Talk about images and videos over several turns; Ctrl-C stops an answer."""
     how = answer_options(max_tokens, stop, json_schema, regex, lookup)
+    as_videos = partial(video_parts, fps=fps, nframes=nframes)
+    as_videos(["any"])  # what cannot be meant is refused at once
     with open_session(
         bundle,
         threads=threads,
@@ -66,11 +71,13 @@ def chat(
         complete_with_tab(_COMMANDS)
         how["sampler"] = sampler
         session.check(**how)
-        _converse(session, how)
+        _converse(session, how, as_videos)
 
 
-def _converse(session: ChatSession, how: AnswerOptions) -> None:
-    images: list[str] = []
+def _converse(
+    session: ChatSession, how: AnswerOptions, as_videos: Callable[[Sequence[str]], list[Part]]
+) -> None:
+    media: list[Part] = []
     while (line := read_line(f"[{session.free_context} tokens free] > ")) is not None:
         try:
             words = shlex.split(line) if line.startswith("/") else []
@@ -82,29 +89,37 @@ def _converse(session: ChatSession, how: AnswerOptions) -> None:
                 return
             case ["/reset"]:
                 session.reset()
-                images.clear()
+                media.clear()
             case ["/again"]:
                 _print_answer(partial(session.regenerate, **how))
             case ["/save", path]:
                 _save(session, path)
-            case ["/image", *paths] if paths:
-                expanded = map(os.path.expanduser, paths)  # a URL stays as it is
-                images += [path for path in expanded if _add(session, path)]
+            case ["/image" | "/video" as command, *paths] if paths:
+                expanded = list(map(os.path.expanduser, paths))  # a URL stays as it is
+                parts = image_parts(expanded) if command == "/image" else as_videos(expanded)
+                media += [part for part in parts if _add(session, part)]
             case [_, *_]:
                 note(_HELP)
             case _ if line.strip():
-                _answer(session, how, images, line)
-                images.clear()
+                _answer(session, how, media, line)
+                media.clear()
 
 
-def _add(session: ChatSession, path: str) -> bool:
-    """Whether the image can be asked about; says what it will take."""
+def _add(session: ChatSession, part: Part) -> bool:
+    """Whether the image or video can be asked about; says what it will take."""
+    path = part[part["type"]]
     try:
-        width, height, tokens = session.measure_image(path)
+        if part["type"] == "image":
+            width, height, tokens = session.measure_image(path)
+            seen = ""
+        else:
+            options = {key: value for key, value in part.items() if key not in ("type", "video")}
+            frames, width, height, tokens = session.measure_video(path, **options)
+            seen = f"{frames} frames of "
     except PocketVLError as failure:
         error(str(failure))
         return False
-    note(f"{path}: seen as {width}x{height} pixels, {tokens} tokens; now ask")
+    note(f"{path}: seen as {seen}{width}x{height} pixels, {tokens} tokens; now ask")
     return True
 
 
@@ -118,11 +133,10 @@ def _save(session: ChatSession, path: str) -> None:
         note(f"saved; go on with --resume {shlex.quote(str(file))}")
 
 
-def _answer(session: ChatSession, how: AnswerOptions, images: list[str], question: str) -> None:
+def _answer(session: ChatSession, how: AnswerOptions, media: list[Part], question: str) -> None:
     """Ask and print; a turn that fails or is stopped leaves the conversation as it was."""
-    content = [*({"type": "image", "image": path} for path in images), {"type": "text", "text": question}]
-    ask = partial(session.ask, content, **how)
-    _print_answer(ask, "Ask again, with its images.")
+    content = [*media, {"type": "text", "text": question}]
+    _print_answer(partial(session.ask, content, **how), "Ask again, with its images and videos.")
 
 
 def _print_answer(ask: Callable[..., Answer], after_failure: str = "") -> None:

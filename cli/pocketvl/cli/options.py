@@ -22,6 +22,16 @@ Images = Annotated[
         "--image", metavar="FILE", help="An image file, or a file: or data: URL; give it again for more."
     ),
 ]
+Videos = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--video", metavar="FILE", help="A video, an animated image or a folder of frames; again for more."
+    ),
+]
+Fps = Annotated[float | None, typer.Option(help="Frames taken a second of a video.  [default: 2]")]
+Frames = Annotated[
+    int | None, typer.Option("--nframes", help="Frames taken of a video, instead of --fps.", min=2)
+]
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads.  [default: all cores]", min=1, max=MAX_THREADS)
 ]

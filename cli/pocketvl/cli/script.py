@@ -57,6 +57,11 @@ def _beside_in_part(part: Any, folder: Path) -> Any:
             changed[key] = _beside(value, folder)
         elif isinstance(value, dict) and isinstance(value.get("url"), str):
             changed[key] = {**value, "url": _beside(value["url"], folder)}
+    video = part.get("video")
+    if isinstance(video, str):
+        changed["video"] = _beside(video, folder)
+    elif isinstance(video, list):
+        changed["video"] = [_beside(frame, folder) if isinstance(frame, str) else frame for frame in video]
     return changed
 
 

@@ -19,7 +19,7 @@ from pocketvl.runtime.chat.answer import Answer
 from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Engine
-from pocketvl.runtime.errors import ImageError, PromptError
+from pocketvl.runtime.errors import ImageError, PromptError, VideoError
 
 
 def answer_questions(
@@ -84,21 +84,26 @@ def ask(session: ChatSession, question: Question, images: Sequence[Image.Image],
     """One greedy answer in a new conversation. Raises ImageError, PromptError and what else ask() raises."""
     session.reset()
     content: list[dict[str, Any]] = [{"type": "image", "image": image} for image in images]
+    content += [video.content for video in question.videos]
     content.append({"type": "text", "text": question.prompt})
     return session.ask(content, max_tokens=max_tokens, sampler=Sampler(), lookup=False)
 
 
 def _answer(session: ChatSession, question: Question, max_tokens: int) -> Result:
     began = time.perf_counter()
-    text, error, images = "", None, None
+    text, error, unreadable = "", None, True
     notes: list[str] = []
     tokens: tuple[int, ...] = ()
     try:
         images = load_images(question, notes.append)
+        unreadable = False
         answer = ask(session, question, images, max_tokens)
         text, tokens = answer.text, answer.token_ids
     except (PromptError, ImageError) as failure:
         error = str(failure)
+        unreadable = unreadable or isinstance(
+            failure, VideoError
+        )  # whose frames are read when it is asked about
     return Result(
         id=question.id,
         task=question.task,
@@ -110,7 +115,7 @@ def _answer(session: ChatSession, question: Question, max_tokens: int) -> Result
         score=0.0 if error else score(question.metric, question, text),
         seconds=round(time.perf_counter() - began, 4),
         error=error,
-        unreadable=images is None,
+        unreadable=unreadable,
         unparsed=error is None and not is_parsed(question.metric, question, text),
         notes=tuple(notes),
     )

@@ -11,6 +11,7 @@ from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.decoding.feed import Media, build_feed, text_feed
 from pocketvl.runtime.engine import Engine, Float32
 from pocketvl.runtime.media.encoder import VisionPipeline
+from pocketvl.runtime.text.messages import VideoPart
 
 
 class Components:
@@ -27,12 +28,20 @@ class Components:
         return self._media(image).embeddings
 
     def logits(
-        self, prompt: tuple[int, ...], forced: tuple[int, ...], images: Sequence[Image.Image]
+        self,
+        prompt: tuple[int, ...],
+        forced: tuple[int, ...],
+        images: Sequence[Image.Image],
+        videos: Sequence[VideoPart] = (),
     ) -> Float32:
-        """Logits for each of the tokens `forced` and the one after, float32 (forced + 1, vocab_size)."""
+        """The prompt has its images before its videos. Logits for each of the tokens `forced` and the one
+        after, float32 (forced + 1, vocab_size).
+        """
         special = self._manifest.special_tokens
         merge = self._manifest.geometry.vision.spatial_merge_size
-        rendered = build_feed(prompt, [self._media(image) for image in images], special, merge)
+        clips = [self._vision.prepare_video(video.source, video.options) for video in videos]
+        media = [self._media(image) for image in images] + [self._vision.encode_video(c)[0] for c in clips]
+        rendered = build_feed(prompt, media, special, merge)
         fed = rendered.then(text_feed(forced, rendered.next_position))
         hidden = np.concatenate(list(self._decoder.feed(fed)))[len(prompt) - 1 :]
         return self._decoder.logits(hidden)

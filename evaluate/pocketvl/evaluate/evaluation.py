@@ -10,7 +10,7 @@ from pocketvl.evaluate.answers import answer_questions, check_results
 from pocketvl.evaluate.data import BadRow, Dataset, open_dataset
 from pocketvl.evaluate.fidelity import Fidelity, measure_fidelity
 from pocketvl.evaluate.reference_cache import ReferenceCache
-from pocketvl.evaluate.reference_models import open_reference
+from pocketvl.evaluate.reference_models import CheckpointReference, open_reference
 from pocketvl.evaluate.summary import TaskSummary, summarize, unreadable
 from pocketvl.export.bundle.destination import check_outside_bundles, output_folder
 from pocketvl.export.progress import Progress, parts, silent
@@ -94,6 +94,11 @@ def evaluate_bundle(
         model = open_reference(str(against), opened, threads, revision)
         if model.source_sha256 != opened.manifest.provenance.source_sha256:
             warn(f"{against} has other weights than those from which {bundle} was exported.")
+    if isinstance(model, CheckpointReference) and any(q.videos for each in datasets for q in each.questions):
+        raise UsageError(
+            "Questions about videos are compared with a bundle, usually of the recipe fp32; give one as"
+            " --against."
+        )
     engine = open_engine(opened, threads)
     for file in files if overwrite else ():
         file.unlink(missing_ok=True)

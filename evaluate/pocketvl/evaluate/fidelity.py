@@ -85,7 +85,8 @@ def _compare(
     images = [ref.load() for ref in question.images]
     pairs = [(components.encode_image(i), e) for i, e in zip(images, output.embeddings, strict=True)]
     ratios = [metrics.psnr(ours, theirs) for ours, theirs in pairs]
-    logits = components.logits(output.prompt, output.tokens[:-1], images)
+    videos = [video.part for video in question.videos]
+    logits = components.logits(output.prompt, output.tokens[:-1], images, videos)
     divergence = metrics.kl_divergence(logits, output.logits)
     difference = _nll(logits, output.tokens) - _nll(output.logits, output.tokens)
     line = QuestionFidelity(

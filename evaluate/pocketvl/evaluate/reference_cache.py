@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from pocketvl.evaluate.data.question import Dataset, Question
+from pocketvl.evaluate.data.question import Dataset, Question, media_identities
 from pocketvl.evaluate.reference_models import ReferenceModel
 from pocketvl.evaluate.reference_output import ReferenceOutput, read_output, remove_old_parts, write_output
 from pocketvl.evaluate.scoring import score
@@ -60,5 +60,5 @@ class ReferenceCache:
         self._model.close()
 
     def _key(self, question: Question) -> str:
-        parts = (self._fingerprint, self._max_tokens, question.prompt, [i.identity for i in question.images])
+        parts = (self._fingerprint, self._max_tokens, question.prompt, media_identities(question))
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

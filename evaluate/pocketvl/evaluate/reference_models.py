@@ -64,7 +64,9 @@ class BundleReference:
             prompt=prompt,
             tokens=tokens,
             text=answer.text,
-            logits=self._components.logits(prompt, tokens[:-1], images),
+            logits=self._components.logits(
+                prompt, tokens[:-1], images, [video.part for video in question.videos]
+            ),
             embeddings=tuple(self._components.encode_image(image) for image in images),
         )
 

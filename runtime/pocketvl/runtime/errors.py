@@ -8,6 +8,7 @@
     ├── BundleError               the folder is not a sound bundle
     │   └── ManifestError         its manifest.json is wrong
     ├── ImageError                an image cannot be used
+    │   └── VideoError            a video, or a frame of it
     ├── PromptError               messages or template cannot be rendered
     │   └── ContextError          the prompt does not fit into the context
     ├── ConversationError         a saved conversation cannot be read, or belongs to another bundle
@@ -55,6 +56,10 @@ class ManifestError(BundleError):
 
 class ImageError(PocketVLError):
     """An image that cannot be decoded or that the model cannot take."""
+
+
+class VideoError(ImageError):
+    """A video that cannot be read, or of which the wanted frames cannot be taken."""
 
 
 class PromptError(PocketVLError):

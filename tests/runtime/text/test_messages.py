@@ -9,6 +9,7 @@ import pytest
 
 from pocketvl.runtime.errors import PromptError
 from pocketvl.runtime.media.image_size import ImageSize
+from pocketvl.runtime.media.video_options import VideoOptions
 from pocketvl.runtime.text.grounding import Shape
 from pocketvl.runtime.text.messages import (
     ImagePart,
@@ -109,6 +110,8 @@ URL = {"type": "image_url", "image_url": {"url": "a.jpg"}}
         (URL | {"detail": None}, ("a.jpg", ImageSize())),
         (IMAGE | {"max_pixels": np.int64(3136)}, ("a.jpg", ImageSize(max_pixels=3136))),
         ({"type": "object_ref", "text": "a cat"}, ObjectRef("a cat")),
+        ({"type": "video", "video": "a.mp4"}, VideoPart("a.mp4")),
+        ({"type": "video", "video": "a", "fps": 1, "nframes": None}, VideoPart("a", VideoOptions(fps=1.0))),
         ({"type": "box", "box": [1, 2, 3.5, 1000]}, Shape("box", (1, 2, 3.5, 1000))),
         (
             {"type": "box", "pixels": [1, 2, 3, 4000], "image": 1},
@@ -138,7 +141,11 @@ def test_bytes_and_arrays_are_kept_as_they_are() -> None:
             r"image_url has the unknown key 'width'",
         ),
         ({"type": "text", "text": "a", "cache": 1}, "unknown key 'cache'; known are type, text"),
-        ({"type": "video", "video": "a", "fps": 2}, "'fps', which is for videos"),
+        (
+            {"type": "video", "video": "a", "detail": "low"},
+            "unknown key 'detail'; known are type, video, fps",
+        ),
+        ({"type": "video", "video": "a", "fps": 2, "nframes": 4}, r"content\[0\] gives both fps and nframes"),
         ({"type": "input_image", "file_id": "x"}, "unknown key 'file_id'"),
         (IMAGE | {"min_pixels": 0}, "min_pixels must be a whole number of pixels, 1 or more, not 0"),
         (IMAGE | {"max_pixels": 2.5}, "not 2.5"),

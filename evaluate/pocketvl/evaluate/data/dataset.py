@@ -61,6 +61,8 @@ def open_dataset(
     if strict:
         for image in (image for question in questions for image in question.images):
             image.load()
+        for video in (video for question in questions for video in question.videos):
+            video.check()
     return Dataset(name, questions, fingerprint(name, questions), bad)
 
 
@@ -133,6 +135,7 @@ def _question(
         choices=record.choices,
         metric=chosen,
         box=record.box,
+        videos=record.videos,
     )
 
 

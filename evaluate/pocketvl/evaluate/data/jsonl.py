@@ -1,4 +1,6 @@
-"""JSON lines: an object a line with image or images, question, answer or answers, and more if wanted."""
+"""JSON lines: an object a line with image or images, video or videos, question, answer or answers, and more
+if wanted.
+"""
 
 import hashlib
 import json
@@ -16,11 +18,24 @@ from pocketvl.evaluate.data.record import (
     image_location,
     refusal,
 )
+from pocketvl.evaluate.data.video import video_refs
 from pocketvl.export.tiny.example import Box
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.files import read_lines
 
-_KEYS = ("image", "images", "question", "answer", "answers", "id", "task", "choices", "box")
+_KEYS = (
+    "image",
+    "images",
+    "video",
+    "videos",
+    "question",
+    "answer",
+    "answers",
+    "id",
+    "task",
+    "choices",
+    "box",
+)
 
 
 def jsonl_records(path: Path) -> Iterator[Record | BadRow]:
@@ -55,6 +70,7 @@ def _record(path: Path, where: str, number: int, line: bytes) -> Record:
         answers=_texts(value, where, "answer", "answers", required=True),
         choices=_texts(value, where, "choices", "choices", required=False),
         box=_box(value.get("box"), where),
+        videos=video_refs(value, path.parent, where),
     )
 
 

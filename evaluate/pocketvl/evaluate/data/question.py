@@ -3,13 +3,18 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from pocketvl.export.tiny.example import Box
 from pocketvl.runtime.errors import ImageError, MissingExtraError
 from pocketvl.runtime.media.image import load_image
+from pocketvl.runtime.media.video_options import VideoOptions
+from pocketvl.runtime.media.video_source import open_video
+from pocketvl.runtime.text.messages import VideoPart
 
 Encoded = bytes | Image.Image  # an encoded file, or pixels
 
@@ -39,6 +44,33 @@ class ImageRef:
 
 
 @dataclass(frozen=True)
+class VideoRef:
+    """Read when it is asked about."""
+
+    where: str  # file and line, for messages
+    identity: str  # sha256 in hex; equal for equal videos and options
+    source: Path | tuple[Path, ...] = field(compare=False)  # a file, a folder of frames, or frames
+    options: VideoOptions = field(compare=False)
+
+    @property
+    def part(self) -> VideoPart:
+        """As a parsed message has it."""
+        return VideoPart(self.source, self.options)
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """As a part of a message."""
+        return {"type": "video", "video": self.source, **asdict(self.options)}
+
+    def check(self) -> None:
+        """Open it. Raises ImageError or MissingExtraError that name file and question."""
+        try:
+            open_video(self.source)
+        except (ImageError, MissingExtraError) as error:
+            raise type(error)(f"{self.where}: {error}") from None
+
+
+@dataclass(frozen=True)
 class Question:
     """One question. `prompt` is what the model reads, with the choices and the metric's instruction."""
 
@@ -50,6 +82,7 @@ class Question:
     choices: tuple[str, ...]  # texts of the options A, B, ...; empty unless multiple choice
     metric: str
     box: Box | None = None  # (left, top, right, bottom) in 0..1000 of the image
+    videos: tuple[VideoRef, ...] = ()  # after the images
 
 
 @dataclass(frozen=True)
@@ -69,9 +102,14 @@ class Dataset:
 
 
 def fingerprint(name: str, questions: tuple[Question, ...]) -> str:
-    """sha256 in hex over ids, prompts, answers, metrics and images, in their order."""
+    """sha256 in hex over ids, prompts, answers, metrics, images and videos, in their order."""
     parts = [
-        (q.id, q.task, [i.identity for i in q.images], q.prompt, q.answers, q.choices, q.metric, q.box)
+        (q.id, q.task, media_identities(q), q.prompt, q.answers, q.choices, q.metric, q.box)
         for q in questions
     ]
     return hashlib.sha256(json.dumps([name, parts]).encode()).hexdigest()
+
+
+def media_identities(question: Question) -> list[str]:
+    """Of its images, then of its videos: no two of them are equal by chance."""
+    return [image.identity for image in question.images] + [video.identity for video in question.videos]

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from pocketvl.evaluate.data.question import BadRow, ImageRef
+from pocketvl.evaluate.data.question import BadRow, ImageRef, VideoRef
 from pocketvl.export.tiny.example import Box
 from pocketvl.runtime.errors import ImageError, UsageError
 from pocketvl.runtime.files import read_bytes
@@ -28,6 +28,7 @@ class Record:
     answers: tuple[str, ...]
     choices: tuple[str, ...] = ()
     box: Box | None = None
+    videos: tuple[VideoRef, ...] = ()
 
 
 def refusal(where: str, column: str, problem: str, remedy: str) -> UsageError:

@@ -13,7 +13,7 @@ from pocketvl.runtime.text.answer_text import Box
 class Statistics:
     """Seconds and counts of one answer."""
 
-    vision_seconds: float
+    vision_seconds: float  # encoding, and reading a video's frames
     images_encoded: int
     images_cached: int  # images whose embeddings were there already
     prefill_seconds: float
@@ -24,6 +24,8 @@ class Statistics:
     time_to_first_token: float  # from the call to the first token, loading and vision included
     drafted_tokens: int = 0  # by prompt lookup
     accepted_tokens: int = 0  # of those: drafts that became tokens of the answer
+    slices_encoded: int = 0  # of videos: two frames each
+    slices_cached: int = 0
 
     @property
     def prefill_rate(self) -> float:
@@ -45,7 +47,7 @@ class Answer:
     stop_reason: StopReason
     statistics: Statistics
     boxes: tuple[Box, ...] = ()  # of objects that the answer points at
-    notes: tuple[str, ...] = ()  # sentences about images that were not read by the letter
+    notes: tuple[str, ...] = ()  # sentences about images and videos that were not read by the letter
     stop_string: str | None = None  # that ended the text, where one did
     logprobs: tuple[Logprobs, ...] = ()  # of each token of token_ids, where they were asked for
 

@@ -11,7 +11,8 @@ DEFAULT_MAX_TOKENS = 256
 class AnswerOptions(TypedDict, total=False):
     """Keyword arguments of ChatSession.ask and stream; what is left out has its default.
 
-    images: what an image part takes; they come before the text. max_tokens: of the answer, 256 unless said.
+    images: what an image part takes; they come before the text. videos: what a video part takes, or such
+    parts with their options; after the images, before the text. max_tokens: of the answer, 256 unless said.
     sampler: None for one of the bundle's sampling defaults. stop: up to 4 texts; the answer ends before the
     first of them. logprobs: how many likeliest tokens, 0 to 20, Answer.logprobs lists at each token of the
     answer; 0 leaves it empty. json_schema: what the answer is JSON of. regex: what the whole answer matches.
@@ -19,6 +20,7 @@ class AnswerOptions(TypedDict, total=False):
     """
 
     images: Sequence[Any]
+    videos: Sequence[Any]
     max_tokens: int
     sampler: Sampler | None
     stop: Sequence[str]

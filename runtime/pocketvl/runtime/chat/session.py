@@ -1,4 +1,4 @@
-"""A conversation about images on one KV cache."""
+"""A conversation about images and videos on one KV cache."""
 
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -26,7 +26,13 @@ from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.media.encoder import EncodedImage, VisionPipeline
 from pocketvl.runtime.media.image_size import session_limits
-from pocketvl.runtime.text.messages import Message, is_conversation, parse_conversation, parse_messages
+from pocketvl.runtime.text.messages import (
+    Message,
+    VideoPart,
+    is_conversation,
+    parse_conversation,
+    parse_messages,
+)
 from pocketvl.runtime.text.prompt import PromptEncoder
 from pocketvl.runtime.text.stop_strings import StopStrings
 from pocketvl.runtime.text.template import read_template
@@ -156,6 +162,16 @@ class ChatSession:
             if not self._keep_vision:
                 self._vision.release()
 
+    def measure_video(self, video: Any, **options: Any) -> tuple[int, int, int, int]:
+        """(frames, width, height, tokens) of a video as it would be encoded, in pixels.
+
+        options: the keys of a video part. Raises VideoError, PromptError.
+        """
+        part = {**options, "type": "video", "video": video}
+        (message,) = parse_messages([{"role": "user", "content": [part]}])
+        (parsed,) = (part for part in message.parts if isinstance(part, VideoPart))
+        return self._encoder.measure_video(parsed)
+
     def reset(self) -> None:
         """Forget the conversation, not the images' embeddings."""
         self.conversation = self._start
@@ -203,7 +219,7 @@ class ChatSession:
         UsageError; and, when it is read, ContextError, ImageError, PromptError, EngineError, BundleError,
         UsageError.
         """
-        content = _with_images(content, options.get("images", ()))
+        content = _with_media(content, options.get("images", ()), options.get("videos", ()))
         return AnswerStream(self._claimed(lambda turn: self._encode(content, turn), self._turn(options)))
 
     def check(self, **options: Unpack[AnswerOptions]) -> None:
@@ -218,8 +234,10 @@ class ChatSession:
 
         It takes the place of the one before only if it succeeds. Raises UsageError, EngineError.
         """
-        if options.get("images"):
-            raise UsageError("An answer is made anew about the images that it had; leave out images.")
+        if options.get("images") or options.get("videos"):
+            raise UsageError(
+                "An answer is made anew about the images that it had; leave out images and videos."
+            )
         with closing(AnswerStream(self._claimed(self._encode_again, self._turn(options)))) as stream:
             for piece in stream:
                 if on_text is not None:
@@ -270,12 +288,20 @@ class ChatSession:
         return last.before, EncodedTurn(messages, feed, last.image_sizes, ())
 
 
-def _with_images(content: Content, images: Sequence[Any]) -> Content:
-    if not images:
+def _with_media(content: Content, images: Sequence[Any], videos: Sequence[Any]) -> Content:
+    if not images and not videos:
         return content
     if not isinstance(content, str):
-        raise UsageError("images go with a text; in a list of parts, give each image as a part.")
-    return [*({"type": "image", "image": image} for image in images), {"type": "text", "text": content}]
+        kind = "image" if images else "video"
+        raise UsageError(f"{kind}s go with a text; in a list of parts, give each {kind} as a part.")
+    return [
+        *({"type": "image", "image": image} for image in images),
+        *(
+            {"type": "video", **(video if isinstance(video, Mapping) else {"video": video})}
+            for video in videos
+        ),
+        {"type": "text", "text": content},
+    ]
 
 
 def _sampler(defaults: SamplingDefaults) -> Sampler:

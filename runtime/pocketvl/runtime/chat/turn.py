@@ -22,6 +22,8 @@ class Turn:
         self.vision_seconds = 0.0
         self.images_encoded = 0
         self.images_cached = 0
+        self.slices_encoded = 0
+        self.slices_cached = 0
         self.prefill_seconds = 0.0
         self.prefill_tokens = 0
         self.reused_tokens = 0
@@ -55,6 +57,8 @@ class Turn:
             vision_seconds=self.vision_seconds,
             images_encoded=self.images_encoded,
             images_cached=self.images_cached,
+            slices_encoded=self.slices_encoded,
+            slices_cached=self.slices_cached,
             prefill_seconds=self.prefill_seconds,
             prefill_tokens=self.prefill_tokens,
             reused_tokens=self.reused_tokens,

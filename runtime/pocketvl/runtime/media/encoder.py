@@ -1,8 +1,12 @@
-"""Images to image embeddings: resize, patches, rope, encoder; each image encoded once."""
+"""Images and videos to embeddings: resize, patches, rope, encoder; each image, each slice encoded once."""
 
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from pocketvl.runtime.bundle.geometry import ImageSettings
@@ -10,10 +14,15 @@ from pocketvl.runtime.bundle.manifest import Manifest
 from pocketvl.runtime.decoding.feed import Media
 from pocketvl.runtime.engine import VisionEngine
 from pocketvl.runtime.errors import PromptError
+from pocketvl.runtime.media.frame_source import FrameSource
 from pocketvl.runtime.media.image import content_key, open_image
 from pocketvl.runtime.media.image_cache import ImageCache
 from pocketvl.runtime.media.image_size import AS_THE_SESSION, ImageSize, image_size
 from pocketvl.runtime.media.patches import Grid, grid_of, patchify
+from pocketvl.runtime.media.video_fit import settings_that_fit
+from pocketvl.runtime.media.video_options import AS_THE_RULE, VideoOptions
+from pocketvl.runtime.media.video_sampling import VideoPlan, plan_video
+from pocketvl.runtime.media.video_source import open_video
 from pocketvl.runtime.positions import vision_rope
 
 
@@ -36,6 +45,24 @@ class PreparedImage:
     source_size: tuple[int, int]  # height, width of the image as it was given, upright
     notes: tuple[str, ...] = ()  # what the user should know about how the image was read
     encoded: Media | None = None
+
+
+@dataclass(frozen=True)
+class PreparedVideo:
+    """A video of which it is known what will be encoded; its frames are read by encode_video."""
+
+    source: FrameSource
+    options: VideoOptions
+    plan: VideoPlan
+
+    @property
+    def grid(self) -> Grid:
+        return self.plan.grid
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Complete after the frames were read."""
+        return tuple(self.source.notes)
 
 
 class VisionPipeline:
@@ -74,7 +101,22 @@ class VisionPipeline:
         """Have an image's embeddings without running the encoder."""
         self._cache.put(media.key, media)
 
-    def tokens(self, prepared: PreparedImage) -> int:
+    def prepare_video(self, source: Any, options: VideoOptions = AS_THE_RULE) -> PreparedVideo:
+        """`source` is what open_video takes; at most one frame is decoded. Raises VideoError, PromptError."""
+        opened = open_video(source, options.max_frames)
+        if opened.info.times is None and options.fps is not None:
+            opened.notes.append(f"{opened.info.name} has no times, so fps {options.fps:g} changes nothing.")
+        return PreparedVideo(opened, options, self._plan(opened)(options))
+
+    def settings_that_fit(self, video: PreparedVideo, room: int) -> list[str]:
+        """Settings that bring a video that is too long to at most `room` tokens, see video_fit.py."""
+        plan_with, factor = self._plan(video.source), self._vision.factor
+        return settings_that_fit(video.source.info, video.options, video.plan, plan_with, factor, room)
+
+    def _plan(self, source: FrameSource) -> Callable[[VideoOptions], VideoPlan]:
+        return lambda options: plan_video(source.info, options, self._vision, self._settings, self._buckets)
+
+    def tokens(self, prepared: PreparedImage | PreparedVideo) -> int:
         t, h, w = prepared.grid
         return t * h * w // self._vision.merge_area
 
@@ -91,6 +133,38 @@ class VisionPipeline:
         self._cache.put(prepared.key, encoded)
         return encoded, False
 
+    def encode_video(self, prepared: PreparedVideo, stopped: Callable[[], bool]) -> tuple[Media, int]:
+        """The embeddings, and how many of the slices were cached. Raises VideoError, EngineError.
+
+        Two frames are in memory at a time. A slice's cache entry is a view of the video's embeddings. Once
+        `stopped`, no further slice is encoded, and there are no embeddings.
+        """
+        slices, rows, columns = prepared.grid
+        tokens = rows * columns // self._vision.merge_area
+        embeddings = np.empty((slices * tokens, self._vision.output_size), np.float32)
+        rope = vision_rope(rows, columns, self._vision)
+        digest, cached_slices = hashlib.sha256(f"video {slices}".encode()), 0
+        for number, frames in enumerate(self._slices(prepared)):
+            if stopped():
+                return Media(prepared.grid, "", np.empty((0, 0), np.float32)), slices
+            key = _slice_key(frames)
+            digest.update(key.encode())
+            own = embeddings[number * tokens : (number + 1) * tokens]
+            cached = self._cache.get(key)
+            cached_slices += cached is not None
+            if cached is None:
+                own[:] = self._engine.encode(patchify(frames, self._vision, self._settings)[0], *rope)
+            else:
+                own[:] = cached.embeddings
+            self._cache.put(key, Media((1, rows, columns), key, own))
+        return Media(prepared.grid, digest.hexdigest(), embeddings), cached_slices
+
+    def _slices(self, prepared: PreparedVideo) -> Iterator[Sequence[Image.Image]]:
+        """The frames of one slice after the other."""
+        frames = prepared.source.read(prepared.plan.indices, prepared.plan.size)
+        while frames_of_slice := list(itertools.islice(frames, self._vision.temporal_patch_size)):
+            yield frames_of_slice
+
     def _check(self, source: EncodedImage, wanted: ImageSize) -> None:
         if wanted != AS_THE_SESSION:
             raise PromptError("An image that is encoded already keeps its size; leave out the part's own.")
@@ -104,3 +178,8 @@ class VisionPipeline:
     def release(self) -> None:
         """Free the encoder's memory until the next image that is not cached."""
         self._engine.release()
+
+
+def _slice_key(frames: Sequence[Image.Image]) -> str:
+    """Equal for equal pixels of all frames; never that of an image."""
+    return hashlib.sha256(" ".join(["slice", *map(content_key, frames)]).encode()).hexdigest()

@@ -4,7 +4,7 @@
  {"role": "user", "content": [{"type": "text", "text": "What is this?"},
                               {"type": "image_url", "image_url": {"url": "cat.jpg", "detail": "low"}},
                               {"type": "image", "image": <what load_image takes>, "max_pixels": 50176},
-                              {"type": "video", "video": <path, or a list of images>}]}]
+                              {"type": "video", "video": <what open_video takes>, "fps": 1}]}]
 
 docs/scripts.md lists all kinds of parts. Nothing is ignored: a key that is not known is refused.
 """
@@ -16,11 +16,11 @@ from typing import Any, TypeGuard
 
 from pocketvl.runtime.errors import PromptError
 from pocketvl.runtime.media.image_size import AS_THE_SESSION, DETAILS, PIXEL_KEYS, ImageSize
+from pocketvl.runtime.media.video_options import AS_THE_RULE, VIDEO_KEYS, VideoOptions, parse_video_options
 from pocketvl.runtime.text.grounding import Shape, Size, in_thousandths, parse_shape
 
 ROLES = ("system", "user", "assistant")
 
-_VIDEO_KEYS = ("fps", "nframes", "min_frames", "max_frames", "total_pixels", "video_start", "video_end")
 _MAX_PIXELS = 1 << 30  # far above any bucket
 _KINDS = "text, input_text, output_text, image, image_url, input_image, object_ref, box, quad and video"
 
@@ -45,7 +45,8 @@ class ImagePart:
 
 @dataclass(frozen=True)
 class VideoPart:
-    source: Any  # a video file or a list of images
+    source: Any  # what video_source.open_video takes
+    options: VideoOptions = AS_THE_RULE
 
 
 Media = ImagePart | VideoPart
@@ -143,8 +144,8 @@ def _part(part: Any, where: str) -> Part:
         case "image_url" | "input_image":
             return _image_url(part, where)
         case "video":
-            _check_keys(part, ("type", "video"), where)
-            return VideoPart(_given(part, "video", where))
+            _check_keys(part, ("type", "video", *VIDEO_KEYS), where)
+            return VideoPart(_given(part, "video", where), parse_video_options(part, where))
         case other:
             raise PromptError(f"{where} has the type {other!r}; known are {_KINDS}.")
 
@@ -193,7 +194,7 @@ def _check_keys(value: Mapping[str, Any], known: Sequence[str], where: str) -> N
     for key in value:
         if key in known:
             continue
-        if key in _VIDEO_KEYS:
+        if key in VIDEO_KEYS:
             raise PromptError(f"{where} has the key {key!r}, which is for videos; leave it out.")
         raise PromptError(f"{where} has the unknown key {key!r}; known are {', '.join(known)}.")
 
