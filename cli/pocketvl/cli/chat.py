@@ -21,8 +21,8 @@ from pocketvl.runtime.errors import PocketVLError
 _COMMANDS = ("/image ", "/video ", "/again", "/save ", "/reset", "/quit")
 _HELP = (
     "/image PATH... and /video PATH... add to the next question (Tab completes), /again makes the last answer"
-    " anew, /save FILE keeps the conversation for --resume FILE, /reset starts anew, Ctrl-C stops an answer or"
-    " clears the line, /quit or Ctrl-D leaves"
+    " anew, /save FILE keeps the conversation for --resume FILE, /reset starts anew, Ctrl-C stops an answer"
+    " or clears the line, /quit or Ctrl-D leaves"
 )
 
 

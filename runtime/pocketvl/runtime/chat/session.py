@@ -236,7 +236,7 @@ class ChatSession:
         """
         if options.get("images") or options.get("videos"):
             raise UsageError(
-                "An answer is made anew about the images that it had; leave out images and videos."
+                "An answer is made anew about the images that it had; leave out new ones."
             )
         with closing(AnswerStream(self._claimed(self._encode_again, self._turn(options)))) as stream:
             for piece in stream:
