@@ -73,8 +73,8 @@ class ChatSession:
         table = EmbeddingMap(bundle.path(manifest.token_embedding.file), manifest.token_embedding)
         settings = session_limits(manifest.image, min_pixels, max_pixels)
         vision = VisionPipeline(manifest, settings, engine.vision)
-        self._encoder = TurnEncoder(manifest, prompts, vision, keep_vision)
         self._cancelled = threading.Event()
+        self._encoder = TurnEncoder(manifest, prompts, vision, keep_vision, self._cancelled)
         self._answerer = Answerer(
             manifest,
             Decoder(engine.text, table, manifest),
@@ -161,6 +161,9 @@ class ChatSession:
             turn.begin()
             before, new = self._messages(content)
             encoded = self._encoder.encode(before, new, turn)
+            if encoded is None:
+                feed = before.feed
+                return Answer("", (), feed.token_ids, feed.next_position, "cancelled", turn.statistics())
             answer, after = yield from self._answerer.answer(before, encoded, turn)
             if answer.token_ids:
                 self.conversation = after
