@@ -73,7 +73,9 @@ def measure(given: argparse.Namespace) -> None:
         pipeline = VisionPipeline(bundle.manifest, bundle.manifest.image, engine.vision)
         began = time.perf_counter()
         prepared = pipeline.prepare_video(given.file, parse_video_options(options))
-        media, _ = pipeline.encode_video(prepared)
+        encoded = pipeline.encode_video(prepared)
+        assert encoded is not None
+        media = encoded[0]
         row["vision"] = time.perf_counter() - began
         row["frames"], row["tokens"] = len(prepared.plan.indices), len(media.embeddings)
         row["height"], row["width"] = prepared.plan.size

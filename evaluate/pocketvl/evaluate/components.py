@@ -39,12 +39,16 @@ class Components:
         """
         special = self._manifest.special_tokens
         merge = self._manifest.geometry.vision.spatial_merge_size
-        clips = [self._vision.prepare_video(video.source, video.options) for video in videos]
-        media = [self._media(image) for image in images] + [self._vision.encode_video(c)[0] for c in clips]
+        media = [self._media(image) for image in images] + [self._clip(video) for video in videos]
         rendered = build_feed(prompt, media, special, merge)
         fed = rendered.then(text_feed(forced, rendered.next_position))
         hidden = np.concatenate(list(self._decoder.feed(fed)))[len(prompt) - 1 :]
         return self._decoder.logits(hidden)
+
+    def _clip(self, video: VideoPart) -> Media:
+        encoded = self._vision.encode_video(self._vision.prepare_video(video.source, video.options))
+        assert encoded is not None  # nobody cancels
+        return encoded[0]
 
     def _media(self, image: Image.Image) -> Media:
         return self._vision.encode(self._vision.prepare(image))[0]

@@ -179,3 +179,33 @@ def test_fps_of_frames_without_times_is_noted(session: ChatSession) -> None:
     frames = [random_image(56, 56, seed) for seed in range(2)]
     answer = session.ask(about(frames, fps=1), max_tokens=1)
     assert answer.notes == ("The list of frames has no times, so fps 1 changes nothing.",)
+
+
+class _Cancelling:
+    """Cancels the session in its second call; the calls before are those of the engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._vision = engine.vision
+        self.session: ChatSession | None = None
+        self.calls = 0
+
+    def encode(self, *arguments: Any) -> Any:
+        self.calls += 1
+        if self.calls == 2 and self.session is not None:
+            self.session.cancel()
+        return self._vision.encode(*arguments)
+
+    def release(self) -> None:
+        self._vision.release()
+
+
+def test_a_long_video_can_be_cancelled(small_onnx_bundle: Bundle, engine: Engine, video: Path) -> None:
+    vision = _Cancelling(engine)
+    vision.session = session = ChatSession(small_onnx_bundle, Engine(vision, engine.text))
+    session.ask("Hi", max_tokens=1)
+    before = session.conversation
+    answer = session.ask(about(video, nframes=12), max_tokens=1)
+    assert (answer.stop_reason, answer.text, vision.calls) == ("cancelled", "", 2)
+    assert session.conversation is before
+    again = session.ask(about(video, nframes=12), max_tokens=1).statistics
+    assert (again.slices_encoded, again.slices_cached) == (4, 2)

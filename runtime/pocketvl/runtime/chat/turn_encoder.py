@@ -69,9 +69,9 @@ class TurnEncoder:
         height, width = prepared.plan.size
         return len(prepared.plan.indices), width, height, self._vision.tokens(prepared)
 
-    def encode(self, before: Conversation, new: tuple[Message, ...], turn: Turn) -> EncodedTurn:
-        """Whatever can be refused is refused before the first image or frame is encoded. Damage within a
-        video is found when its frames are read.
+    def encode(self, before: Conversation, new: tuple[Message, ...], turn: Turn) -> EncodedTurn | None:
+        """None if cancelled: what was encoded so far is in the cache. Whatever can be refused is refused
+        before the first image or frame is encoded. Damage within a video is found when its frames are read.
 
         Raises ImageError, PromptError, ContextError, UsageError, EngineError, BundleError.
         """
@@ -130,6 +130,8 @@ class TurnEncoder:
         ids = self._token_ids(before, new, prepared)
         self._check_context(before, len(ids), prepared, turn)
         media = self._encode_media(prepared, turn)
+        if media is None:
+            return None
         merge = self._manifest.geometry.vision.spatial_merge_size
         start = before.feed.next_position
         feed = build_feed(ids, media, self._manifest.special_tokens, merge, start)
@@ -184,24 +186,32 @@ class TurnEncoder:
                 )
         return "".join(said)
 
-    def _encode_media(self, prepared: list[Prepared], turn: Turn) -> list[Media]:
+    def _encode_media(self, prepared: list[Prepared], turn: Turn) -> list[Media] | None:
         began = time.perf_counter()
-        media = []
+        media: list[Media] = []
         try:
             for each in prepared:
-                media.append(self._encode_one(each, turn))
+                encoded = None if self._cancelled.is_set() else self._encode_one(each, turn)
+                if encoded is None:
+                    return None
+                media.append(encoded)
         finally:  # an encoder that failed would stay otherwise, through turns without new images, too
             all_cached = len(media) == len(prepared) and not turn.images_encoded + turn.slices_encoded
             if not all_cached and not self._keep_vision:
                 self._vision.release()
-        turn.vision_seconds = time.perf_counter() - began
+            turn.vision_seconds = time.perf_counter() - began
         return media
 
     def _encode_one(self, prepared: Prepared, turn: Turn) -> Media:
-        if self._cancelled.is_set():  # the turn ends before its prompt is fed; its ids are known
-            return Media(prepared.grid, "", np.empty((0, 0), np.float32))
+        """Without embeddings once cancelled: the turn then ends before its prompt is fed."""
+        nothing = Media(prepared.grid, "", np.empty((0, 0), np.float32))
+        if self._cancelled.is_set():
+            return nothing
         if isinstance(prepared, PreparedVideo):
-            encoded, cached = self._vision.encode_video(prepared, self._cancelled.is_set)
+            clip = self._vision.encode_video(prepared, self._cancelled.is_set)
+            if clip is None:
+                return nothing
+            encoded, cached = clip
             turn.slices_cached += cached
             turn.slices_encoded += encoded.grid[0] - cached
             return encoded

@@ -133,11 +133,13 @@ class VisionPipeline:
         self._cache.put(prepared.key, encoded)
         return encoded, False
 
-    def encode_video(self, prepared: PreparedVideo, stopped: Callable[[], bool]) -> tuple[Media, int]:
+    def encode_video(
+        self, prepared: PreparedVideo, cancelled: Callable[[], bool] = lambda: False
+    ) -> tuple[Media, int] | None:
         """The embeddings, and how many of the slices were cached. Raises VideoError, EngineError.
 
-        Two frames are in memory at a time. A slice's cache entry is a view of the video's embeddings. Once
-        `stopped`, no further slice is encoded, and there are no embeddings.
+        None where `cancelled`, which is asked before each slice. Two frames are in memory at a time. A
+        slice's cache entry is a view of the video's embeddings.
         """
         slices, rows, columns = prepared.grid
         tokens = rows * columns // self._vision.merge_area
@@ -145,8 +147,8 @@ class VisionPipeline:
         rope = vision_rope(rows, columns, self._vision)
         digest, cached_slices = hashlib.sha256(f"video {slices}".encode()), 0
         for number, frames in enumerate(self._slices(prepared)):
-            if stopped():
-                return Media(prepared.grid, "", np.empty((0, 0), np.float32)), slices
+            if cancelled():
+                return None
             key = _slice_key(frames)
             digest.update(key.encode())
             own = embeddings[number * tokens : (number + 1) * tokens]
