@@ -69,9 +69,9 @@ class TurnEncoder:
         height, width = prepared.plan.size
         return len(prepared.plan.indices), width, height, self._vision.tokens(prepared)
 
-    def encode(self, before: Conversation, new: tuple[Message, ...], turn: Turn) -> EncodedTurn | None:
-        """None if cancelled: what was encoded so far is in the cache. Whatever can be refused is refused
-        before the first image or frame is encoded. Damage within a video is found when its frames are read.
+    def encode(self, before: Conversation, new: tuple[Message, ...], turn: Turn) -> EncodedTurn:
+        """Whatever can be refused is refused before the first image or frame is encoded; damage within a
+        video is found when its frames are read. Once cancelled, what is left to encode has no embeddings.
 
         Raises ImageError, PromptError, ContextError, UsageError, EngineError, BundleError.
         """
@@ -130,8 +130,6 @@ class TurnEncoder:
         ids = self._token_ids(before, new, prepared)
         self._check_context(before, len(ids), prepared, turn)
         media = self._encode_media(prepared, turn)
-        if media is None:
-            return None
         merge = self._manifest.geometry.vision.spatial_merge_size
         start = before.feed.next_position
         feed = build_feed(ids, media, self._manifest.special_tokens, merge, start)
@@ -186,15 +184,12 @@ class TurnEncoder:
                 )
         return "".join(said)
 
-    def _encode_media(self, prepared: list[Prepared], turn: Turn) -> list[Media] | None:
+    def _encode_media(self, prepared: list[Prepared], turn: Turn) -> list[Media]:
         began = time.perf_counter()
         media: list[Media] = []
         try:
             for each in prepared:
-                encoded = None if self._cancelled.is_set() else self._encode_one(each, turn)
-                if encoded is None:
-                    return None
-                media.append(encoded)
+                media.append(self._encode_one(each, turn))
         finally:  # an encoder that failed would stay otherwise, through turns without new images, too
             all_cached = len(media) == len(prepared) and not turn.images_encoded + turn.slices_encoded
             if not all_cached and not self._keep_vision:
