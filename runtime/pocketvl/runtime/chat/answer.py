@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from pocketvl.runtime.decoding.stopping import StopReason
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.text.answer_text import Box
+from pocketvl.runtime.text.answer_text import Box, Quad
+from pocketvl.runtime.text.tools import AnyToolCall
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Answer:
     statistics: Statistics
     boxes: tuple[Box, ...] = ()  # of objects that the answer points at
     notes: tuple[str, ...] = ()  # sentences about images that were not read by the letter
+    tool_calls: tuple[AnyToolCall, ...] = ()  # whose results are to come next
+    quads: tuple[Quad, ...] = ()
 
 
 class AnswerStream:

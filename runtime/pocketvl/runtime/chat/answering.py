@@ -18,9 +18,10 @@ from pocketvl.runtime.decoding.generation import generate
 from pocketvl.runtime.decoding.kv_cache import KVCache
 from pocketvl.runtime.decoding.stopping import StopReason, StopRule
 from pocketvl.runtime.engine import Float32
-from pocketvl.runtime.text.answer_text import AnswerText, boxes_in_pixels
+from pocketvl.runtime.text.answer_text import AnswerText, boxes_in_pixels, quads_in_pixels
 from pocketvl.runtime.text.messages import Message, Text
 from pocketvl.runtime.text.tokenizer import Tokenizer
+from pocketvl.runtime.text.tool_stream import ToolStream, kept_tokens
 
 
 class Answerer:
@@ -63,11 +64,23 @@ class Answerer:
             return cancelled, before
 
         text = AnswerText(self._tokenizer)
-        tokens, reason = yield from self._generate(hidden, whole, text, turn)
-        kept = text_feed(tokens[:-1] if reason == "stop" else tokens, whole.next_position)
-        said = Message("assistant", (Text(turn.text),))
-        messages = (*before.messages, *encoded.messages, said)
-        after = Conversation(messages, whole.then(kept), encoded.image_sizes, before)
+        messages = (*before.messages, *encoded.messages)
+        calls = ToolStream(
+            before.tools,
+            calls_before=sum(len(message.calls) for message in messages),
+            after_results=messages[-1].role == "tool",
+        )
+        tokens, reason = yield from self._generate(hidden, whole, text, calls, turn)
+        said = tokens[:-1] if tokens[-1] in self._manifest.special_tokens.eos else tokens
+        kept = kept_tokens(said, self._tokenizer, calls.stopped_by, bool(turn.calls))
+        parts = (Text(turn.text), *turn.calls) if turn.text or not turn.calls else tuple(turn.calls)
+        after = Conversation(
+            (*messages, Message("assistant", parts)),
+            whole.then(text_feed(kept, whole.next_position)),
+            encoded.image_sizes,
+            before,
+            before.tools,
+        )
         answer = Answer(
             text=turn.text,
             token_ids=tokens,
@@ -77,6 +90,8 @@ class Answerer:
             statistics=turn.statistics(),
             boxes=boxes_in_pixels(text.boxes, encoded.image_sizes),
             notes=encoded.notes,
+            tool_calls=tuple(turn.calls),
+            quads=quads_in_pixels(text.quads, encoded.image_sizes),
         )
         return answer, after
 
@@ -94,7 +109,7 @@ class Answerer:
         return hidden
 
     def _generate(
-        self, hidden: Float32, whole: Feed, text: AnswerText, turn: Turn
+        self, hidden: Float32, whole: Feed, text: AnswerText, calls: ToolStream, turn: Turn
     ) -> Generator[str, None, tuple[tuple[int, ...], StopReason]]:
         """Pieces of text, until a token ends the answer; then its tokens."""
         eos = self._manifest.special_tokens.eos
@@ -106,13 +121,10 @@ class Answerer:
             turn.token_done()
             tokens.append(token)
             if token not in eos and (piece := text.push(token)):
-                turn.add_text(piece)
-                yield piece
-            reason = rule.reason(tokens, self._cancelled.is_set())
+                yield from turn.add(calls.push(piece))
+            reason = "stop" if calls.stopped_by else rule.reason(tokens, self._cancelled.is_set())
             if reason is not None:
                 break
         assert reason is not None  # generate() has no end
-        if piece := text.finish():
-            turn.add_text(piece)
-            yield piece
-        return tuple(tokens), reason
+        yield from turn.add([*calls.push(text.finish()), *calls.finish()])
+        return tuple(tokens), "tool_calls" if reason == "stop" and turn.calls else reason

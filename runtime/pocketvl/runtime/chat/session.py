@@ -26,10 +26,12 @@ from pocketvl.runtime.text.messages import (
     is_conversation,
     parse_conversation,
     parse_messages,
+    parse_results,
 )
 from pocketvl.runtime.text.prompt import PromptEncoder
 from pocketvl.runtime.text.template import read_template
 from pocketvl.runtime.text.tokenizer import Tokenizer
+from pocketvl.runtime.text.tools import ToolSet, tool_set
 
 Content = str | Sequence[Mapping[str, Any]]
 
@@ -134,7 +136,8 @@ class ChatSession:
         """One user turn; its answer piece by piece, worked on while it is read.
 
         `content` is text or OpenAI-style parts, see messages.py; or a list of messages with roles: a whole
-        conversation, which takes the place of the one so far. Raises UsageError; and, when it is read,
+        conversation, which takes the place of the one so far, or {"role": "tool", ...} alone, the results of
+        all tools that the last answer called, after which it goes on. Raises UsageError; when it is read, also
         ContextError, ImageError, PromptError, EngineError, BundleError, UsageError.
         """
         max_tokens = options.get("max_tokens", DEFAULT_MAX_TOKENS)
@@ -142,23 +145,37 @@ class ChatSession:
             raise UsageError(f"max_tokens must be at least 1, not {max_tokens}.")
         content = _with_images(content, options.get("images", ()))
         sampler = options.get("sampler") or _sampler(self._manifest.sampling)
-        return AnswerStream(self._claimed(content, Turn(sampler, max_tokens)))
+        tools = self._tools(options)
+        return AnswerStream(self._claimed(content, Turn(sampler, max_tokens, tools)))
 
     def _claimed(self, content: Content, turn: Turn) -> Generator[str, None, Answer]:
         with self._engine.text.cache.claim():
             self._cancelled.clear()
             turn.begin()
             before, new = self._messages(content)
+            before = before.with_tools(turn.tools)
             encoded = self._encoder.encode(before, new, turn)
             answer, after = yield from self._answerer.answer(before, encoded, turn)
             if answer.token_ids:
                 self.conversation = after
             return answer
 
+    def _tools(self, options: AnswerOptions) -> ToolSet | None:
+        """Those that the caller names; None if it names none."""
+        given = options.get("tools")
+        if given is None:
+            return None
+        tools = tool_set(given, options.get("parallel_tool_calls", False))
+        if tools and not self._manifest.chat:
+            raise UsageError("This bundle's model has no chat template and calls no tools; leave them out.")
+        return tools
+
     def _messages(self, content: Content) -> tuple[Conversation, tuple[Message, ...]]:
         """The conversation that goes on, and what is new in it."""
         if not is_conversation(content):
             return self.conversation, parse_messages([{"role": "user", "content": content}])
+        if content[0]["role"] in ("tool", "function"):
+            return self.conversation, parse_results(content, self.conversation.open_calls)
         new = parse_conversation(content)
         return Conversation() if new[0].role == "system" else self._start, new
 

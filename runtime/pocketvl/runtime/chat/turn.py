@@ -1,17 +1,22 @@
 """One question in progress: what the caller asked for, and what it took so far."""
 
 import time
+from collections.abc import Iterator, Sequence
 
 from pocketvl.runtime.chat.answer import Statistics
 from pocketvl.runtime.decoding.sampling import Sampler
+from pocketvl.runtime.text.tool_stream import Event
+from pocketvl.runtime.text.tools import AnyToolCall, ToolSet
 
 
 class Turn:
     """Mutable while an answer is made; statistics() sums it up."""
 
-    def __init__(self, sampler: Sampler, max_tokens: int) -> None:
+    def __init__(self, sampler: Sampler, max_tokens: int, tools: ToolSet | None = None) -> None:
         self.sampler = sampler
         self.max_tokens = max_tokens
+        self.tools = tools
+        self.calls: list[AnyToolCall] = []
         self.vision_seconds = 0.0
         self.images_encoded = 0
         self.images_cached = 0
@@ -32,6 +37,15 @@ class Turn:
     def add_text(self, piece: str) -> None:
         """Call with each piece of the answer's text."""
         self._pieces.append(piece)
+
+    def add(self, events: Sequence[Event]) -> Iterator[str]:
+        """Keep calls and text; the text again."""
+        for event in events:
+            if isinstance(event, str):
+                self.add_text(event)
+                yield event
+            else:
+                self.calls.append(event)
 
     def token_done(self) -> None:
         """Call once a token, when it is known."""

@@ -13,6 +13,7 @@ from pocketvl.runtime.media.encoder import PreparedImage, VisionPipeline
 from pocketvl.runtime.text.grounding import Size
 from pocketvl.runtime.text.messages import ImagePart, Message, media_of, with_thousandths
 from pocketvl.runtime.text.prompt import PromptEncoder
+from pocketvl.runtime.text.tool_format import in_tool_format
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,11 @@ class TurnEncoder:
     ) -> list[int]:
         """Those that follow what was fed before."""
         counts = [self._vision.tokens(image) for image in images]
-        if len(before.feed):
-            return self._prompts.encode_continuation(before.messages, new, counts)
-        return self._prompts.encode((*before.messages, *new), counts)
+        if not len(before.feed):
+            return self._prompts.encode(in_tool_format((*before.messages, *new), before.tools), counts)
+        history = in_tool_format(before.messages, before.tools)
+        following = in_tool_format(new, before.tools, beginning=False)
+        return self._prompts.encode_continuation(history, following, counts)
 
     def _check_context(self, needed: int, used: int) -> None:
         limit = self._manifest.max_context
