@@ -14,6 +14,7 @@ from tests.golden.conversations import prompts
 from tests.golden.images import bicubic, patches, resize
 from tests.golden.positions import mrope, text_rope, vision_rope
 from tests.golden.tables import embedding
+from tests.golden.tools import tool_calls
 from tests.golden.written import CHECKPOINT, FOLDER, Json
 
 GOLDENS: dict[str, Callable[[], Json]] = {
@@ -28,6 +29,7 @@ GOLDENS: dict[str, Callable[[], Json]] = {
     "grounding": grounding,
     "image_size": image_size,
     "repetition": repetition,
+    "tool_calls": tool_calls,
 }
 
 

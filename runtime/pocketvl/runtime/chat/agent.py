@@ -34,7 +34,7 @@ class Asks(Protocol):
 
 @dataclass(frozen=True)
 class CallRecord:
-    """One call and what the model was told of it; error: what the function raised, or why it was not called."""
+    """One call and what came of it. error: what the function raised, or why it was not called."""
 
     call: AnyToolCall
     result: Any
@@ -43,9 +43,9 @@ class CallRecord:
 
 @dataclass(frozen=True)
 class AgentAnswer:
-    """stop_reason: the last answer's, or tool_limit if it calls once more than it may; such a call is not made.
+    """stop_reason: the last answer's, or tool_limit if it calls more often than it may, which is left undone.
 
-    text: of the last answer. answers: all of them, the last one at the end. calls: all that were made.
+    text: of the last answer. answers: all of them in order. calls: those that were answered.
     """
 
     text: str
@@ -60,8 +60,8 @@ class Agent:
         agent = Agent(model.chat(), [weather, take_photo])
         print(agent.ask("Do I need an umbrella?").text)
 
-    A function returns text, a Pillow image, or anything that JSON can say. What it raises is told to the model
-    as text, and so is a call that cannot be made; the model may then try again.
+    A function returns text, a Pillow image, or anything that JSON can say. What it raises is told to the
+    model as text, and so is why a call cannot be made; the model may then try again.
     """
 
     def __init__(
@@ -158,6 +158,6 @@ def _content(record: CallRecord) -> Any:
         return json.dumps(record.result, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(
-            f"The tool {record.call.name} returned a {type(record.result).__name__} that cannot be told to the"
-            f" model ({error}); return text, a Pillow image, or what JSON can say."
+            f"The tool {record.call.name} returned a {type(record.result).__name__} that cannot be told to"
+            f" the model ({error}); return text, a Pillow image, or what JSON can say."
         ) from None

@@ -137,7 +137,7 @@ class ChatSession:
 
         `content` is text or OpenAI-style parts, see messages.py; or a list of messages with roles: a whole
         conversation, which takes the place of the one so far, or {"role": "tool", ...} alone, the results of
-        all tools that the last answer called, after which it goes on. Raises UsageError; when it is read, also
+        all tools that the last answer called, after which it goes on. Raises UsageError, and when it is read
         ContextError, ImageError, PromptError, EngineError, BundleError, UsageError.
         """
         max_tokens = options.get("max_tokens", DEFAULT_MAX_TOKENS)

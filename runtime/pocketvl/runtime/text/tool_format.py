@@ -22,7 +22,7 @@ from pocketvl.runtime.text.tools import InvalidToolCall, Tool, ToolCall, ToolSet
 SIGN = "\N{BLACK FLORETTE}"  # U+273F
 FUNCTION, ARGS, RESULT, RETURN = (f"{SIGN}{word}{SIGN}" for word in ("FUNCTION", "ARGS", "RESULT", "RETURN"))
 _OTHER_SIGN = "\N{WHITE FLORETTE}"  # U+2740
-_DEFAULT_SYSTEM = "You are a helpful assistant."  # qwen_agent's and the chat template's
+_DEFAULT_SYSTEM = "You are a helpful assistant."  # the chat template's own
 
 _ONE_BY_ONE = f"""\
 ## When you need to call a tool, please insert the following command in your reply, which can be called zero \
