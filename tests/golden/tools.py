@@ -57,9 +57,9 @@ _PARALLEL_COMMANDS = (
 
 def tool_calls() -> Json:
     return {
-        "about": "`turns`: role and text of each, without a system turn; `open`: the assistant's goes on after"
-        " the text. `answers`: `pieces` as they come, and what each yields, text or a call; the last entry is"
-        " what the end yields. A null reason is in the JSON parser's words.",
+        "about": "`turns`: role and text of each, without a system turn; `open`: the assistant's goes on"
+        " after the text. `answers`: `pieces` as they come, and what each yields, text or a call; the last"
+        " entry is what the end yields. A null reason is in the JSON parser's words.",
         "systems": [
             _system([TAP], False, _TAP_TEXT),
             _system([TAP, LOOK], False, _TAP_TEXT, _LOOK_TEXT),
