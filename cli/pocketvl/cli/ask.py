@@ -8,7 +8,8 @@ import typer
 from pocketvl.cli import options
 from pocketvl.cli.answers import as_dict, print_notes, write_text
 from pocketvl.cli.console import print_json
-from pocketvl.cli.script import read_script
+from pocketvl.cli.drawing import check_drawing, draw_answer
+from pocketvl.cli.script import read_script, read_tools
 from pocketvl.cli.sessions import open_session
 from pocketvl.runtime.chat.options import DEFAULT_MAX_TOKENS
 from pocketvl.runtime.chat.session import Content
@@ -24,6 +25,17 @@ def ask(
         typer.Option(
             help="JSON list of user turns (a text or a list of parts each) or messages; see docs/scripts.md."
         ),
+    ] = None,
+    tools: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="JSON list of tools the model may call; see docs/agents.md."),
+    ] = None,
+    parallel_tool_calls: Annotated[
+        bool, typer.Option("--parallel-tool-calls", help="Let it make several calls at once.")
+    ] = False,
+    draw: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the image with the answer's boxes: .png, .jpg or .webp."),
     ] = None,
     as_json: options.Json = False,
     max_tokens: options.MaxTokens = DEFAULT_MAX_TOKENS,
@@ -41,6 +53,11 @@ def ask(
 ) -> None:
     """Answer a question about images; --script asks several turns in one conversation."""
     turns = _turns(question, image or [], script)
+    if draw is not None:
+        check_drawing(draw, turns)
+    if parallel_tool_calls and tools is None:
+        raise UsageError("--parallel-tool-calls goes with --tools FILE.json.")
+    named = None if tools is None else read_tools(tools).tools
     with open_session(
         bundle,
         threads=threads,
@@ -58,10 +75,21 @@ def ask(
         answers = []
         for turn in turns:
             on_text = None if as_json else write_text
-            answers.append(session.ask(turn, max_tokens=max_tokens, sampler=sampler, on_text=on_text))
+            answers.append(
+                session.ask(
+                    turn,
+                    max_tokens=max_tokens,
+                    sampler=sampler,
+                    tools=named,
+                    parallel_tool_calls=parallel_tool_calls,
+                    on_text=on_text,
+                )
+            )
             if not as_json:
                 write_text("\n")
                 print_notes(answers[-1])
+        if draw is not None:
+            draw_answer(draw, answers, session.conversation)
     if as_json:
         print_json([as_dict(answer) for answer in answers] if script else as_dict(answers[0]))
 

@@ -8,6 +8,7 @@ from pocketvl.runtime.chat.session import Content
 from pocketvl.runtime.errors import PromptError, UsageError
 from pocketvl.runtime.files import read_bytes
 from pocketvl.runtime.text.messages import is_conversation
+from pocketvl.runtime.text.tools import ToolSet, tool_set
 
 MAX_SCRIPT_BYTES = 64 << 20  # images as data: URLs take their size and a third
 _PATH_CHARACTERS = 4096
@@ -15,7 +16,7 @@ _PATH_CHARACTERS = 4096
 
 def read_script(path: Path) -> list[Content]:
     """What to ask, one after the other. Raises UsageError for a file that is no script, else PromptError."""
-    value = _parse(read_bytes(path, UsageError, MAX_SCRIPT_BYTES), path)
+    value = read_json(path)
     if isinstance(value, dict):
         if set(value) != {"messages"}:
             raise UsageError(
@@ -36,6 +37,24 @@ def read_script(path: Path) -> list[Content]:
         if is_conversation(turn):
             raise PromptError(f"Turn {index} of {path} is a list of messages; a script holds one such list.")
     return [turn if isinstance(turn, str) else _beside_in_parts(turn, path.parent) for turn in value]
+
+
+def read_tools(path: Path) -> ToolSet:
+    """A JSON list of tools in OpenAI's shape, or an object with it as 'tools' alone. Raises UsageError."""
+    value = read_json(path)
+    if isinstance(value, dict) and set(value) == {"tools"}:
+        value = value["tools"]
+    if not isinstance(value, list) or not value:
+        raise UsageError(f'{path} must hold a list of tools, [{{"type": "function", "function": {{...}}}}].')
+    try:
+        return tool_set(value)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def read_json(path: Path) -> Any:
+    """A value of a regular file, without keys given twice. Raises UsageError."""
+    return _parse(read_bytes(path, UsageError, MAX_SCRIPT_BYTES), path)
 
 
 def _parse(data: bytes, path: Path) -> Any:

@@ -1,11 +1,12 @@
 """A conversation as a value: to fork it, keep a reference; to take a turn back, go to the one before."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pocketvl.runtime.decoding.feed import EMPTY, Feed
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.text.grounding import Size
-from pocketvl.runtime.text.messages import Message
+from pocketvl.runtime.text.messages import ImagePart, Message, media_of
 from pocketvl.runtime.text.tools import NO_TOOLS, AnyToolCall, ToolSet
 
 
@@ -35,6 +36,11 @@ class Conversation:
                 " ones, reset() first, or pass the whole conversation as messages."
             )
         return replace(self, tools=tools)
+
+    def image_source(self, number: int) -> Any:
+        """What was given as the image of this number, from 0, as boxes name it. Raises IndexError."""
+        images = [part for part in media_of(self.messages) if isinstance(part, ImagePart)]
+        return images[number].source
 
     @property
     def open_calls(self) -> tuple[AnyToolCall, ...]:
