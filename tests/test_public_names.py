@@ -17,15 +17,21 @@ from tests.support.checkpoints import write_checkpoint
 PUBLIC = {
     "pocketvl.export": ["export_bundle"],
     "pocketvl.runtime": [
+        "Agent",
+        "AgentAnswer",
         "Answer",
         "AnswerStream",
         "Box",
         "ChatSession",
         "Conversation",
+        "InvalidToolCall",
         "Model",
         "PocketVLError",
+        "Quad",
         "Sampler",
         "Statistics",
+        "Tool",
+        "ToolCall",
         "load",
     ],
     "pocketvl.quant": [

@@ -10,37 +10,51 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pocketvl.runtime.chat.agent import Agent, AgentAnswer
     from pocketvl.runtime.chat.answer import Answer, AnswerStream, Statistics
     from pocketvl.runtime.chat.conversation import Conversation
     from pocketvl.runtime.chat.session import ChatSession
     from pocketvl.runtime.decoding.sampling import Sampler
     from pocketvl.runtime.errors import PocketVLError
     from pocketvl.runtime.model import Model, load
-    from pocketvl.runtime.text.answer_text import Box
+    from pocketvl.runtime.text.answer_text import Box, Quad
+    from pocketvl.runtime.text.tools import InvalidToolCall, Tool, ToolCall
 
 __all__ = [
+    "Agent",
+    "AgentAnswer",
     "Answer",
     "AnswerStream",
     "Box",
     "ChatSession",
     "Conversation",
+    "InvalidToolCall",
     "Model",
     "PocketVLError",
+    "Quad",
     "Sampler",
     "Statistics",
+    "Tool",
+    "ToolCall",
     "load",
 ]
 
 _MODULES = {
+    "Agent": "chat.agent",
+    "AgentAnswer": "chat.agent",
     "Answer": "chat.answer",
     "AnswerStream": "chat.answer",
     "Box": "text.answer_text",
     "ChatSession": "chat.session",
     "Conversation": "chat.conversation",
+    "InvalidToolCall": "text.tools",
     "Model": "model",
     "PocketVLError": "errors",
+    "Quad": "text.answer_text",
     "Sampler": "decoding.sampling",
     "Statistics": "chat.answer",
+    "Tool": "text.tools",
+    "ToolCall": "text.tools",
     "load": "model",
 }
 
