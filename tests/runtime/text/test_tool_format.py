@@ -92,6 +92,8 @@ def test_without_tools_nothing_is_held_back() -> None:
     stream = ToolStream(NO_TOOLS)
     assert stream.push(f"a {FUNCTION}: x \n") == [f"a {FUNCTION}: x \n"]
     assert stream.finish() == []
+    after = ToolStream(NO_TOOLS, after_results=True)
+    assert [after.push(":"), after.push(" a \n"), after.push(":b")] == [[], ["a \n"], [":b"]]
 
 
 FRAGMENTS = st.sampled_from(

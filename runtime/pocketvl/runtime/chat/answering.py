@@ -79,7 +79,7 @@ class Answerer:
             whole.then(text_feed(kept, whole.next_position)),
             encoded.image_sizes,
             before,
-            before.tools,
+            tools=before.tools,
         )
         answer = Answer(
             text=turn.text,

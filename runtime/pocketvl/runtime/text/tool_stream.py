@@ -39,8 +39,6 @@ class ToolStream:
 
     def push(self, piece: str) -> list[Event]:
         """What this piece completes. After stopped_by is set, nothing."""
-        if not self._tools:
-            return [piece] if piece else []
         self._held += piece
         return list(self._events())
 
@@ -60,6 +58,10 @@ class ToolStream:
             if self._held in ("", ":"):
                 return
             self._held, self._after_colon = _without_colon(self._held), True
+        if not self._tools:
+            if self._held:
+                yield self._held
+            self._held = ""
         while not self.stopped_by:
             pattern = _IN_TEXT if self._state == "text" else _MARKER
             found = pattern.search(self._held, self._searched)
