@@ -30,7 +30,8 @@ def draw_answer(path: Path, answers: Sequence[Answer], conversation: Conversatio
         return
     number = shapes[0].image
     shapes = [shape for shape in shapes if shape.image == number]
-    write_image(draw_shapes(load_image(conversation.image_source(number)), shapes), path)
+    image = load_image(conversation.image_source(number))
+    write_image(draw_shapes(image, shapes, conversation.image_sizes[number]), path)
     count = "1 shape" if len(shapes) == 1 else f"{len(shapes)} shapes"
     note(f"drawn: {path}, with {count} on image {number} (counted from 0)")
 

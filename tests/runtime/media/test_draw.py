@@ -34,6 +34,12 @@ def test_a_box_is_outlined_where_it_is() -> None:
     assert not changed(image).any()  # a copy was drawn on
 
 
+def test_an_image_that_was_reduced_is_drawn_on_in_proportion() -> None:
+    box = [Box("", 0, 200, 300, 700, 600)]
+    reduced = changed(draw_shapes(grey(), box, size=(800, 1000)))
+    assert (reduced == changed(draw_shapes(grey(), [Box("", 0, 20, 30, 70, 60)]))).all()
+
+
 def test_a_quad_is_outlined_from_corner_to_corner() -> None:
     drawn = changed(draw_shapes(grey(), [Quad("", 0, ((50, 10), (90, 40), (50, 70), (10, 40)))]))
     assert drawn[40, 10]

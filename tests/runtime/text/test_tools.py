@@ -73,6 +73,14 @@ def test_methods_and_callable_objects_are_functions_too() -> None:
     assert tool.call({"x": 1}) == 2
 
 
+def test_a_function_with_a_schema_of_its_own_is_called_as_it_is() -> None:
+    tool = Tool("tap", "", {"type": "object", "properties": {"x": {}}}, function=lambda x: x)
+    assert tool.call({"x": [1.0]}) == [1.0]
+    with pytest.raises(UsageError, match="without a function"):
+        Tool("tap", "", {"type": "object"}).call({})
+
+
+async def later(x: int) -> None: ...
 def untyped(x) -> None: ...  # type: ignore[no-untyped-def]
 def of_bytes(x: bytes) -> None: ...
 def of_two(x: int | str) -> None: ...
@@ -97,6 +105,7 @@ def of_unknown(x: "Missing") -> None: ...  # type: ignore[name-defined]  # noqa:
         (of_any, "has the type"),
         (of_unknown, "type hints of the function of_unknown cannot be read"),
         (lambda x: x, "cannot have|has no type"),
+        (later, "is async"),
         (print, "cannot be given by its name"),
     ],
 )

@@ -19,19 +19,24 @@ _LARGEST = {"JPEG": 65535, "WEBP": 16383}  # pixels of a side
 AnswerShape = Box | Quad
 
 
-def draw_shapes(image: Image.Image, shapes: Sequence[AnswerShape]) -> Image.Image:
+def draw_shapes(
+    image: Image.Image, shapes: Sequence[AnswerShape], size: tuple[int, int] | None = None
+) -> Image.Image:
     """An RGB copy of `image` with outlines and labels, one colour for each label.
 
-    The shapes' coordinates are pixels of the upright image, as load_image gives it.
+    size: (height, width) in pixels that the shapes' coordinates are of; None if it is the image's own. That
+    of an answer's image is conversation.image_sizes[shape.image], which load_image may have reduced.
     """
     drawn = image.convert("RGB") if image.mode != "RGB" else image.copy()
     draw = ImageDraw.Draw(drawn)
+    height, width = size or (image.height, image.width)
+    across, down = image.width / width, image.height / height
     unit = max(1, round(min(drawn.size) / 200))
     font = ImageFont.load_default(max(10, 7 * unit))
     labels = list(dict.fromkeys(shape.label for shape in shapes))
     for shape in shapes:
         colour = _COLOURS[labels.index(shape.label) % len(_COLOURS)]
-        corners = _corners(shape)
+        corners = [(x * across, y * down) for x, y in _corners(shape)]
         draw.line([*corners, *corners[:2]], fill=colour, width=2 * unit, joint="curve")
         if shape.label:
             _label(draw, shape.label, corners, colour, font)

@@ -11,7 +11,7 @@ from typing import Any
 
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.text.tool_schema import check_parameters
-from pocketvl.runtime.text.typed_function import convert_arguments, describe_function
+from pocketvl.runtime.text.typed_function import converting, describe_function
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
@@ -19,7 +19,7 @@ _NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
 
 @dataclass(frozen=True)
 class Tool:
-    """parameters: a JSON schema of the type object. function: what it was made from, if it was a function."""
+    """parameters: a JSON schema of the type object. function: called with the arguments as JSON has them."""
 
     name: str
     description: str
@@ -38,12 +38,12 @@ class Tool:
         check_parameters(self.parameters, f"The parameters of the tool {self.name}")
 
     def call(self, arguments: Mapping[str, Any]) -> Any:
-        """What the function returns for arguments out of JSON. Raises what it raises, or UsageError."""
+        """What the function returns. Raises what it raises, and UsageError if there is none."""
         if self.function is None:
             raise UsageError(
                 f"The tool {self.name} was given as a schema, without a function to call; give the function."
             )
-        return self.function(**convert_arguments(self.function, arguments))
+        return self.function(**arguments)
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _tool(given: Any, where: str) -> Tool:
     if isinstance(given, Mapping):
         return _from_object(given, where)
     if callable(given):
-        return Tool(*describe_function(given), function=given)
+        return Tool(*describe_function(given), function=converting(given))
     raise UsageError(f"{where} must be an object or a function, not {type(given).__name__}.")
 
 

@@ -7,9 +7,10 @@ Hints may be str, int, float, bool, list, dict, list[T], dict[str, T], Literal, 
 with a text, which describes the parameter. Others are refused by name.
 """
 
+import functools
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -23,6 +24,8 @@ _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWOR
 def describe_function(function: Callable[..., Any]) -> tuple[str, str, dict[str, Any]]:
     """(name, description, JSON schema of the parameters). Raises UsageError."""
     name = getattr(function, "__name__", type(function).__name__)
+    if inspect.iscoroutinefunction(function):
+        raise UsageError(f"The function {name} is async and would not be waited for; wrap it into another.")
     hints, properties, required = _hints(function, name), {}, []
     for parameter in _signature(function, name).parameters.values():
         where = f"The parameter {parameter.name!r} of the function {name}"
@@ -37,10 +40,15 @@ def describe_function(function: Callable[..., Any]) -> tuple[str, str, dict[str,
     return name, inspect.getdoc(function) or "", schema
 
 
-def convert_arguments(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON values that fit the schema, as the values that the function's hints name."""
-    hints = _hints(function, getattr(function, "__name__", ""))
-    return {key: _value(hints[key], value) for key, value in arguments.items()}
+def converting(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, for arguments out of JSON that fit its schema: they become what its hints name."""
+    hints = _hints(function, getattr(function, "__name__", type(function).__name__))
+
+    @functools.wraps(function)
+    def call(**arguments: Any) -> Any:
+        return function(**{key: _value(hints[key], value) for key, value in arguments.items()})
+
+    return call
 
 
 def _signature(function: Callable[..., Any], name: str) -> inspect.Signature:
