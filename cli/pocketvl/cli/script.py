@@ -7,7 +7,7 @@ from typing import Any
 from pocketvl.runtime.chat.session import Content
 from pocketvl.runtime.errors import PromptError, UsageError
 from pocketvl.runtime.files import read_bytes
-from pocketvl.runtime.text.messages import is_conversation
+from pocketvl.runtime.text.messages import are_results, is_conversation
 from pocketvl.runtime.text.tools import ToolSet, tool_set
 
 MAX_SCRIPT_BYTES = 64 << 20  # images as data: URLs take their size and a third
@@ -34,9 +34,9 @@ def read_script(path: Path) -> list[Content]:
             raise PromptError(
                 f"Turn {index} of {path} must be a text or a list of parts, not {type(turn).__name__}."
             )
-        if is_conversation(turn):
+        if is_conversation(turn) and not are_results(turn):
             raise PromptError(f"Turn {index} of {path} is a list of messages; a script holds one such list.")
-    return [turn if isinstance(turn, str) else _beside_in_parts(turn, path.parent) for turn in value]
+    return [_beside_in_turn(turn, path.parent) for turn in value]
 
 
 def read_tools(path: Path) -> ToolSet:
@@ -74,6 +74,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"an object has the key {twice!r} twice")
     return found
+
+
+def _beside_in_turn(turn: Any, folder: Path) -> Any:
+    if isinstance(turn, str):
+        return turn
+    if is_conversation(turn):
+        return [_beside_in_message(message, folder) for message in turn]
+    return _beside_in_parts(turn, folder)
 
 
 def _beside_in_message(message: Any, folder: Path) -> Any:

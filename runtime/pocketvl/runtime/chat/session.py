@@ -23,6 +23,7 @@ from pocketvl.runtime.media.encoder import VisionPipeline
 from pocketvl.runtime.media.image_size import session_limits
 from pocketvl.runtime.text.messages import (
     Message,
+    are_results,
     is_conversation,
     parse_conversation,
     parse_messages,
@@ -174,7 +175,7 @@ class ChatSession:
         """The conversation that goes on, and what is new in it."""
         if not is_conversation(content):
             return self.conversation, parse_messages([{"role": "user", "content": content}])
-        if content[0]["role"] in ("tool", "function"):
+        if are_results(content):
             return self.conversation, parse_results(content, self.conversation.open_calls)
         new = parse_conversation(content)
         return Conversation() if new[0].role == "system" else self._start, new

@@ -132,6 +132,11 @@ def is_conversation(content: Any) -> TypeGuard[Sequence[Mapping[str, Any]]]:
     return isinstance(content[0], Mapping) and "role" in content[0]
 
 
+def are_results(content: Any) -> bool:
+    """Whether it begins as results of tools do, which are no whole conversation."""
+    return is_conversation(content) and _role(content[0]) == "tool"
+
+
 def parse_conversation(messages: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
     """A whole one that waits for an answer: system first or nowhere, last a user's turn or tools' results."""
     parsed = parse_messages(messages)
