@@ -178,6 +178,12 @@ def test_what_is_kept_of_an_answer_ends_before_the_marker(
     assert kept_tokens(tokens, tokenizer, "", False) == tuple(tokens)
 
 
+def test_a_line_break_comes_after_the_last_special_token(tokenizer: Tokenizer) -> None:
+    tokens = tokenizer.encode_template("a\n<|box_end|>")
+    kept = kept_tokens(tokens, tokenizer, "", True)
+    assert kept == (*tokens, *tokenizer.encode_text("\n"))
+
+
 def reading(case: Any) -> ToolStream:
     tools = tool_set(case["tools"], case["parallel"])
     return ToolStream(tools, after_results=case["after_results"])

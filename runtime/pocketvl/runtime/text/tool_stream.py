@@ -107,7 +107,7 @@ def kept_tokens(
 
     A token that holds more than the marker is encoded anew without it.
     """
-    texts = [tokenizer.token_bytes(token) for token in tokens]
+    texts = [tokenizer.token_bytes(token, skip_special=False) for token in tokens]
     whole = b"".join(texts)
     cut = whole.rfind(stopped_by.encode()) if stopped_by else len(whole)
     size = count = 0
