@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pocketvl.export.component import ExportSettings
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.open import Bundle
 from tests.support.bundles import COREML_SETTINGS, SHARED, export_for_test
@@ -68,6 +69,14 @@ def small_bundle(small_checkpoint: Path) -> Bundle:
 def small_onnx_bundle(small_checkpoint: Path) -> Bundle:
     """In float32: products of quantized activations differ a little by the number of rows."""
     return export_for_test(small_checkpoint, small_checkpoint.with_name("onnx"), target=names.ONNX)
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The shipped tiny model, which points at shapes; with room for the description of tools."""
+    settings = ExportSettings(buckets=(256,), max_context=1024)
+    folder = tmp_path_factory.mktemp("tiny") / "onnx"
+    return export_for_test("tiny", folder, settings=settings, target=names.ONNX)
 
 
 @pytest.fixture(scope="session")

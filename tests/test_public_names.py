@@ -17,6 +17,8 @@ from tests.support.checkpoints import write_checkpoint
 PUBLIC = {
     "pocketvl.export": ["export_bundle"],
     "pocketvl.runtime": [
+        "Agent",
+        "AgentAnswer",
         "Answer",
         "AnswerStream",
         "Box",
@@ -24,10 +26,14 @@ PUBLIC = {
         "Conversation",
         "EncodedImage",
         "LiveView",
+        "InvalidToolCall",
         "Model",
         "PocketVLError",
+        "Quad",
         "Sampler",
         "Statistics",
+        "Tool",
+        "ToolCall",
         "load",
     ],
     "pocketvl.quant": [

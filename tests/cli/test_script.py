@@ -29,6 +29,7 @@ def written(folder: Path, value: Any) -> Path:
         (["Hi", [TEXT]], ["Hi", [TEXT]]),
         ([{"role": "system", "content": "a"}, USER], [[{"role": "system", "content": "a"}, USER]]),
         ({"messages": [USER]}, [[USER]]),
+        (["Hi", [{"role": "tool", "content": "done"}]], ["Hi", [{"role": "tool", "content": "done"}]]),
         ('\ufeff["Hi"]', ["Hi"]),
     ],
 )

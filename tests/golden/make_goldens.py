@@ -17,6 +17,7 @@ from tests.golden.images import bicubic, patches, resize
 from tests.golden.positions import mrope, text_rope, vision_rope
 from tests.golden.slots import prefix
 from tests.golden.tables import embedding
+from tests.golden.tools import tool_calls
 from tests.golden.trace import conversation_trace
 from tests.golden.videos import video_sampling
 from tests.golden.written import CHECKPOINT, FOLDER, Json
@@ -40,6 +41,7 @@ GOLDENS: dict[str, Callable[[], Json]] = {
     "change": change,
     "conversation_trace": conversation_trace,
     "video_sampling": video_sampling,
+    "tool_calls": tool_calls,
 }
 
 NEED_CHECKPOINT = ("prompts", "conversation_trace")

@@ -1,12 +1,14 @@
 """How an answer is shown: its text as it comes, what is known beside it, and as JSON."""
 
 import dataclasses
+import json
 import sys
 from typing import Any
 
 from pocketvl.cli.console import note
 from pocketvl.runtime.chat.answer import Answer
 from pocketvl.runtime.decoding.logprobs import Logprobs, TokenLogprob
+from pocketvl.runtime.text.tools import AnyToolCall, InvalidToolCall, ToolCall
 
 
 def write_text(text: str) -> None:
@@ -23,6 +25,15 @@ def print_notes(answer: Answer) -> None:
             f"box: {label}({box.x1:.0f},{box.y1:.0f}) to ({box.x2:.0f},{box.y2:.0f}) pixels"
             f" of image {box.image} (counted from 0)"
         )
+    for quad in answer.quads:
+        corners = ", ".join(f"({x:.0f},{y:.0f})" for x, y in quad.corners)
+        label = f"{quad.label}: " if quad.label else ""
+        note(f"quad: {label}{corners} pixels of image {quad.image} (counted from 0)")
+    for call in answer.tool_calls:
+        if isinstance(call, ToolCall):
+            note(f"tool call {call.id}: {call.name} {json.dumps(call.arguments, ensure_ascii=False)}")
+        else:
+            note(f"tool call {call.id} cannot be made: {call.reason} It was: {call.name} {call.raw}")
     for sentence in answer.notes:
         note(sentence)
     note(summary(answer))
@@ -60,6 +71,8 @@ def as_dict(answer: Answer) -> dict[str, Any]:
         "stop_string": answer.stop_string,
         "logprobs": [_logprobs(one) for one in answer.logprobs],
         "boxes": [dataclasses.asdict(box) for box in answer.boxes],
+        "quads": [dataclasses.asdict(quad) for quad in answer.quads],
+        "tool_calls": [_call_as_dict(call) for call in answer.tool_calls],
         "notes": list(answer.notes),
         "statistics": {**dataclasses.asdict(answer.statistics), **rates},
     }
@@ -73,6 +86,15 @@ def _token(one: TokenLogprob) -> dict[str, Any]:
     """The bytes, too, which the text lacks where a token is part of a character."""
     text = one.token.decode("utf-8", errors="replace")
     return {"token_id": one.token_id, "token": text, "bytes": list(one.token), "logprob": one.logprob}
+
+
+def _call_as_dict(call: AnyToolCall) -> dict[str, Any]:
+    """In the shape of OpenAI's chat API, whose arguments are text; and why it cannot be made, if so."""
+    function = {"name": call.name, "arguments": call.raw}
+    reason = {"reason": call.reason} if isinstance(call, InvalidToolCall) else {}
+    if isinstance(call, ToolCall):
+        function["arguments"] = json.dumps(call.arguments, ensure_ascii=False)
+    return {"id": call.id, "type": "function", "function": function, **reason}
 
 
 def _counted(tokens: int, rate: float, digits: int) -> str:

@@ -9,11 +9,11 @@ from pocketvl.cli import options
 from pocketvl.cli.answer_options import answer_options
 from pocketvl.cli.answers import as_dict, print_notes, write_text
 from pocketvl.cli.console import print_json
+from pocketvl.cli.drawing import check_drawing, draw_answer
 from pocketvl.cli.parts import Part, image_parts, video_parts
-from pocketvl.cli.script import read_script
+from pocketvl.cli.script import read_script, read_tools
 from pocketvl.cli.sessions import open_session
-from pocketvl.runtime.chat.options import DEFAULT_MAX_TOKENS
-from pocketvl.runtime.chat.session import Content
+from pocketvl.runtime.chat.options import DEFAULT_MAX_TOKENS, Content
 from pocketvl.runtime.decoding.logprobs import MAX_ALTERNATIVES
 from pocketvl.runtime.errors import UsageError
 
@@ -30,6 +30,17 @@ def ask(
         typer.Option(
             help="JSON list of user turns (a text or a list of parts each) or messages; see docs/scripts.md."
         ),
+    ] = None,
+    tools: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="JSON list of tools the model may call; see docs/agents.md."),
+    ] = None,
+    parallel_tool_calls: Annotated[
+        bool, typer.Option("--parallel-tool-calls", help="Let it make several calls at once.")
+    ] = False,
+    draw: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the image with the answer's boxes: .png, .jpg or .webp."),
     ] = None,
     as_json: options.Json = False,
     max_tokens: options.MaxTokens = DEFAULT_MAX_TOKENS,
@@ -63,8 +74,15 @@ def ask(
     turns = _turns(question, [*image_parts(image or []), *video_parts(video or [], fps, nframes)], script)
     if logprobs and not as_json:
         raise UsageError("--logprobs are part of --json; add that.")
+    if draw is not None:
+        check_drawing(draw, turns)
+    if parallel_tool_calls and tools is None:
+        raise UsageError("--parallel-tool-calls goes with --tools FILE.json.")
     how = answer_options(max_tokens, stop, json_schema, regex, lookup)
     how["logprobs"] = logprobs
+    if tools is not None:
+        how["tools"] = read_tools(tools).tools
+        how["parallel_tool_calls"] = parallel_tool_calls
     with open_session(
         bundle,
         threads=threads,
@@ -88,6 +106,8 @@ def ask(
             if not as_json:
                 write_text("\n")
                 print_notes(answers[-1])
+        if draw is not None:
+            draw_answer(draw, answers, turns, session.conversation.image_sizes)
         if save is not None:
             session.save(save)
     if as_json:

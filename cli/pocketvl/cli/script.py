@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from pocketvl.cli.json_file import read_json
-from pocketvl.runtime.chat.session import Content
+from pocketvl.runtime.chat.options import Content
 from pocketvl.runtime.errors import PromptError, UsageError
-from pocketvl.runtime.text.messages import is_conversation
+from pocketvl.runtime.text.messages import are_results, is_conversation
+from pocketvl.runtime.text.tools import ToolSet, tool_set
 
 MAX_SCRIPT_BYTES = 64 << 20  # images as data: URLs take their size and a third
 _PATH_CHARACTERS = 4096
@@ -32,9 +33,30 @@ def read_script(path: Path) -> list[Content]:
             raise PromptError(
                 f"Turn {index} of {path} must be a text or a list of parts, not {type(turn).__name__}."
             )
-        if is_conversation(turn):
+        if is_conversation(turn) and not are_results(turn):
             raise PromptError(f"Turn {index} of {path} is a list of messages; a script holds one such list.")
-    return [turn if isinstance(turn, str) else _beside_in_parts(turn, path.parent) for turn in value]
+    return [_beside_in_turn(turn, path.parent) for turn in value]
+
+
+def read_tools(path: Path) -> ToolSet:
+    """A JSON list of tools in OpenAI's shape, or an object with it as 'tools' alone. Raises UsageError."""
+    value = read_json(path, MAX_SCRIPT_BYTES)
+    if isinstance(value, dict) and set(value) == {"tools"}:
+        value = value["tools"]
+    if not isinstance(value, list) or not value:
+        raise UsageError(f'{path} must hold a list of tools, [{{"type": "function", "function": {{...}}}}].')
+    try:
+        return tool_set(value)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def _beside_in_turn(turn: Any, folder: Path) -> Any:
+    if isinstance(turn, str):
+        return turn
+    if is_conversation(turn):
+        return [_beside_in_message(message, folder) for message in turn]
+    return _beside_in_parts(turn, folder)
 
 
 def _beside_in_message(message: Any, folder: Path) -> Any:

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pocketvl.runtime.chat.agent import Agent, AgentAnswer
     from pocketvl.runtime.chat.answer import Answer, AnswerStream, Statistics
     from pocketvl.runtime.chat.conversation import Conversation
     from pocketvl.runtime.chat.live import LiveView
@@ -18,24 +19,33 @@ if TYPE_CHECKING:
     from pocketvl.runtime.errors import PocketVLError
     from pocketvl.runtime.media.encoder import EncodedImage
     from pocketvl.runtime.model import Model, load
-    from pocketvl.runtime.text.answer_text import Box
+    from pocketvl.runtime.text.answer_text import Box, Quad
+    from pocketvl.runtime.text.tools import InvalidToolCall, Tool, ToolCall
 
 __all__ = [
+    "Agent",
+    "AgentAnswer",
     "Answer",
     "AnswerStream",
     "Box",
     "ChatSession",
     "Conversation",
     "EncodedImage",
+    "InvalidToolCall",
     "LiveView",
     "Model",
     "PocketVLError",
+    "Quad",
     "Sampler",
     "Statistics",
+    "Tool",
+    "ToolCall",
     "load",
 ]
 
 _MODULES = {
+    "Agent": "chat.agent",
+    "AgentAnswer": "chat.agent",
     "Answer": "chat.answer",
     "AnswerStream": "chat.answer",
     "Box": "text.answer_text",
@@ -43,10 +53,14 @@ _MODULES = {
     "Conversation": "chat.conversation",
     "EncodedImage": "media.encoder",
     "LiveView": "chat.live",
+    "InvalidToolCall": "text.tools",
     "Model": "model",
     "PocketVLError": "errors",
+    "Quad": "text.answer_text",
     "Sampler": "decoding.sampling",
     "Statistics": "chat.answer",
+    "Tool": "text.tools",
+    "ToolCall": "text.tools",
     "load": "model",
 }
 

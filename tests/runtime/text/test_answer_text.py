@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pocketvl.runtime.decoding.repetition import MIN_TOKENS, repeats
-from pocketvl.runtime.text.answer_text import AnswerText, boxes_in_pixels
+from pocketvl.runtime.text.answer_text import AnswerText, Quad, boxes_in_pixels, quads_in_pixels
 from pocketvl.runtime.text.grounding import Shape, in_thousandths, markup, to_pixels, to_thousandths
 from pocketvl.runtime.text.tokenizer import Tokenizer
 from tests.support.tokenizers import SPECIAL_TOKENS
@@ -39,6 +39,27 @@ def test_answers_of_the_golden_file() -> None:
         assert [[b.label, b.x1, b.y1, b.x2, b.y2] for b in boxes] == case["boxes"], text
         assert {box.image for box in boxes} <= {1}
         assert boxes_in_pixels(answer.boxes, []) == ()
+
+
+@pytest.mark.parametrize(
+    ("inside", "corners"),
+    [
+        ("(100,200),(300,200),(300,400),(100.5,400)", ((20, 80), (60, 80), (60, 160), (20.1, 160))),
+        (" ( 0 , 0 ) ,(1000,0), (1000,1000),(0,1000) ", ((0, 0), (200, 0), (200, 400), (0, 400))),
+        ("(100,200),(300,200),(300,400)", None),
+        ("(100,200),(300,200),(300,400),(100,400),(1,1)", None),
+        ("(100,200),(300,200),(300,400),(100,1001)", None),
+        ("the sign", None),
+    ],
+)
+def test_marked_quads_are_read(tokenizer: Tokenizer, inside: str, corners: Any) -> None:
+    marked = f"<|object_ref_start|>a sign<|object_ref_end|><|quad_start|>{inside}<|quad_end|>"
+    answer = AnswerText(tokenizer)
+    for token in tokenizer.encode_template(marked):
+        answer.push(token)
+    expected = () if corners is None else (Quad("a sign", 1, corners),)
+    assert quads_in_pixels(answer.quads, [(7, 7), (400, 200)]) == expected
+    assert quads_in_pixels(answer.quads, []) == ()
 
 
 def test_shapes_of_the_golden_file() -> None:

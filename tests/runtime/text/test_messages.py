@@ -62,7 +62,7 @@ def test_every_shape_of_content() -> None:
         ({"role": "user", "content": "Hello"}, "must be a list"),
         (["Hello"], r"messages\[0\] must be an object with role and content, not str"),
         ([{"role": "user", "content": "a"}, {"content": "b"}], r"messages\[1\] has the role None"),
-        ([{"role": "tool", "content": "a"}], r"role 'tool'; known are system, user, assistant"),
+        ([{"role": "robot", "content": "a"}], r"role 'robot'; known are system, user, assistant, tool"),
         ([{"role": "user"}], r"content of messages\[0\] must be .* not nothing"),
         ([{"role": "user", "content": []}], "not an empty list"),
         ([{"role": "user", "content": 3}], "not int"),

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pocketvl.runtime.decoding.logprobs import Logprobs
 from pocketvl.runtime.decoding.stopping import StopReason
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.text.answer_text import Box
+from pocketvl.runtime.text.answer_text import Box, Quad
+from pocketvl.runtime.text.tools import AnyToolCall
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Answer:
     notes: tuple[str, ...] = ()  # sentences about images and videos that were not read by the letter
     stop_string: str | None = None  # that ended the text, where one did
     logprobs: tuple[Logprobs, ...] = ()  # of each token of token_ids, where they were asked for
+    tool_calls: tuple[AnyToolCall, ...] = ()  # whose results are to come next
+    quads: tuple[Quad, ...] = ()
 
 
 class AnswerStream:

@@ -21,9 +21,10 @@ from pocketvl.runtime.decoding.kv_cache import KVCache
 from pocketvl.runtime.decoding.speculation import PromptLookup
 from pocketvl.runtime.decoding.stopping import StopReason, StopRule
 from pocketvl.runtime.engine import Float32
-from pocketvl.runtime.text.answer_text import boxes_in_pixels
-from pocketvl.runtime.text.messages import Message, Text
+from pocketvl.runtime.text.answer_text import boxes_in_pixels, quads_in_pixels
+from pocketvl.runtime.text.messages import Message
 from pocketvl.runtime.text.tokenizer import Tokenizer
+from pocketvl.runtime.text.tool_stream import ToolStream
 
 
 class Answerer:
@@ -67,14 +68,24 @@ class Answerer:
             cancelled = Answer("", (), whole.token_ids, start, "cancelled", statistics, notes=encoded.notes)
             return cancelled, before
 
-        built = AnswerBuilder(self._tokenizer, self._manifest.special_tokens.eos, turn.stop)
+        messages = (*before.messages, *encoded.messages)
+        calls = ToolStream(
+            before.tools,
+            calls_before=sum(len(message.calls) for message in messages),
+            after_results=messages[-1].role == "tool",
+        )
+        built = AnswerBuilder(self._tokenizer, self._manifest.special_tokens.eos, turn.stop, calls)
         reason = yield from self._generate(hidden, whole, built, turn)
-        kept = text_feed(built.kept(), whole.next_position)
-        said = Message("assistant", (Text(turn.text),))
-        messages = (*before.messages, *encoded.messages, said)
-        after = Conversation(messages, whole.then(kept), encoded.image_sizes, before, len(whole))
+        after = Conversation(
+            (*messages, Message("assistant", built.parts())),
+            whole.then(text_feed(built.kept(), whole.next_position)),
+            encoded.image_sizes,
+            before,
+            answer_start=len(whole),
+            tools=before.tools,
+        )
         answer = Answer(
-            text=turn.text,
+            text=built.text,
             token_ids=built.tokens,
             prompt_token_ids=whole.token_ids,
             next_position=whole.next_position + len(built.tokens),
@@ -84,6 +95,8 @@ class Answerer:
             notes=encoded.notes,
             stop_string=built.stop_string,
             logprobs=tuple(one.spelled(self._spell) for one in turn.logprobs),
+            tool_calls=tuple(built.tool_calls),
+            quads=quads_in_pixels(built.quads, encoded.image_sizes),
         )
         return answer, after
 
@@ -115,9 +128,8 @@ class Answerer:
         for choice in choices:
             turn.token_done(choice)
             if piece := built.push(choice.token):
-                turn.add_text(piece)
                 yield piece
-            is_whole = choice.is_last or built.stop_string is not None
+            is_whole = choice.is_last or built.is_stopped
             reason = rule.reason(built.tokens, cancelled=self._cancelled.is_set(), is_whole=is_whole)
             if reason is not None:
                 break
@@ -125,9 +137,8 @@ class Answerer:
         if proposer is not None:
             turn.drafted_tokens, turn.accepted_tokens = proposer.drafted, proposer.accepted
         if piece := built.finish():
-            turn.add_text(piece)
             yield piece
-        return reason
+        return "tool_calls" if reason == "stop" and built.tool_calls else reason
 
     def _spell(self, token: int) -> bytes:
         return self._tokenizer.token_bytes(token, skip_special=False)

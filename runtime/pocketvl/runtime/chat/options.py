@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from pocketvl.runtime.decoding.sampling import Sampler
+from pocketvl.runtime.errors import UsageError
+from pocketvl.runtime.text.tools import GivenTool
 
 DEFAULT_MAX_TOKENS = 256
+
+Content = str | Sequence[Mapping[str, Any]]  # a text, parts, or messages with roles; see text/messages.py
 
 
 class AnswerOptions(TypedDict, total=False):
@@ -17,6 +21,8 @@ class AnswerOptions(TypedDict, total=False):
     first of them. logprobs: how many likeliest tokens, 0 to 20, Answer.logprobs lists at each token of the
     answer; 0 leaves it empty. json_schema: what the answer is JSON of. regex: what the whole answer matches.
     lookup: whether tokens are drafted from what was said before, which changes the speed alone.
+    tools: what the model may call, see text/tools.py; named with a conversation's first turn, they stay.
+    parallel_tool_calls: whether it may make several calls at once, where tools are named.
     """
 
     images: Sequence[Any]
@@ -28,3 +34,23 @@ class AnswerOptions(TypedDict, total=False):
     json_schema: Mapping[str, Any] | bool | None
     regex: str | None
     lookup: bool
+    tools: Sequence[GivenTool] | None
+    parallel_tool_calls: bool
+
+
+def with_media(content: Content, options: AnswerOptions) -> Content:
+    """Parts instead of a text that has images or videos beside it. Raises UsageError."""
+    images, videos = options.get("images", ()), options.get("videos", ())
+    if not images and not videos:
+        return content
+    if not isinstance(content, str):
+        kind = "image" if images else "video"
+        raise UsageError(f"{kind}s go with a text; in a list of parts, give each {kind} as a part.")
+    return [
+        *({"type": "image", "image": image} for image in images),
+        *(
+            {"type": "video", **(video if isinstance(video, Mapping) else {"video": video})}
+            for video in videos
+        ),
+        {"type": "text", "text": content},
+    ]

@@ -7,21 +7,19 @@ from pathlib import Path
 from typing import Any, Self, Unpack
 
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle.geometry import SamplingDefaults
 from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.chat.answer import Answer, AnswerStream
 from pocketvl.runtime.chat.answering import Answerer
 from pocketvl.runtime.chat.conversation import Conversation
 from pocketvl.runtime.chat.kept_cache import put_cache, take_cache
-from pocketvl.runtime.chat.options import DEFAULT_MAX_TOKENS, AnswerOptions
+from pocketvl.runtime.chat.options import AnswerOptions, Content, with_media
 from pocketvl.runtime.chat.storage import SavedChat, SessionOptions, read_chat, write_chat
 from pocketvl.runtime.chat.turn import Turn
 from pocketvl.runtime.chat.turn_encoder import EncodedTurn, TurnEncoder
-from pocketvl.runtime.decoding.choosing import Chooser
+from pocketvl.runtime.chat.turn_maker import TurnMaker
 from pocketvl.runtime.decoding.constraint import Grammars
 from pocketvl.runtime.decoding.decoder import Decoder
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
-from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.media.encoder import EncodedImage, VisionPipeline
@@ -29,12 +27,13 @@ from pocketvl.runtime.media.image_size import session_limits
 from pocketvl.runtime.text.messages import (
     Message,
     VideoPart,
+    are_results,
     is_conversation,
     parse_conversation,
     parse_messages,
+    parse_results,
 )
 from pocketvl.runtime.text.prompt import PromptEncoder
-from pocketvl.runtime.text.stop_strings import StopStrings
 from pocketvl.runtime.text.template import read_template
 from pocketvl.runtime.text.tokenizer import Tokenizer
 
@@ -81,8 +80,9 @@ class ChatSession:
         settings = session_limits(manifest.image, min_pixels, max_pixels)
         vision = VisionPipeline(manifest, settings, engine.vision)
         rows = manifest.geometry.text.vocab_size
-        self._never = tokenizer.check(manifest.special_tokens, rows)
-        self._grammars = Grammars(bundle.path(names.TOKENIZER_FILE), rows, manifest.special_tokens.eos)
+        never = tokenizer.check(manifest.special_tokens, rows)
+        grammars = Grammars(bundle.path(names.TOKENIZER_FILE), rows, manifest.special_tokens.eos)
+        self._turns = TurnMaker(manifest, grammars, never)
         self._cancelled = threading.Event()
         self._vision, self._keep_vision = vision, keep_vision
         self._encoder = TurnEncoder(manifest, prompts, vision, keep_vision, self._cancelled)
@@ -91,7 +91,7 @@ class ChatSession:
             Decoder(engine.text, table, manifest),
             engine.text.cache,
             tokenizer,
-            never=self._never,
+            never=never,
             stop_repetition=stop_repetition,
             cancelled=self._cancelled,
             costs=engine.costs,
@@ -215,17 +215,20 @@ class ChatSession:
         """One user turn; its answer piece by piece, worked on while it is read.
 
         `content` is text or OpenAI-style parts, see messages.py; or a list of messages with roles: a whole
-        conversation, which takes the place of the one so far. What both begin with is not fed again. Raises
-        UsageError; and, when it is read, ContextError, ImageError, PromptError, EngineError, BundleError,
-        UsageError.
+        conversation, which takes the place of the one so far, or {"role": "tool", ...} alone, the results of
+        all tools that the last answer called, after which it goes on. What the old and the new conversation
+        begin with is not fed again. Raises UsageError; and, when it is read, ContextError, ImageError,
+        PromptError, EngineError, BundleError, UsageError.
         """
-        content = _with_media(content, options.get("images", ()), options.get("videos", ()))
-        return AnswerStream(self._claimed(lambda turn: self._encode(content, turn), self._turn(options)))
+        content = with_media(content, options)
+        return AnswerStream(
+            self._claimed(lambda turn: self._encode(content, turn), self._turns.turn(options))
+        )
 
     def check(self, **options: Unpack[AnswerOptions]) -> None:
         """Raises what stream() raises for options that cannot be meant, such as a regular expression that
         does not hold."""
-        self._turn(options)
+        self._turns.turn(options)
 
     def regenerate(
         self, *, on_text: Callable[[str], None] | None = None, **options: Unpack[AnswerOptions]
@@ -236,21 +239,11 @@ class ChatSession:
         """
         if options.get("images") or options.get("videos"):
             raise UsageError("An answer is made anew about the images that it had; leave out new ones.")
-        with closing(AnswerStream(self._claimed(self._encode_again, self._turn(options)))) as stream:
+        with closing(AnswerStream(self._claimed(self._encode_again, self._turns.turn(options)))) as stream:
             for piece in stream:
                 if on_text is not None:
                     on_text(piece)
             return stream.answer
-
-    def _turn(self, options: AnswerOptions) -> Turn:
-        max_tokens = options.get("max_tokens", DEFAULT_MAX_TOKENS)
-        if max_tokens < 1:
-            raise UsageError(f"max_tokens must be at least 1, not {max_tokens}.")
-        sampler = options.get("sampler") or _sampler(self._manifest.sampling)
-        constraint = self._grammars.make(options.get("json_schema"), options.get("regex"))
-        chooser = Chooser(sampler, self._never, constraint, options.get("logprobs", 0))
-        stop = StopStrings(options.get("stop", ()))
-        return Turn(chooser, max_tokens, stop, options.get("lookup", True))
 
     def _claimed(self, encode: _Encode, turn: Turn) -> Generator[str, None, Answer]:
         with self._engine.text.cache.claim():
@@ -265,7 +258,8 @@ class ChatSession:
     def _encode(self, content: Content, turn: Turn) -> tuple[Conversation, EncodedTurn]:
         """The conversation that goes on, and its next turn."""
         before, new = self._messages(content)
-        if is_conversation(content):
+        before = before.with_tools(turn.tools)
+        if is_conversation(content) and not are_results(content):
             return self._encoder.encode_whole(self.conversation, before, new, turn)
         return before, self._encoder.encode(before, new, turn)
 
@@ -273,6 +267,8 @@ class ChatSession:
         """The conversation that goes on, or the start of a new one, and what is new in it."""
         if not is_conversation(content):
             return self.conversation, parse_messages([{"role": "user", "content": content}])
+        if are_results(content):
+            return self.conversation, parse_results(content, self.conversation.open_calls)
         new = parse_conversation(content)
         return Conversation() if new[0].role == "system" else self._start, new
 
@@ -284,23 +280,3 @@ class ChatSession:
         messages = last.messages[len(last.before.messages) : -1]
         feed = last.feed.first(last.answer_start)
         return last.before, EncodedTurn(messages, feed, last.image_sizes, ())
-
-
-def _with_media(content: Content, images: Sequence[Any], videos: Sequence[Any]) -> Content:
-    if not images and not videos:
-        return content
-    if not isinstance(content, str):
-        kind = "image" if images else "video"
-        raise UsageError(f"{kind}s go with a text; in a list of parts, give each {kind} as a part.")
-    return [
-        *({"type": "image", "image": image} for image in images),
-        *(
-            {"type": "video", **(video if isinstance(video, Mapping) else {"video": video})}
-            for video in videos
-        ),
-        {"type": "text", "text": content},
-    ]
-
-
-def _sampler(defaults: SamplingDefaults) -> Sampler:
-    return Sampler(defaults.temperature, defaults.top_k, defaults.top_p, defaults.repetition_penalty)

@@ -26,11 +26,12 @@ from pocketvl.runtime.chat.stored_slots import (
 )
 from pocketvl.runtime.chat.tensor_file import read_tensors, write_tensors
 from pocketvl.runtime.decoding.feed import Feed
-from pocketvl.runtime.errors import ConversationError, ManifestError, PromptError
+from pocketvl.runtime.errors import ConversationError, ManifestError, PromptError, UsageError
 from pocketvl.runtime.files import shortened
 from pocketvl.runtime.media.encoder import EncodedImage
 from pocketvl.runtime.text.grounding import Size
 from pocketvl.runtime.text.messages import ImagePart, Message, Part, VideoPart, media_of
+from pocketvl.runtime.text.tools import NO_TOOLS, Tool, ToolSet, tool_set
 
 VERSION = 1
 
@@ -76,6 +77,8 @@ class _Saved:
     target: str
     options: SessionOptions
     messages: tuple[StoredMessage, ...]
+    tools: str  # JSON of those that the system turn describes, "[]" for none
+    parallel_tool_calls: bool
     turns: tuple[_Turn, ...]
     image_sizes: tuple[tuple[int, int], ...]  # height, width in pixels
     images: tuple[StoredImage, ...]
@@ -93,6 +96,8 @@ def write_chat(path: Path, manifest: Manifest, chat: SavedChat) -> None:
         target=manifest.target,
         options=chat.options,
         messages=tuple(stored(message) for message in last.messages),
+        tools=json.dumps([_tool(tool) for tool in last.tools]),
+        parallel_tool_calls=last.tools.parallel,
         turns=tuple(
             _Turn(len(one.messages), len(one.feed), len(one.image_sizes), one.answer_start)
             for one in reversed(list(_beginnings(last)))
@@ -159,6 +164,7 @@ def _conversation(saved: _Saved, feed: Feed, manifest: Manifest) -> Conversation
     parsed = [message_of(message) for message in saved.messages]
     messages = _with_embeddings(parsed, feed, sizes, manifest.geometry.vision.patch_size)
     numbers = media_numbers(feed).tolist()
+    tools = _tools(saved)
     found: Conversation | None = None
     for turn in saved.turns:
         if not _follows(turn, found, messages):
@@ -169,7 +175,9 @@ def _conversation(saved: _Saved, feed: Feed, manifest: Manifest) -> Conversation
             if 0 < cut < len(feed) and numbers[cut - 1] == numbers[cut] >= 0:
                 raise ValueError("a turn ends within an image")
         own = sizes[: turn.image_sizes]
-        found = Conversation(messages[: turn.messages], feed.first(turn.slots), own, found, turn.answer_start)
+        so_far, slots = messages[: turn.messages], feed.first(turn.slots)
+        own_tools = tools if turn.slots else NO_TOOLS  # named with the first question
+        found = Conversation(so_far, slots, own, found, turn.answer_start, own_tools)
     if found is None or (len(found.messages), len(found.feed), len(found.image_sizes)) != (
         len(messages),
         len(feed),
@@ -177,6 +185,18 @@ def _conversation(saved: _Saved, feed: Feed, manifest: Manifest) -> Conversation
     ):
         raise ValueError("its turns are not all of it")
     return found
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    return {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+
+
+def _tools(saved: _Saved) -> ToolSet:
+    """Without functions, which no file holds. Raises ValueError."""
+    try:
+        return tool_set(json.loads(saved.tools), saved.parallel_tool_calls)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
 
 
 def _follows(turn: _Turn, before: Conversation | None, messages: Sequence[Message]) -> bool:

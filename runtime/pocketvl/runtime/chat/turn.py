@@ -6,15 +6,20 @@ from pocketvl.runtime.chat.answer import Statistics
 from pocketvl.runtime.decoding.choosing import Choice, Chooser
 from pocketvl.runtime.decoding.logprobs import Logprobs
 from pocketvl.runtime.text.stop_strings import StopStrings
+from pocketvl.runtime.text.tools import ToolSet
 
 
 class Turn:
     """Mutable while an answer is made; statistics() sums it up."""
 
-    def __init__(self, chooser: Chooser, max_tokens: int, stop: StopStrings, lookup: bool) -> None:
+    def __init__(
+        self, chooser: Chooser, max_tokens: int, stop: StopStrings, tools: ToolSet | None, lookup: bool
+    ) -> None:
+        """tools: those that the caller names; None if it names none."""
         self.chooser = chooser
         self.max_tokens = max_tokens
         self.stop = stop
+        self.tools = tools
         self.lookup = lookup
         self.logprobs: list[Logprobs] = []
         self.drafted_tokens = 0
@@ -27,21 +32,12 @@ class Turn:
         self.prefill_seconds = 0.0
         self.prefill_tokens = 0
         self.reused_tokens = 0
-        self._pieces: list[str] = []
         self._tokens = 0
         self.begin()
 
     def begin(self) -> None:
         """Count time from here on."""
         self._began = self._first = self._last = time.perf_counter()
-
-    @property
-    def text(self) -> str:
-        return "".join(self._pieces)
-
-    def add_text(self, piece: str) -> None:
-        """Call with each piece of the answer's text."""
-        self._pieces.append(piece)
 
     def token_done(self, choice: Choice) -> None:
         """Call once a token, when it is known."""

@@ -18,6 +18,7 @@ from pocketvl.runtime.media.encoder import PreparedImage, PreparedVideo, VisionP
 from pocketvl.runtime.text.grounding import Size
 from pocketvl.runtime.text.messages import ImagePart, Message, VideoPart, media_of, with_thousandths
 from pocketvl.runtime.text.prompt import PromptEncoder
+from pocketvl.runtime.text.tool_format import in_tool_format
 
 Prepared = PreparedImage | PreparedVideo
 _MOST_REMEDIES = 3  # videos of a turn for which it is said what would fit
@@ -91,7 +92,7 @@ class TurnEncoder:
             self._vision.remember(media)
         for part in _answered(held):
             own, count = len(part.messages) - len(start.messages), len(part.feed.media)
-            if own < 1 or not self._begins_with(part, start, new, prepared):
+            if own < 1 or part.tools != start.tools or not self._begins_with(part, start, new, prepared):
                 continue
             try:
                 return part, self._encode(part, new[own:], prepared[count:], turn)
@@ -149,9 +150,11 @@ class TurnEncoder:
     ) -> list[int]:
         """Those that follow what was fed before."""
         counts = [self._vision.tokens(each) for each in prepared]
-        if len(before.feed):
-            return self._prompts.encode_continuation(before.messages, new, counts)
-        return self._prompts.encode((*before.messages, *new), counts)
+        if not len(before.feed):
+            return self._prompts.encode(in_tool_format((*before.messages, *new), before.tools), counts)
+        history = in_tool_format(before.messages, before.tools)
+        following = in_tool_format(new, before.tools, beginning=False)
+        return self._prompts.encode_continuation(history, following, counts)
 
     def _check_context(
         self, before: Conversation, new_tokens: int, prepared: list[Prepared], turn: Turn

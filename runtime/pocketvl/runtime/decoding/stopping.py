@@ -6,7 +6,7 @@ from typing import Literal
 
 from pocketvl.runtime.decoding.repetition import repeats
 
-StopReason = Literal["stop", "length", "context", "cancelled", "repetition"]
+StopReason = Literal["stop", "length", "context", "cancelled", "repetition", "tool_calls"]
 
 
 @dataclass(frozen=True)

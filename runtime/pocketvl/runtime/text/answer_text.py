@@ -10,6 +10,7 @@ from pocketvl.runtime.text.tokenizer import Tokenizer
 _MARKUP = ("object_ref", "box", "quad")
 _NUMBER = r"\s*(\d{1,4}(?:\.\d{1,9})?)\s*"
 _BOX = re.compile(rf"\({_NUMBER},{_NUMBER}\)\s*,\s*\({_NUMBER},{_NUMBER}\)")
+_QUAD = re.compile(r"\s*,\s*".join([rf"\({_NUMBER},{_NUMBER}\)"] * 4))
 _NO_SPACE_AFTER = "([{"
 _NO_SPACE_BEFORE = ".,;:!?)]}"
 
@@ -30,11 +31,28 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Quad:
+    """Four corners (x, y) that an answer names, in the order in which it does; else like Box."""
+
+    label: str
+    image: int
+    corners: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
 class FoundBox:
     """corners: x1, y1, x2, y2 in thousandths of an image."""
 
     label: str
     corners: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class FoundQuad:
+    """corners: x1, y1, ..., x4, y4 in thousandths of an image."""
+
+    label: str
+    corners: tuple[float, ...]
 
 
 class AnswerText:
@@ -45,6 +63,7 @@ class AnswerText:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._boxes: list[FoundBox] = []
+        self._quads: list[FoundQuad] = []
         self._pieces: list[str] = []
         self._stream = tokenizer.stream()
         self._marks = {
@@ -80,6 +99,11 @@ class AnswerText:
         """Those said so far: the marked ones, or those that look like one if none is marked."""
         return tuple(self._boxes) or plain_boxes(self.text)
 
+    @property
+    def quads(self) -> tuple[FoundQuad, ...]:
+        """The marked ones said so far."""
+        return tuple(self._quads)
+
     def _mark(self, name: str, end: str) -> None:
         said = "".join(self._held)
         if end == "end" and name == self._inside == "object_ref":
@@ -88,6 +112,10 @@ class AnswerText:
             corners = parse_corners(said)
             if corners is not None:
                 self._boxes.append(FoundBox(self._label, corners))
+        if end == "end" and name == self._inside == "quad":
+            points = parse_quad(said)
+            if points is not None:
+                self._quads.append(FoundQuad(self._label, points))
         self._inside = name if end == "start" else ""
         self._held.clear()
         self._touches = True
@@ -120,6 +148,13 @@ def parse_corners(text: str) -> tuple[float, float, float, float] | None:
     return None if found is None else _corners(found)
 
 
+def parse_quad(text: str) -> tuple[float, ...] | None:
+    """Of "(x1,y1),(x2,y2),(x3,y3),(x4,y4)" in thousandths; None for anything else."""
+    found = _QUAD.fullmatch(text.strip())
+    numbers = () if found is None else tuple(map(float, found.groups()))
+    return numbers if numbers and max(numbers) <= THOUSAND else None
+
+
 def plain_boxes(text: str) -> tuple[FoundBox, ...]:
     """Boxes that an answer writes without marking them, as small models do; without labels."""
     found = (_corners(match) for match in _BOX.finditer(text))
@@ -146,4 +181,22 @@ def boxes_in_pixels(found: Sequence[FoundBox], sizes: Sequence[Size]) -> tuple[B
             to_pixels(box.corners[3], height),
         )
         for box in found
+    )
+
+
+def quads_in_pixels(found: Sequence[FoundQuad], sizes: Sequence[Size]) -> tuple[Quad, ...]:
+    """As boxes_in_pixels."""
+    if not sizes:
+        return ()
+    height, width = sizes[-1]
+    return tuple(
+        Quad(
+            quad.label,
+            len(sizes) - 1,
+            tuple(
+                (to_pixels(x, width), to_pixels(y, height))
+                for x, y in zip(quad.corners[::2], quad.corners[1::2], strict=True)
+            ),
+        )
+        for quad in found
     )

@@ -4,12 +4,16 @@
  {"role": "user", "content": [{"type": "text", "text": "What is this?"},
                               {"type": "image_url", "image_url": {"url": "cat.jpg", "detail": "low"}},
                               {"type": "image", "image": <what load_image takes>, "max_pixels": 50176},
-                              {"type": "video", "video": <what open_video takes>, "fps": 1}]}]
+                              {"type": "video", "video": <what open_video takes>, "fps": 1}]},
+ {"role": "assistant", "tool_calls": [{"id": "call_0", "type": "function",
+                                       "function": {"name": "tap", "arguments": {"x": 10}}}]},
+ {"role": "tool", "tool_call_id": "call_0", "content": "done"}]
 
 docs/scripts.md lists all kinds of parts. Nothing is ignored: a key that is not known is refused.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, TypeGuard
@@ -18,9 +22,15 @@ from pocketvl.runtime.errors import PromptError
 from pocketvl.runtime.media.image_size import AS_THE_SESSION, DETAILS, PIXEL_KEYS, ImageSize
 from pocketvl.runtime.media.video_options import AS_THE_RULE, VIDEO_KEYS, VideoOptions, parse_video_options
 from pocketvl.runtime.text.grounding import Shape, Size, in_thousandths, parse_shape
+from pocketvl.runtime.text.tool_messages import has_calls, in_order_of_calls, parse_calls, result_id
+from pocketvl.runtime.text.tools import AnyToolCall, InvalidToolCall, ToolCall
 
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "user", "assistant", "tool")
 
+_KEYS = {
+    "assistant": ("role", "content", "tool_calls", "function_call"),
+    "tool": ("role", "content", "tool_call_id", "name"),
+}
 _MAX_PIXELS = 1 << 30  # far above any bucket
 _KINDS = "text, input_text, output_text, image, image_url, input_image, object_ref, box, quad and video"
 
@@ -49,14 +59,26 @@ class VideoPart:
     options: VideoOptions = AS_THE_RULE
 
 
+@dataclass(frozen=True)
+class GoesOn:
+    """The end of an assistant's message that goes on in the same turn; only prompts hold it."""
+
+
 Media = ImagePart | VideoPart
-Part = Text | ObjectRef | Shape | ImagePart | VideoPart
+Part = Text | ObjectRef | Shape | ImagePart | VideoPart | ToolCall | InvalidToolCall | GoesOn
 
 
 @dataclass(frozen=True)
 class Message:
+    """Of the role tool: the result of one call; results are in the order of the calls before them."""
+
     role: str
     parts: tuple[Part, ...]
+
+    @property
+    def calls(self) -> tuple[AnyToolCall, ...]:
+        """Of tools, by the assistant."""
+        return tuple(part for part in self.parts if isinstance(part, ToolCall | InvalidToolCall))
 
 
 def parse_messages(messages: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
@@ -66,7 +88,42 @@ def parse_messages(messages: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]
             'Messages must be a list with at least one {"role": ..., "content": ...};'
             ' write [{"role": "user", "content": "..."}].'
         )
-    return tuple(_message(message, f"messages[{i}]") for i, message in enumerate(messages))
+    parsed: list[Message] = []
+    for start, end in _runs(messages):
+        new = [_message(messages[i], f"messages[{i}]") for i in range(start, end)]
+        if new[0].role == "tool":
+            calls = parsed[-1].calls if parsed else ()
+            new = in_order_of_calls(calls, messages[start:end], new, f"messages[{start}]")
+            if end < len(messages) and _role(messages[end]) != "assistant":
+                raise PromptError(f"messages[{end}] must be the assistant's, which replies to the results.")
+        parsed += new
+    return tuple(parsed)
+
+
+def parse_results(messages: Sequence[Mapping[str, Any]], calls: Sequence[AnyToolCall]) -> tuple[Message, ...]:
+    """The results of all of these calls, and nothing else. Raises PromptError."""
+    for i, message in enumerate(messages):
+        if _role(message) != "tool":
+            raise PromptError(
+                f"messages[{i}] is no tool's; results are given alone, the answer goes on after."
+            )
+    parsed = [_message(message, f"messages[{i}]") for i, message in enumerate(messages)]
+    return tuple(in_order_of_calls(calls, messages, parsed, "messages[0]"))
+
+
+def _runs(messages: Sequence[Any]) -> Iterator[tuple[int, int]]:
+    """Where each message begins and ends, the results that follow each other as one."""
+    start = 0
+    for is_result, group in itertools.groupby(messages, lambda message: _role(message) == "tool"):
+        size = len(list(group))
+        yield from [(start, start + size)] if is_result else ((i, i + 1) for i in range(start, start + size))
+        start += size
+
+
+def _role(message: Any) -> Any:
+    """ "function" is the older name of the role tool."""
+    role = message.get("role") if isinstance(message, Mapping) else None
+    return "tool" if role == "function" else role
 
 
 def is_conversation(content: Any) -> TypeGuard[Sequence[Mapping[str, Any]]]:
@@ -76,15 +133,21 @@ def is_conversation(content: Any) -> TypeGuard[Sequence[Mapping[str, Any]]]:
     return isinstance(content[0], Mapping) and "role" in content[0]
 
 
+def are_results(content: Any) -> bool:
+    """Whether it begins as results of tools do, which are no whole conversation."""
+    return is_conversation(content) and _role(content[0]) == "tool"
+
+
 def parse_conversation(messages: Sequence[Mapping[str, Any]]) -> tuple[Message, ...]:
-    """A whole conversation that waits for an answer: system first or nowhere, a user's turn last."""
+    """A whole one that waits for an answer: system first or nowhere, last a user's turn or tools' results."""
     parsed = parse_messages(messages)
     for i, message in enumerate(parsed):
         if message.role == "system" and i:
             raise PromptError(f"messages[{i}] is a system message; there can be one, and it comes first.")
-    if parsed[-1].role != "user":
+    if parsed[-1].role not in ("user", "tool"):
         raise PromptError(
-            f"The last message has the role {parsed[-1].role}; end with the user's, which is answered."
+            f"The last message has the role {parsed[-1].role}; end with the user's, which is answered, or"
+            " with a tool's result."
         )
     return parsed
 
@@ -113,19 +176,28 @@ def with_thousandths(messages: Sequence[Message], sizes: Sequence[Size], earlier
 def _message(message: Any, where: str) -> Message:
     if not isinstance(message, Mapping):
         raise PromptError(f"{where} must be an object with role and content, not {_kind(message)}.")
-    role = message.get("role")
+    role = _role(message)
     if role not in ROLES:
         raise PromptError(f"{where} has the role {role!r}; known are {', '.join(ROLES)}.")
-    _check_keys(message, ("role", "content"), where)
+    _check_keys(message, _KEYS.get(role, ("role", "content")), where)
     content = message.get("content")
+    if role == "assistant" and has_calls(message):
+        calls = parse_calls(message, where)
+        return Message(role, (*(_parts(content, where) if content else ()), *calls))
+    if role == "tool":
+        result_id(message, where)
+    return Message(role, _parts(content, where))
+
+
+def _parts(content: Any, where: str) -> tuple[Part, ...]:
     if isinstance(content, str):
-        return Message(role, (Text(content),))
+        return (Text(content),)
     if not isinstance(content, Sequence) or isinstance(content, (bytes, bytearray)) or not content:
         raise PromptError(
             f"The content of {where} must be a string or a list of parts, not {_kind(content)};"
             ' a part is {"type": "text", "text": ...} or {"type": "image", "image": ...}.'
         )
-    return Message(role, tuple(_part(part, f"{where}.content[{i}]") for i, part in enumerate(content)))
+    return tuple(_part(part, f"{where}.content[{i}]") for i, part in enumerate(content))
 
 
 def _part(part: Any, where: str) -> Part:

@@ -15,6 +15,7 @@ from pocketvl.runtime.bundle.geometry import SpecialTokens
 from pocketvl.runtime.errors import PromptError
 from pocketvl.runtime.text.grounding import Shape, markup
 from pocketvl.runtime.text.messages import (
+    GoesOn,
     ImagePart,
     Media,
     Message,
@@ -26,6 +27,7 @@ from pocketvl.runtime.text.messages import (
 )
 from pocketvl.runtime.text.template import ChatTemplate
 from pocketvl.runtime.text.tokenizer import Tokenizer
+from pocketvl.runtime.text.tools import InvalidToolCall, ToolCall
 
 
 class PromptEncoder:
@@ -60,13 +62,18 @@ class PromptEncoder:
     ) -> list[int]:
         """Ids of a whole conversation; `answer_next` opens the assistant's turn at the end.
 
+        An assistant's message that GoesOn is left open instead.
+
         Shapes must be in thousandths. Raises PromptError, also where nothing is left to answer.
         """
         self._check_markup(messages)
         if self._template is None:
             return self._complete(messages, media_tokens)
         plain = _StandIns(self._tokenizer, messages, self._source)
-        rendered = self._render(plain.messages(messages), answer_next)
+        open_end = _goes_on(messages)
+        rendered = self._render(plain.messages(messages), answer_next and not open_end)
+        if open_end:
+            rendered = self._up_to(plain.goes_on, rendered)
         ids = self._tokenizer.encode_template(rendered, plain.originals)
         return self._expand(ids, media_of(messages), media_tokens)
 
@@ -77,8 +84,9 @@ class PromptEncoder:
 
         `history` ends with that answer, whose text and ids stand in the KV cache already without the
         token that closed it: the ids returned begin with closing it and end with opening the next
-        answer. They are the tail of encode(history + new). `media_tokens` is for `new` alone. Raises
-        PromptError if history does not end with an answer, or if the template rewrites earlier turns.
+        answer. They are the tail of encode(history + new). A message of the assistant as the first of `new`
+        goes on in that answer's turn. `media_tokens` is for `new` alone. Raises PromptError if history does
+        not end with an answer, or if the template rewrites earlier turns.
         """
         if not history or history[-1].role != "assistant":
             raise PromptError("A conversation continues after an answer; start with the whole of it instead.")
@@ -86,17 +94,29 @@ class PromptEncoder:
         if self._template is None:
             return self._complete(new, media_tokens)
         plain = _StandIns(self._tokenizer, [*history, *new], self._source)
-        answer = {"role": "assistant", "content": plain.answer}
         before = plain.messages(history[:-1])
-        rendered = self._render([*before, answer, *plain.messages(new)], answer_next=True)
+        answer, following = plain.answer_and(new)
+        open_end = _goes_on(new)
+        rendered = self._render([*before, answer, *following], answer_next=not open_end)
         head, mark, tail = rendered.partition(plain.answer)
         if not mark or plain.answer in tail or head != self._render(before, answer_next=True):
             raise PromptError(
                 "The chat template writes earlier turns differently once a new one follows;"
                 " encode the whole conversation again."
             )
+        if open_end:
+            tail = self._up_to(plain.goes_on, tail)
         ids = self._tokenizer.encode_template(tail, plain.originals)
         return self._expand(ids, media_of(new), media_tokens)
+
+    def _up_to(self, mark: str, rendered: str) -> str:
+        head, found, _ = rendered.partition(mark)
+        if not found:
+            raise PromptError(
+                "The chat template leaves out the end of the assistant's turn, which must go on after a"
+                " tool's result; check the bundle's chat_template.jinja."
+            )
+        return head
 
     def _render(self, messages: list[dict[str, Any]], answer_next: bool) -> str:
         assert self._template is not None
@@ -115,6 +135,8 @@ class PromptEncoder:
         return self._expand(ids, media_of(messages), media_tokens)
 
     def _part_ids(self, part: Part) -> list[int]:
+        if isinstance(part, GoesOn | ToolCall | InvalidToolCall):
+            raise PromptError("A model without a chat template calls no tools; leave out calls and results.")
         if isinstance(part, ImagePart | VideoPart):
             pad = self._special.image_pad if isinstance(part, ImagePart) else self._special.video_pad
             return [self._special.vision_start, pad, self._special.vision_end]
@@ -164,7 +186,7 @@ class _StandIns:
         parts = [part for message in messages for part in message.parts]
         texts = [part.text for part in parts if isinstance(part, Text | ObjectRef)]
         unused = _unused_characters({*template}.union(*texts))
-        self.answer = next(unused)
+        self.answer, self.goes_on = next(unused), next(unused)
         originals = sorted(tokenizer.first_characters)
         self._table = str.maketrans({char: next(unused) for char in originals})
         self.originals = dict(zip(self._table.values(), originals, strict=True))
@@ -173,10 +195,24 @@ class _StandIns:
         """What the template sees: content is a string where a message is one text, else a list of parts."""
         return [{"role": message.role, "content": self._content(message)} for message in messages]
 
+    def answer_and(self, new: Sequence[Message]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The answer's message, with what goes on in its turn, and the messages after it."""
+        answer = Message("assistant", (Text(""),))
+        if new and new[0].role == "assistant":
+            answer, new = new[0], new[1:]
+        content = self._content(answer)
+        if isinstance(content, str):
+            content = self.answer + content
+        else:
+            content = [{"type": "text", "text": self.answer}, *content]
+        return {"role": "assistant", "content": content}, self.messages(new)
+
     def _content(self, message: Message) -> str | list[dict[str, str]]:
         match message.parts:
             case (Text(text),):
                 return text.translate(self._table)
+            case (Text(text), GoesOn()):
+                return text.translate(self._table) + self.goes_on
         return [self._part(part) for part in message.parts]
 
     def _part(self, part: Part) -> dict[str, str]:
@@ -186,7 +222,14 @@ class _StandIns:
             return {"type": "text", "text": _marked("object_ref", part.text.translate(self._table))}
         if isinstance(part, Shape):
             return {"type": "text", "text": _marked(part.kind, markup(part))}
+        if isinstance(part, GoesOn):
+            return {"type": "text", "text": self.goes_on}
+        assert isinstance(part, ImagePart | VideoPart)  # calls of tools are text by now
         return {"type": "image" if isinstance(part, ImagePart) else "video"}
+
+
+def _goes_on(messages: Sequence[Message]) -> bool:
+    return bool(messages) and messages[-1].parts[-1:] == (GoesOn(),)
 
 
 def _marks(kind: str) -> tuple[str, str]:
