@@ -1,7 +1,7 @@
 """A conversation about images and videos on one KV cache."""
 
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Self, Unpack
@@ -37,7 +37,6 @@ from pocketvl.runtime.text.prompt import PromptEncoder
 from pocketvl.runtime.text.template import read_template
 from pocketvl.runtime.text.tokenizer import Tokenizer
 
-Content = str | Sequence[Mapping[str, Any]]
 _Encode = Callable[[Turn], tuple[Conversation, EncodedTurn]]
 
 
