@@ -17,6 +17,7 @@ from pocketvl.cli.evaluate import evaluate
 from pocketvl.cli.export import export
 from pocketvl.cli.inspect import inspect
 from pocketvl.cli.recipe import recipe
+from pocketvl.cli.serve import serve
 from pocketvl.cli.sweep import sweep
 from pocketvl.cli.verify import verify
 from pocketvl.runtime.errors import PocketVLError
@@ -29,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (export, recipe, ask, chat, inspect, verify, bench, evaluate, sweep, demo):
+for command in (export, recipe, ask, chat, serve, inspect, verify, bench, evaluate, sweep, demo):
     app.command()(command)
 
 

@@ -58,7 +58,7 @@ def _resolve_text(source: str) -> tuple[Path | bytes, str]:
     if scheme == "data:":
         return _data_url(source), "the image in the data: URL"
     if scheme == "file:":
-        return _resolve_path(_path_of_url(source))
+        return _resolve_path(path_of_url(source))
     if _BASE64_STARTS.match(source) and not _is_file(source):
         return _from_base64(source, "the base64 string"), "the image in the base64 string"
     if (address := _ADDRESS.match(source)) and not address[1].lower().startswith("http"):
@@ -80,8 +80,11 @@ def _resolve_path(path: str) -> tuple[Path, str]:
     return Path(path), shortened(path)
 
 
-def _path_of_url(url: str) -> str:
-    """RFC 8089, but # and ? belong to the path: a file has neither fragment nor query."""
+def path_of_url(url: str) -> str:
+    """Of a file: URL as in RFC 8089, but # and ? belong to the path: a file has neither fragment nor query.
+
+    Raises ImageError.
+    """
     rest = url[len("file:") :]
     if rest.startswith("//"):
         host, slash, path = rest[2:].partition("/")
