@@ -78,7 +78,7 @@ def serve(
             keep_vision=keep_vision,
             stop_repetition=stop_repetition,
         )
-        server = Server(model, session, settings, listening)
+        server = Server(session, model.manifest.sampling, settings, listening)
         shown = f"[{host}]" if ":" in host else host
         note(f"{settings.name} answers at http://{shown}:{server.port}/v1, a page at / ; Ctrl-C stops.")
         if server.run():

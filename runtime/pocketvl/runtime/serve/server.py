@@ -7,9 +7,9 @@ from types import FrameType
 from uvicorn import Config
 from uvicorn import Server as Uvicorn
 
+from pocketvl.runtime.bundle.geometry import SamplingDefaults
 from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.errors import PocketVLError
-from pocketvl.runtime.model import Model
 from pocketvl.runtime.serve.app import make_app
 from pocketvl.runtime.serve.protocol import server_config
 from pocketvl.runtime.serve.settings import Settings
@@ -36,9 +36,9 @@ class Server:
     """Answers over HTTP until stop() or, in the main thread, SIGINT or SIGTERM."""
 
     def __init__(
-        self, model: Model, session: ChatSession, settings: Settings, listening: socket.socket
+        self, session: ChatSession, sampling: SamplingDefaults, settings: Settings, listening: socket.socket
     ) -> None:
-        """Loads the model's text part, so that a bundle that cannot answer fails here.
+        """sampling: the bundle's defaults. Asks once, so that a bundle that cannot answer fails here.
 
         Raises BundleError, EngineError, PromptError.
         """
@@ -46,7 +46,7 @@ class Server:
         session.reset()
         self._worker = Worker(session, settings.queue)
         self._listening = listening
-        app = make_app(self._worker, settings, model.manifest.sampling)
+        app = make_app(self._worker, settings, sampling)
         self._uvicorn = _Uvicorn(server_config(app, settings), self._worker, settings.grace)
 
     @property
