@@ -31,6 +31,7 @@ class SlowText:
     def __init__(self, text: TextEngine, seconds: float) -> None:
         self._text, self._seconds = text, seconds
         self.steps = 0
+        self.failure: Exception | None = None  # of the next step
 
     @property
     def cache(self) -> KVCache:
@@ -39,6 +40,9 @@ class SlowText:
     def decode(self, *arguments: Any) -> NDArray[np.float32]:
         time.sleep(self._seconds)
         self.steps += 1
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
         return self._text.decode(*arguments)
 
     def logits(self, hidden: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -56,6 +56,7 @@ def server_config(app: object, settings: Settings) -> Config:
         loop="asyncio",
         lifespan="off",
         log_config=None,
+        log_level="error",
         access_log=False,
         server_header=False,
         proxy_headers=False,
