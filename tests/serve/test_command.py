@@ -71,8 +71,8 @@ def test_a_port_in_use(small_onnx_bundle: Bundle, capsys: pytest.CaptureFixture[
         (("--api-key-file", "{folder}/short"), 2, "shorter than 8"),
         (("--allow-files", "{folder}/none"), 2, "is not a folder"),
         (("--allow-origin", "*"), 2, "is not an origin"),
-        (("--port", "70000"), 2, "70000"),
-        (("--queue", "-1"), 2, "-1"),
+        (("--port", "70000"), 2, "65535"),
+        (("--queue", "-1"), 2, "equal to 0"),
     ],
 )
 def test_what_cannot_be_started(
@@ -110,8 +110,6 @@ def test_the_extra_is_named(
 
 def test_nothing_but_its_command_imports_the_server() -> None:
     """The base install has no FastAPI."""
-    program = (
-        "import sys, pocketvl.cli.app; print([n for n in sys.modules if 'fastapi' in n or 'serve.' in n])"
-    )
+    program = "import sys, pocketvl.cli.app; print({'fastapi', 'uvicorn', 'pydantic'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "set()"

@@ -1,7 +1,6 @@
 """A model, its worker and uvicorn as one: from a bound socket to an orderly end."""
 
 import asyncio
-import os
 import socket
 from types import FrameType
 
@@ -27,8 +26,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
         family, _, _, _, address = found[0]
         return socket.create_server(address[:2], family=family, backlog=512)
     except OSError as error:
-        known = not isinstance(error, socket.gaierror) and error.errno
-        reason = os.strerror(error.errno) if known else error.strerror or str(error)
+        named = error.strerror or str(error)  # asyncio and socket put the address into it
+        reason = named if isinstance(error, socket.gaierror) else named.partition(" (")[0]
         raise PocketVLError(
             f"{host}:{port} cannot be listened on ({reason}); choose another --port or --host."
         ) from None
