@@ -4,8 +4,8 @@
     python benchmarks/serve_load.py bundle --clients 200 --requests 2000
 
 Each question of the tiny model's tasks is asked once alone, greedily; then `--clients` ask on and on, every
-other one in a stream, until `--requests` answers are there. Each has to be, letter by letter, what was answered
-alone. In float32 it is so whatever was in the KV cache before. Everything stays on this computer.
+second time in a stream, until `--requests` answers are there. Each has to be, letter by letter, what was
+answered alone. In float32 it is so whatever was in the KV cache before. Everything stays on this computer.
 """
 
 import argparse

@@ -64,7 +64,7 @@ def test_the_limit_of_tokens(fields: dict[str, Any], expected: int) -> None:
     [
         ("stop", {"stop": "END"}, ["END"]),
         ("stop", {"stop": ["a", "b"]}, ["a", "b"]),
-        ("logprobs", {"logprobs": True}, 0),
+        ("logprobs", {"logprobs": True}, 1),
         ("logprobs", {"logprobs": True, "top_logprobs": 3}, 3),
         ("json_schema", {"response_format": {"type": "json_object"}}, {"type": "object"}),
         (
@@ -73,6 +73,9 @@ def test_the_limit_of_tokens(fields: dict[str, Any], expected: int) -> None:
             SCHEMA,
         ),
         ("tools", {"tools": [TOOL]}, [TOOL]),
+        ("tools", {"tools": [{**TOOL, "function": {**FUNCTION, "strict": False}}]}, [TOOL]),
+        ("parallel_tool_calls", {"tools": [TOOL]}, True),
+        ("parallel_tool_calls", {"tools": [TOOL], "parallel_tool_calls": False}, False),
         ("tools", {"tools": [TOOL], "tool_choice": "auto"}, [TOOL]),
     ],
 )
@@ -116,7 +119,8 @@ def test_what_asks_for_nothing_is_no_option(fields: dict[str, Any]) -> None:
         {"response_format": {"type": "text", "json_schema": {"name": "n", "schema": {}}}},
         {"response_format": {"type": "json_schema", "json_schema": {"name": "n"}}},
         {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": []}}},
-        {"parallel_tool_calls": False},
+        {"parallel_tool_calls": 1},
+        {"tools": [{"type": "function", "function": FUNCTION | {"strict": True}}]},
         {"temperature": True},
         {"temperature": float("nan")},
         {"temperature": 10**400},

@@ -41,7 +41,7 @@ class ChatSession:
     a time: what another one has driven out of the KV cache is fed again from the kept embeddings.
 
     conversation: all that was said, as a value. To fork it, keep it and set it again later; to have the last
-    answer made anew, set conversation.before.
+    answer made anew, set conversation.before. tokenizer: the bundle's.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ChatSession:
         manifest = bundle.manifest
         self._manifest = manifest
         self._engine = engine
-        tokenizer = Tokenizer(bundle.path(names.TOKENIZER_FILE))
+        tokenizer = self.tokenizer = Tokenizer(bundle.path(names.TOKENIZER_FILE))
         template = read_template(bundle.path(names.CHAT_TEMPLATE_FILE)) if manifest.chat else None
         prompts = PromptEncoder(tokenizer, manifest.special_tokens, template, add_vision_id=add_vision_id)
         table = EmbeddingMap(bundle.path(manifest.token_embedding.file), manifest.token_embedding)

@@ -10,7 +10,13 @@ from pocketvl.runtime.serve.errors import RequestError
 from pocketvl.runtime.serve.request import ChatRequest
 
 # An option of the session and the request's field that needs it.
-_FIELDS = {"stop": "stop", "logprobs": "logprobs", "json_schema": "response_format", "tools": "tools"}
+_FIELDS = {
+    "stop": "stop",
+    "logprobs": "logprobs",
+    "json_schema": "response_format",
+    "tools": "tools",
+    "parallel_tool_calls": "parallel_tool_calls",
+}
 
 
 def answer_options(request: ChatRequest, defaults: SamplingDefaults, max_tokens: int) -> AnswerOptions:
@@ -32,14 +38,17 @@ def _wanted(request: ChatRequest) -> dict[str, Any]:
     if request.stop:
         wanted["stop"] = request.stop
     if request.logprobs:
-        wanted["logprobs"] = request.top_logprobs or 0
+        wanted["logprobs"] = request.top_logprobs or 1  # for a session 0 is none at all
     if request.response_format is not None and request.response_format.type != "text":
         schema = request.response_format.json_schema
         wanted["json_schema"] = {"type": "object"} if schema is None else schema.schema_
     if request.tools and request.tool_choice != "none":
         if request.tool_choice not in (None, "auto"):
             raise _unsupported("tool_choice")
-        wanted["tools"] = [tool.model_dump(exclude_none=True) for tool in request.tools]
+        wanted["tools"] = [
+            tool.model_dump(exclude_none=True, exclude={"function": {"strict"}}) for tool in request.tools
+        ]
+        wanted["parallel_tool_calls"] = request.parallel_tool_calls is not False
     return wanted
 
 

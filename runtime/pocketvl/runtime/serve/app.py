@@ -14,14 +14,15 @@ from pocketvl.runtime.serve.metrics import CONTENT_TYPE, Metrics
 from pocketvl.runtime.serve.page import load_page
 from pocketvl.runtime.serve.settings import Settings
 from pocketvl.runtime.serve.worker import Worker
+from pocketvl.runtime.text.tokenizer import Tokenizer
 
 
-def make_app(worker: Worker, settings: Settings, sampling: SamplingDefaults) -> FastAPI:
+def make_app(worker: Worker, settings: Settings, sampling: SamplingDefaults, tokenizer: Tokenizer) -> FastAPI:
     """sampling: the bundle's defaults."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)  # their pages load scripts from elsewhere
     metrics = Metrics()
     page = load_page()
-    chat = ChatCompletions(worker, settings, sampling, metrics)
+    chat = ChatCompletions(worker, settings, sampling, tokenizer, metrics)
     if settings.allow_origins:
         app.add_middleware(
             CORSMiddleware,

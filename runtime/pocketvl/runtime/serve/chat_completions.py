@@ -23,6 +23,7 @@ from pocketvl.runtime.serve.request import ChatRequest, parse_request
 from pocketvl.runtime.serve.response import DONE, Completion, server_sent
 from pocketvl.runtime.serve.settings import Settings
 from pocketvl.runtime.serve.worker import Worker
+from pocketvl.runtime.text.tokenizer import Tokenizer
 
 _STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
 
@@ -31,9 +32,15 @@ class ChatCompletions:
     """An ASGI application of its own: it watches the connection while the answer is made."""
 
     def __init__(
-        self, worker: Worker, settings: Settings, sampling: SamplingDefaults, metrics: Metrics
+        self,
+        worker: Worker,
+        settings: Settings,
+        sampling: SamplingDefaults,
+        tokenizer: Tokenizer,
+        metrics: Metrics,
     ) -> None:
         self._worker = worker
+        self._tokenizer = tokenizer
         self._settings = settings
         self._sampling = sampling
         self._metrics = metrics
@@ -46,7 +53,7 @@ class ChatCompletions:
             asked, messages, options = await asyncio.to_thread(self._parse, body)
             job = Job(messages, options, self._settings.answer_time)
             self._worker.submit(job)
-            completion = Completion(self._settings.name)
+            completion = Completion(self._settings.name, self._tokenizer, asked.top_logprobs or 0)
             async with _cancelled_without_client(job, receive):
                 if asked.stream:
                     await self._stream(job, asked, completion, send)

@@ -22,6 +22,7 @@ _TYPES = {
     503: "server_error",
     504: "timeout_error",
 }
+_MESSAGES = "messages"
 
 
 class RequestError(PocketVLError):
@@ -57,11 +58,13 @@ def request_error(failure: BaseException) -> RequestError:
         case RequestError():
             return failure
         case ContextError():
-            return RequestError(400, str(failure), param="messages", code="context_length_exceeded")
+            return RequestError(400, str(failure), param=_MESSAGES, code="context_length_exceeded")
         case ImageError() | MissingExtraError():  # an image format that needs a package
-            return RequestError(400, str(failure), param="messages", code="invalid_image")
+            return RequestError(400, str(failure), param=_MESSAGES, code="invalid_image")
         case PromptError() | UsageError():
-            return RequestError(400, str(failure), param="messages")
+            return RequestError(
+                400, str(failure), param=_MESSAGES if isinstance(failure, PromptError) else None
+            )
         case PocketVLError():
             return RequestError(500, str(failure))
     return RequestError(500, "The server failed in a way that is not foreseen; its log says where.")

@@ -53,6 +53,7 @@ def server_config(app: object, settings: Settings) -> Config:
         app,  # type: ignore[arg-type]
         http=timed_protocol(settings),
         ws="none",
+        timeout_keep_alive=15,  # longer than httpx keeps idle connections, so that it closes them itself
         loop="asyncio",
         lifespan="off",
         log_config=None,

@@ -22,7 +22,6 @@ _INERT: dict[str, tuple[Any, ...]] = {
     "presence_penalty": (0,),
     "logit_bias": ({},),
     "modalities": (["text"],),
-    "parallel_tool_calls": (True,),
     "service_tier": ("auto", "default"),
     "store": (False,),
     "audio": (),
@@ -71,7 +70,7 @@ class Function(_Wire):
     name: str = Field(pattern=_NAME)
     description: str | None = None
     parameters: dict[str, Any] | None = None
-    strict: bool | None = None
+    strict: Literal[False] | None = None  # a call may not fit the schema
 
 
 class Tool(_Wire):
@@ -98,6 +97,7 @@ class ChatRequest(_Wire):
     top_logprobs: int | None = Field(None, ge=0, le=MOST_TOP_LOGPROBS)
     response_format: ResponseFormat | None = None
     tools: list[Tool] | None = None
+    parallel_tool_calls: bool | None = None
     tool_choice: str | None = None  # none, auto, required, or a function's name as "function:NAME"
 
     @field_validator("stop", mode="before")

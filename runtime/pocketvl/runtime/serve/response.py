@@ -8,8 +8,10 @@ from typing import Any
 
 from pocketvl.runtime.chat.answer import Answer
 from pocketvl.runtime.decoding.stopping import StopReason
+from pocketvl.runtime.text.tokenizer import Tokenizer
 
 _ENDS_OF_ITSELF: tuple[StopReason, ...] = ("stop",)
+_LEAST = -9999.0  # as OpenAI's API
 DONE = b"data: [DONE]\n\n"
 
 
@@ -19,7 +21,9 @@ class Completion:
     The key "pocketvl" is this server's own: boxes in pixels, notes about images, the exact stop reason.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, tokenizer: Tokenizer | None = None, top_logprobs: int = 0) -> None:
+        """tokenizer: for the texts of tokens, where log probabilities are wanted."""
+        self._tokenizer, self._top = tokenizer, top_logprobs
         self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
 
     def whole(self, answer: Answer) -> dict[str, Any]:
@@ -30,7 +34,7 @@ class Completion:
         choice = {
             "index": 0,
             "message": message,
-            "logprobs": _logprobs(answer),
+            "logprobs": self._logprobs(answer),
             "finish_reason": finish_reason(answer),
         }
         return {
@@ -50,12 +54,26 @@ class Completion:
     def last(self, answer: Answer) -> dict[str, Any]:
         """With what is known only in the end: tool calls, log probabilities, boxes."""
         calls = [{"index": i, **call} for i, call in enumerate(_tool_calls(answer))]
-        chunk = self._chunk({"tool_calls": calls} if calls else {}, finish_reason(answer), _logprobs(answer))
+        chunk = self._chunk(
+            {"tool_calls": calls} if calls else {}, finish_reason(answer), self._logprobs(answer)
+        )
         return {**chunk, "pocketvl": details(answer)}
 
     def usage(self, answer: Answer) -> dict[str, Any]:
         """The chunk after the last, if a request wants it."""
         return {**self._head, "object": "chat.completion.chunk", "choices": [], "usage": usage(answer)}
+
+    def _logprobs(self, answer: Answer) -> dict[str, Any] | None:
+        """Of answers that have them: one entry for each token that is text."""
+        entries = getattr(answer, "logprobs", ())
+        if not entries or self._tokenizer is None:
+            return None
+        content = []
+        for entry in entries:
+            if self._tokenizer.token_bytes(entry.token_id):
+                top = [_entry(each, self._tokenizer) for each in entry.top[: self._top]]
+                content.append({**_entry(entry, self._tokenizer), "top_logprobs": top})
+        return {"content": content, "refusal": None}
 
     def _chunk(
         self, delta: dict[str, Any], finish: str | None = None, logprobs: Any = None
@@ -106,15 +124,16 @@ def _tool_calls(answer: Answer) -> list[dict[str, Any]]:
     """Of answers that have them."""
     return [
         {
-            "id": getattr(call, "id", None) or f"call_{i}",
+            "id": call.id,
             "type": "function",
-            "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
+            "function": {"name": call.name, "arguments": call.raw},
         }
-        for i, call in enumerate(getattr(answer, "tool_calls", None) or ())
+        for call in getattr(answer, "tool_calls", ())
     ]
 
 
-def _logprobs(answer: Answer) -> dict[str, Any] | None:
-    """Of answers that have them: one entry for each token."""
-    entries = getattr(answer, "logprobs", None)
-    return {"content": [dataclasses.asdict(entry) for entry in entries], "refusal": None} if entries else None
+def _entry(token: Any, tokenizer: Tokenizer) -> dict[str, Any]:
+    """A part of a character has its bytes alone; JSON has no -inf."""
+    data = tokenizer.token_bytes(token.token_id, skip_special=False)
+    text = data.decode("utf-8", errors="replace")
+    return {"token": text, "logprob": max(token.logprob, _LEAST), "bytes": list(data)}

@@ -47,7 +47,7 @@ class Server:
         session.reset()
         self._worker = Worker(session, settings.queue)
         self._listening = listening
-        app = make_app(self._worker, settings, sampling)
+        app = make_app(self._worker, settings, sampling, session.tokenizer)
         self._uvicorn = _Uvicorn(server_config(app, settings), self._worker, settings.grace)
 
     @property

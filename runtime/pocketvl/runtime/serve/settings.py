@@ -29,7 +29,7 @@ class Settings:
     queue: int = 256
     max_body: int = 32 << 20
     max_bodies: int = 512 << 20  # bytes of all requests that are in the server at a time
-    header_time: float = 10.0
+    header_time: float = 30.0
     body_time: float = 60.0
     answer_time: float = 600.0
     write_time: float = 60.0
