@@ -85,7 +85,6 @@ class ChatCompletions:
         raise AssertionError("a job ends with an answer or an exception")
 
     async def _stream(self, job: Job, asked: ChatRequest, completion: Completion, send: Send) -> None:
-        """Where tools may be called, text is sent in the end: until then it may turn out to be a call."""
         begun = False
 
         async def chunk(data: bytes, more: bool = True) -> None:
@@ -99,11 +98,8 @@ class ChatCompletions:
         try:
             async for event in self._events(job):
                 if isinstance(event, str):
-                    if not asked.tools:
-                        await chunk(server_sent(completion.text(event)))
+                    await chunk(server_sent(completion.text(event)))
                     continue
-                if asked.tools and event.text:
-                    await chunk(server_sent(completion.text(event.text)))
                 await chunk(server_sent(completion.last(event)))
                 if asked.stream_options is not None and asked.stream_options.include_usage:
                     await chunk(server_sent(completion.usage(event)))

@@ -7,10 +7,9 @@ import uuid
 from typing import Any
 
 from pocketvl.runtime.chat.answer import Answer
-from pocketvl.runtime.decoding.stopping import StopReason
 from pocketvl.runtime.text.tokenizer import Tokenizer
 
-_ENDS_OF_ITSELF: tuple[StopReason, ...] = ("stop",)
+_FINISHED = {"stop": "stop", "tool_calls": "tool_calls"}
 _LEAST = -9999.0  # as OpenAI's API
 DONE = b"data: [DONE]\n\n"
 
@@ -89,9 +88,7 @@ def server_sent(value: dict[str, Any]) -> bytes:
 
 def finish_reason(answer: Answer) -> str:
     """OpenAI has one word for whatever cuts an answer short."""
-    if _tool_calls(answer):
-        return "tool_calls"
-    return "stop" if answer.stop_reason in _ENDS_OF_ITSELF else "length"
+    return _FINISHED.get(answer.stop_reason, "length")
 
 
 def usage(answer: Answer) -> dict[str, Any]:
@@ -115,6 +112,7 @@ def details(answer: Answer) -> dict[str, Any]:
     return {
         "stop_reason": answer.stop_reason,
         "boxes": [dataclasses.asdict(box) for box in answer.boxes],
+        "quads": [dataclasses.asdict(quad) for quad in getattr(answer, "quads", ())],
         "notes": list(answer.notes),
         "time_to_first_token": round(answer.statistics.time_to_first_token, 4),
     }
