@@ -328,6 +328,7 @@ def test_what_is_no_http_is_refused(base_url: str, http: httpx.Client, sent: byt
 def test_health_and_metrics(http: httpx.Client, base_url: str, model: str) -> None:
     root = base_url.removesuffix("/v1")
     assert httpx.get(f"{root}/health").json() == {"status": "ok"}
+    assert httpx.head(f"{root}/health").status_code == 200
 
     def metrics() -> dict[str, float]:
         text = http.get(f"{root}/metrics").text

@@ -166,6 +166,15 @@ def test_messages_that_are_refused(message: dict[str, Any]) -> None:
     assert refused.value.status == 400
 
 
+def test_a_request_has_so_many_images() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:x"}}
+    asked = [{"role": "user", "content": [image] * 128}, {"role": "user", "content": [image] * 128}]
+    assert len(session_messages(asked, ImageFiles([], 1))) == 2
+    asked[1]["content"].append(image)
+    with pytest.raises(RequestError, match="more than 256 images"):
+        session_messages(asked, ImageFiles([], 1))
+
+
 def test_boxes_and_sizes_are_passed_on() -> None:
     parts = [
         {"type": "image_url", "image_url": {"url": "data:x", "detail": "low"}, "max_pixels": 5000},

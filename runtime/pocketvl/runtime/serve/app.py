@@ -46,7 +46,7 @@ def make_app(worker: Worker, settings: Settings, sampling: SamplingDefaults, tok
         chat.check_model(name)
         return dict(model)
 
-    @app.get("/health")
+    @app.api_route("/health", methods=["GET", "HEAD"])
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
@@ -54,7 +54,7 @@ def make_app(worker: Worker, settings: Settings, sampling: SamplingDefaults, tok
     async def counters() -> Response:
         return PlainTextResponse(metrics.text(worker.waiting, worker.running), media_type=CONTENT_TYPE)
 
-    @app.get("/")
+    @app.api_route("/", methods=["GET", "HEAD"])
     async def index() -> Response:
         return Response(page.html, media_type="text/html", headers=page.headers)
 

@@ -8,6 +8,7 @@ from pocketvl.runtime.serve.errors import RequestError, request_error
 from pocketvl.runtime.serve.image_files import ImageFiles
 from pocketvl.runtime.text.messages import ROLES, parse_conversation
 
+MOST_IMAGES = 256  # all are decoded before the context is found to be too small
 _SAME_ROLE = {"developer": "system"}
 _VIDEOS = ("video", "video_url", "input_video")
 _PASSED_ON = ("text", "object_ref", "box", "quad")
@@ -19,6 +20,14 @@ _TOOL_KEYS = ("tool_calls", "tool_call_id")
 def session_messages(messages: Sequence[Mapping[str, Any]], files: ImageFiles) -> list[dict[str, Any]]:
     """For ChatSession.stream, which finds nothing more to refuse in their form. Raises RequestError."""
     found = [_message(message, f"messages[{i}]", files) for i, message in enumerate(messages)]
+    contents = [message["content"] for message in found if isinstance(message.get("content"), list)]
+    if (
+        sum(isinstance(part, dict) and "image_url" in part for parts in contents for part in parts)
+        > MOST_IMAGES
+    ):
+        raise RequestError(
+            400, f"The messages have more than {MOST_IMAGES} images; leave some out.", param="messages"
+        )
     try:
         parse_conversation(found)
     except PocketVLError as failure:
