@@ -29,7 +29,7 @@ class SlowText:
     """A text engine that takes its time, so that there is some to do things in."""
 
     def __init__(self, text: TextEngine, seconds: float) -> None:
-        self._text, self._seconds = text, seconds
+        self._text, self.seconds = text, seconds
         self.steps = 0
         self.failure: Exception | None = None  # of the next step
 
@@ -38,7 +38,7 @@ class SlowText:
         return self._text.cache
 
     def decode(self, *arguments: Any) -> NDArray[np.float32]:
-        time.sleep(self._seconds)
+        time.sleep(self.seconds)
         self.steps += 1
         if self.failure is not None:
             failure, self.failure = self.failure, None
