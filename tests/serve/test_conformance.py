@@ -218,7 +218,8 @@ def test_a_prompt_beyond_the_context(http: httpx.Client, model: str) -> None:
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"[]", b"5", b"null", b'"text"', b"\xff\xfe", b'{"model": NaN}', b'{"model": "\\ud800"}',
-     b"[" * 100_000, b'{"a":' * 5_000, b'{"model": 1' + b"0" * 5_000 + b"}", b"\xef\xbb\xbf{}", b"{}{}"],
+     b"[" * 100_000, b'{"a":' * 5_000, b'{"model": 1' + b"0" * 5_000 + b"}", b"\xef\xbb\xbf{}", b"{}{}",
+     b'{"model": "a", "model": "b"}', b'{"model": "a", "messages": [{"role": "user", "role": "user"}]}'],
 )  # fmt: skip
 def test_bodies_that_are_no_request(http: httpx.Client, body: bytes) -> None:
     refused = http.post("chat/completions", content=body, headers={"Content-Type": "application/json"})

@@ -130,6 +130,15 @@ def test_a_full_queue_refuses_and_says_when_to_come_again(slow: Serving) -> None
     assert post(slow, SHORT).status_code == 200
 
 
+def test_without_a_queue_one_after_the_other_is_answered(small_onnx_bundle: Bundle) -> None:
+    with serving(small_onnx_bundle, 0.01, queue=0) as server:
+        with httpx.Client(timeout=60) as client:
+            assert {client.post(server.url + CHAT, json=SHORT).status_code for _ in range(20)} == {200}
+        with connect(server, {**LONG, "max_tokens": 250}):
+            until(lambda: gauge(server, "running") == 1)
+            assert post(server, SHORT).status_code == 429
+
+
 def test_answers_come_in_the_order_of_the_questions(slow: Serving) -> None:
     ends: list[int] = []
 

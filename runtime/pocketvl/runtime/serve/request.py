@@ -4,6 +4,7 @@ docs/server.md lists every field. Nothing is ignored: a field that is neither su
 changes nothing is refused by its name.
 """
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -143,8 +144,9 @@ class ChatRequest(_Wire):
 def parse_request(body: bytes) -> ChatRequest:
     """Raises RequestError with status 400, which names the field."""
     try:
-        given = from_json(body, allow_inf_nan=False)
-    except ValueError as error:
+        from_json(body, allow_inf_nan=False)  # strict, also about nesting and halves of surrogate pairs
+        given = json.loads(body, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
         raise RequestError(400, f"The body is not JSON ({error}).", code="invalid_json") from None
     if not isinstance(given, dict):
         raise RequestError(400, "The body must be a JSON object with model and messages.")
@@ -153,6 +155,16 @@ def parse_request(body: bytes) -> ChatRequest:
         return ChatRequest.model_validate({key: given[key] for key in given if key not in _INERT})
     except ValidationError as error:
         raise _refusal(error) from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A key given twice would otherwise be ignored once."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"an object has the key {twice!r} twice")
+    return found
 
 
 def _refuse_unsupported(given: dict[str, Any]) -> None:

@@ -95,7 +95,6 @@ class Worker:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._current = None
                 while not self._waiting and not self._stopped:
                     self._changed.wait()
                 if self._stopped:
@@ -114,6 +113,8 @@ class Worker:
                 result = failure
             finally:
                 self._session.reset()  # what it held, and the images with it
+                with self._changed:
+                    self._current = None  # before the client knows, and asks again
             job.post_end(result)
             del job, result
 
