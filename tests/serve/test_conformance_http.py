@@ -1,4 +1,4 @@
-"""The contract of docs/server.md below the messages: bodies, paths, hosts, origins. See test_conformance.py."""
+"""The contract of docs/server.md below messages: bodies, paths, hosts, origins. See test_conformance.py."""
 
 import json
 import socket
