@@ -143,6 +143,13 @@ def test_the_portable_core_knows_no_engine_of_this_machine(folder: str) -> None:
         assert not [module for module in imports_of(path) if "runtime.engines" in module], path
 
 
+def test_the_server_is_imported_by_its_command_alone() -> None:
+    """It needs packages that the base install does not have."""
+    files = [path for floor in SLICES for path in sources(floor) if RUNTIME / "serve" not in path.parents]
+    users = {path.stem for path in files if any("runtime.serve" in name for name in imports_of(path))}
+    assert users == {"serve"}
+
+
 def test_targets_of_the_export_know_nothing_of_one_another() -> None:
     """targets.py alone names all three; what is common to them names none."""
     export = ROOT / "export" / "pocketvl" / "export"

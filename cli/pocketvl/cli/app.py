@@ -18,6 +18,7 @@ from pocketvl.cli.export import export
 from pocketvl.cli.inspect import inspect
 from pocketvl.cli.live import live
 from pocketvl.cli.recipe import recipe
+from pocketvl.cli.serve import serve
 from pocketvl.cli.sweep import sweep
 from pocketvl.cli.verify import verify
 from pocketvl.runtime.errors import PocketVLError
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (export, recipe, ask, chat, live, inspect, verify, bench, evaluate, sweep, demo):
+for command in (export, recipe, ask, chat, live, serve, inspect, verify, bench, evaluate, sweep, demo):
     app.command()(command)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pocketvl.runtime.bundle.geometry import SamplingDefaults
+from pocketvl.runtime.chat.sampler import make_sampler
 from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.errors import UsageError
@@ -56,24 +56,3 @@ def open_session(
             session,
             make_sampler(model.manifest.sampling, temperature, top_k, top_p, repetition_penalty, seed=seed),
         )
-
-
-def make_sampler(
-    defaults: SamplingDefaults,
-    temperature: float | None,
-    top_k: int | None,
-    top_p: float | None,
-    repetition_penalty: float | None,
-    *,
-    seed: int | None,
-) -> Sampler:
-    """What the user says, else the bundle's defaults; an explicit temperature 0 is plain greedy."""
-    if repetition_penalty is None:
-        repetition_penalty = 1.0 if temperature == 0 else defaults.repetition_penalty
-    return Sampler(
-        defaults.temperature if temperature is None else temperature,
-        defaults.top_k if top_k is None else top_k,
-        defaults.top_p if top_p is None else top_p,
-        repetition_penalty,
-        seed,
-    )

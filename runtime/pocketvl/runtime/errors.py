@@ -16,7 +16,8 @@
     ├── ExportError               lowering or writing failed
     │   ├── CensusError           a layer did not get the bits that its recipe names
     │   └── SpaceError            not enough disk or memory, known before starting
-    └── MissingExtraError         an optional dependency is not installed
+    ├── MissingExtraError         an optional dependency is not installed
+    └── RequestError              an HTTP request that is not answered, see serve/errors.py
 
 Each message says what was wrong with which file or value, and what to do.
 """

@@ -48,6 +48,7 @@ class ChatSession:
 
     conversation: all that was said, as a value. To fork it, keep it and set it again later; to take the last
     turn back, set conversation.before. Whatever is set, only what the KV cache lacks of it is fed.
+    tokenizer: the bundle's.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class ChatSession:
         manifest = bundle.manifest
         self._manifest = manifest
         self._engine = engine
-        tokenizer = Tokenizer(bundle.path(names.TOKENIZER_FILE))
+        tokenizer = self.tokenizer = Tokenizer(bundle.path(names.TOKENIZER_FILE))
         template = read_template(bundle.path(names.CHAT_TEMPLATE_FILE)) if manifest.chat else None
         prompts = PromptEncoder(tokenizer, manifest.special_tokens, template, add_vision_id=add_vision_id)
         table = EmbeddingMap(bundle.path(manifest.token_embedding.file), manifest.token_embedding)

@@ -81,7 +81,10 @@ def _resolve_path(path: str) -> tuple[Path, str]:
 
 
 def path_of_url(url: str) -> str:
-    """RFC 8089, but # and ? belong to the path: a file has neither fragment nor query."""
+    """Of a file: URL as in RFC 8089, but # and ? belong to the path: a file has neither fragment nor query.
+
+    Raises ImageError.
+    """
     rest = url[len("file:") :]
     if rest.startswith("//"):
         host, slash, path = rest[2:].partition("/")
