@@ -191,8 +191,7 @@ class Machine(RuleBasedStateMachine):
         stream = self.session.stream([part(seed), text(words)], max_tokens=6, sampler=Sampler())
         pieces = iter(stream)
         try:
-            for _ in range(after):
-                next(pieces, None)
+            read = [next(pieces, None) for _ in range(after)]
         except ContextError:
             self.session.reset()
             return
@@ -200,6 +199,8 @@ class Machine(RuleBasedStateMachine):
             self.session.cancel()
             list(pieces)
             self.answered = bool(stream.answer.token_ids)
+        elif None in read:  # it ended by itself
+            self.answered = True
         else:
             stream.close()
             assert self.session.conversation is before
