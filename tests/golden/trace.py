@@ -129,8 +129,8 @@ def conversation_trace() -> Json:
     system = {"role": "system", "content": "Be brief."}
     trace.turn("another system turn", start, [system, user("What is this?", "dog")], "Dog", after=None)
     return {
-        "about": "Turns on one KV cache, in order. after: the number of the turn that a turn follows, null"
-        " for a new conversation. generated: the answer's ids; those of a cut answer have no stop token."
+        "about": "Turns on one KV cache, in order. after: the number of the turn that a turn follows; null:"
+        " a new conversation. generated: the answer's ids; those of a cut answer have no stop token."
         " images_of_slots: [image or null, slots in a row]. kept: slots of the prompt that the cache held;"
         " the rest is fed. slots, next_position: of the conversation with its answer, without the stop token."
         " cached_slots: what the cache holds then; the last generated token is never fed.",
