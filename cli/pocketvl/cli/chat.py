@@ -55,10 +55,10 @@ def chat(
         repetition_penalty=repetition_penalty,
         seed=seed,
     ) as (session, sampler):
-        note(_HELP)
-        complete_with_tab(_COMMANDS)
         how["sampler"] = sampler
         session.check(**how)
+        note(_HELP)
+        complete_with_tab(_COMMANDS)
         _converse(session, how)
 
 
