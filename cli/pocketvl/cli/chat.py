@@ -67,10 +67,10 @@ def chat(
         seed=seed,
         resume=resume,
     ) as (session, sampler):
-        note(_HELP)
-        complete_with_tab(_COMMANDS)
         how["sampler"] = sampler
         session.check(**how)
+        note(_HELP)
+        complete_with_tab(_COMMANDS)
         _converse(session, how, as_videos)
 
 

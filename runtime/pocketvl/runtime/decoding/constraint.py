@@ -17,6 +17,7 @@ from pocketvl.runtime.extras import import_failure
 
 # JSON as Python's json.dumps writes it. Free white space would let an answer be blank lines without end.
 _JSON_FORM = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+_MOST_TOLD = 240  # characters
 
 
 class Constraint(Protocol):
@@ -49,6 +50,10 @@ class Grammars:
             raise UsageError(
                 "An answer can follow a JSON schema or a regular expression, not both; leave out one."
             )
+        if regex == "":
+            raise UsageError(
+                "An empty regular expression lets nothing be said; give one that matches the answer."
+            )
         what = "JSON schema" if regex is None else "regular expression"
         matcher = _import_llguidance().LLMatcher
         try:
@@ -56,7 +61,7 @@ class Grammars:
                 grammar = matcher.grammar_from_json_schema(json.dumps(json_schema), defaults=_JSON_FORM)
             else:
                 grammar = matcher.grammar_from_regex(regex)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise UsageError(f"The {what} cannot be used ({error}); correct it.") from None
         return GuidedConstraint(grammar, what, *self._vocabulary)
 
@@ -111,8 +116,8 @@ def _vocabulary(tokenizer_file: Path, rows: int, eos: tuple[int, ...]) -> Any:
 def _first_line(matcher: Any) -> str:
     """What llguidance says, without the state that it prints below it."""
     lines = [line.strip() for line in matcher.get_error().partition("<state>")[0].splitlines()]
-    told = " ".join(line for line in lines if line)
-    return told or "no token may come first"
+    told = " ".join(line for line in lines if line) or "no token may come first"
+    return told if len(told) <= _MOST_TOLD else f"{told[:_MOST_TOLD]}.."  # it may repeat the whole grammar
 
 
 def _import_llguidance() -> Any:
