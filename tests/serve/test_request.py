@@ -79,14 +79,8 @@ def test_the_limit_of_tokens(fields: dict[str, Any], expected: int) -> None:
         ("tools", {"tools": [TOOL], "tool_choice": "auto"}, [TOOL]),
     ],
 )
-def test_an_option_is_passed_on_or_refused(option: str, fields: dict[str, Any], expected: object) -> None:
-    """Refused by builds whose sessions do not have it."""
-    if option in AnswerOptions.__annotations__:
-        assert options(**fields)[option] == expected  # type: ignore[literal-required]
-        return
-    with pytest.raises(RequestError, match="not supported by this build") as refused:
-        options(**fields)
-    assert (refused.value.status, refused.value.param) == (400, next(iter(fields)))
+def test_an_option_is_passed_on(option: str, fields: dict[str, Any], expected: object) -> None:
+    assert options(**fields)[option] == expected  # type: ignore[literal-required]
 
 
 @pytest.mark.parametrize(
@@ -148,12 +142,15 @@ def test_fields_that_cannot_be_meant(fields: dict[str, Any]) -> None:
         {"role": "assistant", "tool_calls": [{"id": "a"}], "content": None},
         {"role": "function", "name": "a", "content": "b"},
         {"role": ["user"], "content": "b"},
-        {"role": "user", "content": [{"type": "video_url", "video_url": {"url": "a.mp4"}}]},
+        {"role": "user", "content": [{"type": "video_url", "video_url": {"url": ""}}]},
+        {"role": "user", "content": [{"type": "video_url", "video_url": ["data:x"]}]},
+        {"role": "user", "content": [{"type": "video", "video": []}]},
+        {"role": "user", "content": [{"type": "video", "video": ["data:x", 5]}]},
+        {"role": "user", "content": [{"type": "video", "video": "data:x", "what": 1}]},
         {"role": "user", "content": [{"type": "image_url"}]},
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x", "what": 1}}]},
         {"role": "user", "content": [{"type": "image", "image": "/etc/passwd"}]},
         {"role": "user", "content": [{"type": "input_image", "image_url": "/etc/passwd"}]},
-        {"role": "user", "content": [{"type": "video", "video": "/etc/passwd"}]},
         {"role": "user", "content": [{"type": ["text"], "text": "a"}]},
         {"role": "user", "content": [{"type": "text", "text": "a", "image": "/etc/passwd"}]},
         {"role": "user", "content": {"type": "text", "text": "a"}},
@@ -164,6 +161,32 @@ def test_messages_that_are_refused(message: dict[str, Any]) -> None:
     with pytest.raises(RequestError) as refused:
         session_messages(asked, ImageFiles([], 1))
     assert refused.value.status == 400
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "video_url", "video_url": {"url": "a.mp4"}},
+        {"type": "video", "video": "/etc/passwd"},
+        {"type": "video", "video": ["data:x", "file:///etc/passwd"]},
+    ],
+)
+def test_videos_name_no_files_that_were_not_allowed(part: dict[str, Any]) -> None:
+    with pytest.raises(RequestError) as refused:
+        session_messages([{"role": "user", "content": [part]}], ImageFiles([], 1))
+    assert refused.value.status == 403
+
+
+def test_videos_are_passed_on_with_their_options() -> None:
+    parts = [
+        {"type": "video_url", "video_url": {"url": "data:x"}, "nframes": 4},
+        {"type": "video", "video": ["data:x", "data:y"], "fps": 1},
+    ]
+    (message,) = session_messages([{"role": "user", "content": parts}], ImageFiles([], 1))
+    assert message["content"] == [
+        {"type": "video", "video": "data:x", "nframes": 4},
+        {"type": "video", "video": ["data:x", "data:y"], "fps": 1},
+    ]
 
 
 def test_a_request_has_so_many_images() -> None:

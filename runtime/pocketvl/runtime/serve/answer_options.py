@@ -9,31 +9,19 @@ from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.serve.errors import RequestError
 from pocketvl.runtime.serve.request import ChatRequest
 
-# An option of the session and the request's field that needs it.
-_FIELDS = {
-    "stop": "stop",
-    "logprobs": "logprobs",
-    "json_schema": "response_format",
-    "tools": "tools",
-    "parallel_tool_calls": "parallel_tool_calls",
-}
-
 
 def answer_options(request: ChatRequest, defaults: SamplingDefaults, max_tokens: int) -> AnswerOptions:
-    """max_tokens: where the request names none. Raises RequestError for what this build does not have."""
+    """max_tokens: where the request names none. Raises RequestError."""
     options: dict[str, Any] = {
         "max_tokens": request.max_tokens or request.max_completion_tokens or max_tokens,
         "sampler": _sampler(request, defaults),
         **_wanted(request),
     }
-    for option, field in _FIELDS.items():
-        if option in options and option not in AnswerOptions.__annotations__:
-            raise _unsupported(field)
     return cast(AnswerOptions, options)
 
 
 def _wanted(request: ChatRequest) -> dict[str, Any]:
-    """Those of _FIELDS that the request asks for."""
+    """What the request asks for beside tokens and their drawing."""
     wanted: dict[str, Any] = {}
     if request.stop:
         wanted["stop"] = request.stop
@@ -44,7 +32,8 @@ def _wanted(request: ChatRequest) -> dict[str, Any]:
         wanted["json_schema"] = {"type": "object"} if schema is None else schema.schema_
     if request.tools and request.tool_choice != "none":
         if request.tool_choice not in (None, "auto"):
-            raise _unsupported("tool_choice")
+            message = "tool_choice can be auto or none: whether a tool is called is the model's choice."
+            raise RequestError(400, message, param="tool_choice", code="unsupported_parameter")
         wanted["tools"] = [
             tool.model_dump(exclude_none=True, exclude={"function": {"strict"}}) for tool in request.tools
         ]
@@ -64,8 +53,3 @@ def _sampler(request: ChatRequest, defaults: SamplingDefaults) -> Any:
         )
     except UsageError as error:
         raise RequestError(400, str(error), code="invalid_value") from None
-
-
-def _unsupported(field: str) -> RequestError:
-    message = f"{field} is not supported by this build; leave it out."
-    return RequestError(400, message, param=field, code="unsupported_parameter")
