@@ -83,11 +83,13 @@ class TurnEncoder:
             if own < 1 or not self._begins_with(part, start, new, images):
                 continue
             try:
-                return part, self._encode(part, new[own:], images[count:], turn)
+                encoded = self._encode(part, new[own:], images[count:], turn)
             except ContextError:
                 raise
             except PromptError:  # a template that rewrites earlier turns: all of it is written anew
                 break
+            turn.images_cached += count
+            return part, encoded
         return start, self._encode(start, new, images, turn)
 
     def _begins_with(
@@ -159,7 +161,7 @@ class TurnEncoder:
                 turn.images_cached += was_cached
                 turn.images_encoded += not was_cached
         finally:  # an encoder that failed would stay otherwise, through turns without new images, too
-            if turn.images_cached < len(images) and not self._keep_vision:
+            if (turn.images_encoded or len(media) < len(images)) and not self._keep_vision:
                 self._vision.release()
         turn.vision_seconds = time.perf_counter() - began
         return media
