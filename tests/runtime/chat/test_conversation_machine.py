@@ -74,9 +74,10 @@ class Oracle:
     def check(self, feed: Feed, prompt: int) -> None:
         """Whether each token after the first `prompt` is the likeliest, as far as rounding lets one say."""
         self.engine.text.cache.truncate(0)
-        hidden = np.concatenate(list(self._decoder.feed(feed)))
         if prompt == len(feed):  # the answer was the stop token alone
             return
+        # The last token is not fed: that of an answer which filled the context has no slot.
+        hidden = np.concatenate(list(self._decoder.feed(feed.first(len(feed) - 1))))
         logits = self._decoder.logits(hidden[prompt - 1 : len(feed) - 1])
         logits[:, self._never] = -np.inf
         for row, token in zip(logits, feed.token_ids[prompt:], strict=True):

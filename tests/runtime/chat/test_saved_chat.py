@@ -183,6 +183,19 @@ def test_an_empty_conversation_can_be_saved(onnx: Bundle, tmp_path: Path) -> Non
         assert model.load_chat(tmp_path / "saved").ask("Hi", max_tokens=1).token_ids
 
 
+def test_a_conversation_that_filled_its_context_comes_back(onnx: Bundle, tmp_path: Path) -> None:
+    """The last token of its answer has no slot."""
+    with load(onnx.folder, threads=1) as model:
+        session = model.chat(stop_repetition=False)
+        answer = session.ask(about(1), max_tokens=1000, sampler=Scripted([65] * 1000))
+        assert answer.stop_reason == "context"
+        assert len(session.conversation.feed) == onnx.manifest.max_context + 1
+        session.save(tmp_path / "saved")
+        restored = model.load_chat(tmp_path / "saved")
+        assert restored.conversation.feed.token_ids == session.conversation.feed.token_ids
+        assert restored.regenerate(max_tokens=2).statistics.prefill_tokens == 1
+
+
 def test_saving_again_takes_its_place(onnx: Bundle, saved: Path) -> None:
     with load(onnx.folder, threads=1) as model:
         session = model.load_chat(saved)

@@ -153,7 +153,7 @@ def _most_data(manifest: Manifest) -> int:
     """Bytes of the largest conversation that a bundle's context holds."""
     text = manifest.geometry.text
     cache = text.num_layers * 2 * text.num_kv_heads * text.head_dim * 4
-    return manifest.max_context * (cache + text.hidden_size * 4 + 5 * 8)
+    return (manifest.max_context + 1) * (cache + text.hidden_size * 4 + 5 * 8)
 
 
 def _conversation(saved: _Saved, feed: Feed, manifest: Manifest) -> Conversation:

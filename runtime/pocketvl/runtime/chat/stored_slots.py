@@ -88,7 +88,8 @@ def feed_of(slots: StoredSlots, manifest: Manifest) -> Feed:
 def _checked_slots(tensors: Tensors, manifest: Manifest) -> list[NDArray[np.int64]]:
     ids, numbers, positions = found = [tensors[name] for name in _SLOTS]
     count = len(ids) if ids.ndim == 1 else -1
-    if not 0 <= count <= manifest.max_context or numbers.shape != (count,) or positions.shape != (3, count):
+    most = manifest.max_context + 1  # the last token of an answer that filled the context has no slot
+    if not 0 <= count <= most or numbers.shape != (count,) or positions.shape != (3, count):
         raise ValueError("its slots are more than the context holds, or differ in number")
     if any(tensor.dtype != np.int64 for tensor in found):
         raise ValueError("its slots are no whole numbers")
