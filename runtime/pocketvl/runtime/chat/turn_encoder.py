@@ -95,22 +95,14 @@ class TurnEncoder:
             if own < 1 or part.tools != start.tools or not self._begins_with(part, start, new, prepared):
                 continue
             try:
-<<<<<<< HEAD
-                return part, self._encode(part, new[own:], prepared[count:], turn)
-=======
-                encoded = self._encode(part, new[own:], images[count:], turn)
->>>>>>> talk
+                encoded = self._encode(part, new[own:], prepared[count:], turn)
             except ContextError:
                 raise
             except PromptError:  # a template that rewrites earlier turns: all of it is written anew
                 break
-<<<<<<< HEAD
-        return start, self._encode(start, new, prepared, turn)
-=======
             turn.images_cached += count
             return part, encoded
-        return start, self._encode(start, new, images, turn)
->>>>>>> talk
+        return start, self._encode(start, new, prepared, turn)
 
     def _begins_with(
         self, part: Conversation, start: Conversation, new: Sequence[Message], prepared: Sequence[Prepared]
@@ -204,12 +196,8 @@ class TurnEncoder:
             for each in prepared:
                 media.append(self._encode_one(each, turn))
         finally:  # an encoder that failed would stay otherwise, through turns without new images, too
-<<<<<<< HEAD
-            all_cached = len(media) == len(prepared) and not turn.images_encoded + turn.slices_encoded
-            if not all_cached and not self._keep_vision:
-=======
-            if (turn.images_encoded or len(media) < len(images)) and not self._keep_vision:
->>>>>>> talk
+            none_ran = len(media) == len(prepared) and not turn.images_encoded + turn.slices_encoded
+            if (not none_ran or self._cancelled.is_set()) and not self._keep_vision:
                 self._vision.release()
             turn.vision_seconds = time.perf_counter() - began
         return media
