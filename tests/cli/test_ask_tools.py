@@ -154,7 +154,7 @@ def test_calls_and_quads_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
         (1,),
         2,
         "tool_calls",
-        Statistics(0, 0, 0, 0, 0, 0, 0, 0),
+        Statistics(),
         tool_calls=(
             ToolCall("call_0", "tap", {"x": "é"}, '{"x": "\\u00e9"} // here'),
             InvalidToolCall("call_1", "tap", "{", "It is no JSON."),

@@ -20,7 +20,9 @@ from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.chat.answer import Answer, Statistics
 from tests.support.command_line import run
 
-STATISTICS = Statistics(0.5, 1, 0, 2.0, 40, 0.0, 0, 2.5)
+STATISTICS = Statistics(
+    vision_seconds=0.5, images_encoded=1, prefill_seconds=2.0, prefill_tokens=40, time_to_first_token=2.5
+)
 ANSWER = Answer("a", (5,), (1, 2), 3, "stop", STATISTICS)
 
 

@@ -127,7 +127,7 @@ class Says:
     def ask(self, content: Any, **options: Any) -> Answer:
         self.asked.append(content)
         self.images += options["images"]
-        return Answer(next(self._texts), (), (), 0, "stop", Statistics(0, 0, 0, 0, 0, 0, 0, 0))
+        return Answer(next(self._texts), (), (), 0, "stop", Statistics())
 
 
 def test_a_goal_is_followed_until_it_is_done() -> None:

@@ -211,7 +211,7 @@ def test_boxes_and_sizes_are_passed_on() -> None:
 
 
 def answer(tokens: int, reason: Any, prefilled: int = 2) -> Answer:
-    statistics = Statistics(0.0, 0, 0, 0.0, prefilled, 0.0, 0, 0.0)
+    statistics = Statistics(prefill_tokens=prefilled)
     return Answer("text", tuple(range(tokens)), tuple(range(10)), 0, reason, statistics)
 
 

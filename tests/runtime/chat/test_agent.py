@@ -16,7 +16,7 @@ from pocketvl.runtime.text.messages import Message, Text
 from pocketvl.runtime.text.tool_arguments import read_call
 from pocketvl.runtime.text.tools import AnyToolCall, tool_set
 
-NO_STATISTICS = Statistics(0, 0, 0, 0, 0, 0, 0, 0)
+NO_STATISTICS = Statistics()
 
 
 class Scripted:

@@ -14,15 +14,15 @@ from pocketvl.runtime.text.tools import AnyToolCall
 class Statistics:
     """Seconds and counts of one answer."""
 
-    vision_seconds: float  # encoding, and reading a video's frames
-    images_encoded: int
-    images_cached: int  # images whose embeddings were there already
-    prefill_seconds: float
-    prefill_tokens: int  # tokens fed before the first new one; those in the cache are not fed again
-    reused_tokens: int  # tokens of the prompt whose keys and values were in the cache
-    decode_seconds: float
-    decode_tokens: int  # tokens after the first
-    time_to_first_token: float  # from the call to the first token, loading and vision included
+    vision_seconds: float = 0.0  # encoding, and reading a video's frames
+    images_encoded: int = 0
+    images_cached: int = 0  # images whose embeddings were there already
+    prefill_seconds: float = 0.0
+    prefill_tokens: int = 0  # tokens fed before the first new one; those in the cache are not fed again
+    reused_tokens: int = 0  # tokens of the prompt whose keys and values were in the cache
+    decode_seconds: float = 0.0
+    decode_tokens: int = 0  # tokens after the first
+    time_to_first_token: float = 0.0  # from the call to the first token, loading and vision included
     drafted_tokens: int = 0  # by prompt lookup
     accepted_tokens: int = 0  # of those: drafts that became tokens of the answer
     slices_encoded: int = 0  # of videos: two frames each
