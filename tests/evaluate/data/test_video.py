@@ -112,3 +112,16 @@ def test_transformers_is_no_reference_for_videos(
             output=folder / "out",
             threads=1,
         )
+
+
+def test_a_moment_is_in_another_slice_of_each_clip() -> None:
+    dataset = open_dataset("generated/moment:18")
+    shown = []
+    for question in dataset.questions:
+        (video,) = question.videos
+        plain = [len(set(frame.convert("L").getdata())) == 1 for frame in video.source]
+        assert plain.count(False) == 2
+        shown.append(plain.index(False) // 2)
+    assert shown == [slice_ for slice_ in range(6) for _ in range(3)]
+    assert len({question.videos[0].identity for question in dataset.questions}) == 18
+    assert not any(q.videos for q in open_dataset("generated:1").questions)

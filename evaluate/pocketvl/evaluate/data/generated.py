@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from PIL import Image
 
+from pocketvl.evaluate.data.moment import MOMENT, moment_records
 from pocketvl.evaluate.data.question import ImageRef
 from pocketvl.evaluate.data.record import Record
 from pocketvl.export.tiny import TASKS, make_example
@@ -26,16 +27,20 @@ def parse_generated(spec: str) -> tuple[tuple[str, ...], range]:
             f"The dataset {spec!r} cannot be drawn; write generated:N or generated/TASK:N, with N at least 1"
             " and, if wanted, @FIRST behind it."
         )
-    if found["task"] is not None and found["task"] not in TASKS:
-        raise UsageError(f"{found['task']!r} is no task that can be drawn; known are {', '.join(TASKS)}.")
+    if found["task"] is not None and found["task"] not in (*TASKS, MOMENT):
+        known = ", ".join((*TASKS, MOMENT))
+        raise UsageError(f"{found['task']!r} is no task that can be drawn; known are {known}.")
     first = int(found["first"] or 0)
     tasks = TASKS if found["task"] is None else (found["task"],)
     return tasks, range(first, first + int(found["number"]))
 
 
 def generated_records(spec: str) -> Iterator[Record]:
-    """The held-out examples of the tiny model, task by task."""
+    """The held-out examples of the tiny model, task by task; clips only where they are asked for."""
     tasks, indices = parse_generated(spec)
+    if tasks == (MOMENT,):
+        yield from moment_records(indices)
+        return
     for task in tasks:
         for index in indices:
             yield _record(task, index)

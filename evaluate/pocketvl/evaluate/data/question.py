@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -49,7 +48,7 @@ class VideoRef:
 
     where: str  # file and line, for messages
     identity: str  # sha256 in hex; equal for equal videos and options
-    source: Path | tuple[Path, ...] = field(compare=False)  # a file, a folder of frames, or frames
+    source: Any = field(compare=False)  # what open_video takes
     options: VideoOptions = field(compare=False)
 
     @property
