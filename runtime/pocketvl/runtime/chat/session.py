@@ -272,9 +272,9 @@ class ChatSession:
         new = parse_conversation(content)
         return Conversation() if new[0].role == "system" else self._start, new
 
-    def _encode_again(self, _turn: Turn) -> tuple[Conversation, EncodedTurn]:
+    def _encode_again(self, turn: Turn) -> tuple[Conversation, EncodedTurn]:
         """The last turn as it was encoded."""
-        last = self.conversation
+        last = self.conversation.with_tools(turn.tools)
         if last.before is None:
             raise UsageError("There is no answer to make anew; ask a question first.")
         messages = last.messages[len(last.before.messages) : -1]
