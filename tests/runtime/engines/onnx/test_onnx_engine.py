@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.open import Bundle
-from pocketvl.runtime.engine import Engine, SavesCache
+from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.engines.coreml.engine import open_coreml
 from pocketvl.runtime.engines.executorch import open_executorch
 from pocketvl.runtime.engines.onnx.engine import open_onnx
@@ -209,20 +209,3 @@ def test_nothing_is_said_on_stderr(bundle: Bundle, tmp_path: Path, capfd: pytest
         decode(changed, open_onnx(changed, threads=1), embeddings(bundle, 2), 0)
     decode(bundle, open_onnx(bundle), embeddings(bundle, 2), 0)
     assert capfd.readouterr().err == ""
-
-
-def test_a_saved_cache_goes_on_in_another_engine(bundle: Bundle, engine: Engine) -> None:
-    given = embeddings(bundle, 20)
-    decode(bundle, engine, given[:12], 0)
-    assert isinstance(engine.text, SavesCache)
-    saved = engine.text.save_cache(12)
-    expected = decode(bundle, engine, given[12:], 12)
-    other = open_onnx(bundle, threads=1)
-    assert isinstance(other.text, SavesCache)
-    other.text.load_cache(saved)
-    np.testing.assert_array_equal(decode(bundle, other, given[12:], 12), expected)
-    cut = {name: tensor[:, :, :, 1:] for name, tensor in saved.items()}
-    for wrong in ({}, cut):
-        with pytest.raises(EngineError, match="of another model"):
-            other.text.load_cache(wrong)
-    other.close()
