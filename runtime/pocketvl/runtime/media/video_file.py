@@ -79,11 +79,17 @@ class VideoFile:
     def _stream(self) -> Iterator[tuple[Any, Any]]:
         av = _pyav(self._name)
         options = {"format_whitelist": _FORMATS, "protocol_whitelist": ""}
-        with damage_named(self._name), self._opener() as file, av.open(file, options=options) as container:
+        with (
+            damage_named(self._name),
+            self._opener() as file,
+            av.open(file, options=options, metadata_errors="ignore") as container,
+        ):
             streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
             if not streams:
                 raise VideoError(f"{self._name} has no frames that move (sound alone?); give a video.")
             stream = streams[0]
+            if stream.codec_context is None or stream.time_base is None:
+                raise VideoError(f"{self._name} has a codec that this PyAV does not know; save it as H.264.")
             _check_pixels(stream.codec_context, self._name)
             stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
             stream.codec_context.thread_count = _THREADS
