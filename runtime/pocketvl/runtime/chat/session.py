@@ -238,7 +238,7 @@ class ChatSession:
         It takes the place of the one before only if it succeeds. Raises UsageError, EngineError.
         """
         if options.get("images") or options.get("videos"):
-            raise UsageError("An answer is made anew about the images that it had; leave out new ones.")
+            raise UsageError("An answer is made anew about what it had; leave out images and videos.")
         with closing(AnswerStream(self._claimed(self._encode_again, self._turns.turn(options)))) as stream:
             for piece in stream:
                 if on_text is not None:
