@@ -29,7 +29,7 @@ def test_an_answer_of_a_schema_is_all_that_is_printed(
 def test_logprobs_and_the_stop_string_are_in_the_json(
     bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ("--regex", "one two|one three", "--stop", "ne t", "--logprobs", 2, "--json", "--no-lookup")
+    arguments = ("--regex", "one two|one three", "--stop", "ne t", "--logprobs", 2, "--json", "--lookup")
     status, out, _ = run(capsys, "ask", bundle, "Count", *arguments, *ASK)
     answer = json.loads(out)
     assert (status, answer["answer"], answer["stop_reason"], answer["stop_string"]) == (

@@ -57,7 +57,7 @@ def ask(
     stop: options.Stop = None,
     json_schema: options.JsonSchema = None,
     regex: options.Regex = None,
-    lookup: options.Lookup = True,
+    lookup: options.Lookup = False,
     logprobs: Annotated[
         int,
         typer.Option(

@@ -42,7 +42,7 @@ def chat(
     stop: options.Stop = None,
     json_schema: options.JsonSchema = None,
     regex: options.Regex = None,
-    lookup: options.Lookup = True,
+    lookup: options.Lookup = False,
     fps: options.Fps = None,
     nframes: options.Frames = None,
     resume: options.Resume = None,

@@ -58,7 +58,7 @@ Regex = Annotated[
     typer.Option(metavar="PATTERN", help="Answers match this as a whole; needs pocketvl's extra `grammar`."),
 ]
 Lookup = Annotated[
-    bool, typer.Option(help="Draft tokens from what was said before, where that is faster; no token changes.")
+    bool, typer.Option(help="Draft tokens from what was said before, where that is faster; see docs.")
 ]
 StopRepetition = Annotated[bool, typer.Option(help="End an answer that repeats itself without end.")]
 System = Annotated[str | None, typer.Option(help="System turn, instead of the template's own.")]

@@ -32,7 +32,7 @@ class TurnMaker:
         constraint = self._grammars.make(options.get("json_schema"), options.get("regex"))
         chooser = Chooser(sampler, self._never, constraint, options.get("logprobs", 0))
         stop = StopStrings(options.get("stop", ()))
-        return Turn(chooser, max_tokens, stop, self._tools(options), options.get("lookup", True))
+        return Turn(chooser, max_tokens, stop, self._tools(options), options.get("lookup", False))
 
     def _sampler(self) -> Sampler:
         defaults = self._manifest.sampling
