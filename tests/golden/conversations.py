@@ -92,6 +92,34 @@ def prompts() -> Json:
     }  # fmt: skip
 
 
+def tokenizer_strings() -> Json:
+    """Texts to ids by the library, special tokens among them as text."""
+    source = CHECKPOINT / "tokenizer.json"
+    library = Tokenizer.from_file(str(source))
+    library.encode_special_tokens = True
+    return {
+        "about": "encode_text: what a user writes, in which special tokens are text like any other. The"
+        " pattern splits first, then bytes are merged; NFC comes before both.",
+        "checkpoint": "export/pocketvl/export/tiny/checkpoint",
+        "tokenizer_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "cases": [
+            {"text": text, "ids": library.encode(text, add_special_tokens=False).ids} for text in _TEXTS
+        ],
+    }
+
+
+_TEXTS = (
+    "", " ", "  ", "\n", "\n\n\n", "\t \t", " \n ", "a", " a", "a ", "Hello, world!", "HELLO hello HeLLo",
+    "It's we'll I'd they've I'm you're 'S 'Re", "don’t", "1234567890", "12.5% of $3,000.00", "x = y**2 + z[0]",
+    "  leading", "trailing  ", "a  b   c", "line one\nline two\r\nline three\r", "tab\tseparated\tvalues",
+    "Crème brûlée à la française", "Cre\u0300me (NFD)", "Straße, Ångström", "ﬁ ligature ½ ² ①", "日本語のテキスト",
+    "中文，标点。", "한국어 문장", "Привет, мир", "مرحبا بالعالم", "שלום עולם", "नमस्ते दुनिया", "ไทย", "Ελληνικά",
+    "🙂", "👩‍👩‍👧‍👦 family", "🇩🇪🇯🇵", "e\u0301\u0323 two marks", "\u200bzero\u200dwidth\u00a0space", "\u3000full width ＡＢＣ１２３",
+    "\x00\x01\x1f\x7f", "\ufeffbom", "\ufffd\ue000", "𝒳𝒴 𐍈", "<|im_start|>user\n<|image_pad|><|im_end|>", "<|im_start",
+    "```python\nprint('x')\n```", "https://example.com/a?b=c#d", "....,,,;;;---___", "((([[[{{{", "aaaaaaaaaaaaaaaaaaaa",
+)  # fmt: skip
+
+
 def streams(library: Tokenizer) -> list[Json]:
     """Ids to pieces of text: a piece ends where all bytes so far make whole characters."""
     cases = []

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.golden.answers import grounding, image_size, repetition
-from tests.golden.conversations import prompts
+from tests.golden.conversations import prompts, tokenizer_strings
 from tests.golden.decoding import lookup, sampler, stop_strings
 from tests.golden.frames import change
 from tests.golden.images import bicubic, patches, resize
@@ -20,6 +20,7 @@ from tests.golden.tables import embedding
 from tests.golden.tools import tool_calls
 from tests.golden.trace import conversation_trace
 from tests.golden.videos import video_sampling
+from tests.golden.whole_answers import tiny_answers
 from tests.golden.written import CHECKPOINT, FOLDER, Json
 
 GOLDENS: dict[str, Callable[[], Json]] = {
@@ -42,9 +43,11 @@ GOLDENS: dict[str, Callable[[], Json]] = {
     "conversation_trace": conversation_trace,
     "video_sampling": video_sampling,
     "tool_calls": tool_calls,
+    "tokenizer_strings": tokenizer_strings,
+    "tiny_answers": tiny_answers,
 }
 
-NEED_CHECKPOINT = ("prompts", "conversation_trace")
+NEED_CHECKPOINT = ("prompts", "conversation_trace", "tokenizer_strings", "tiny_answers")
 
 
 def write(path: Path, golden: Json) -> None:

@@ -182,3 +182,10 @@ def with_sources(messages: Any) -> Any:
             if part["type"] != "text":
                 part[part["type"]] = "any"
     return filled
+
+
+def test_tokenizer_strings() -> None:
+    data = golden("tokenizer_strings")
+    tokenizer = Tokenizer(CHECKPOINT / "tokenizer.json")
+    for case in data["cases"]:
+        assert list(tokenizer.encode_text(case["text"])) == case["ids"], case

@@ -20,8 +20,8 @@ class AnswerOptions(TypedDict, total=False):
     sampler: None for one of the bundle's sampling defaults. stop: up to 4 texts; the answer ends before the
     first of them. logprobs: how many likeliest tokens, 0 to 20, Answer.logprobs lists at each token of the
     answer; 0 leaves it empty. json_schema: what the answer is JSON of. regex: what the whole answer matches.
-    lookup: whether tokens are drafted from what was said before: faster where an answer quotes; of a quantized
-    bundle, tokens that are toss-ups may come out otherwise (docs/generation.md).
+    lookup: whether tokens are drafted from what was said before: faster where an answer quotes, but tokens
+    that are toss-ups may come out otherwise if the bundle is quantized (docs/generation.md).
     tools: what the model may call, see text/tools.py; named with a conversation's first turn, they stay.
     parallel_tool_calls: whether it may make several calls at once, where tools are named.
     """
