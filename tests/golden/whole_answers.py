@@ -17,7 +17,7 @@ EACH = 3
 
 
 def tiny_answers() -> Json:
-    """Questions of every task of the tiny model, each in a conversation of its own, and one of three turns."""
+    """Questions of every task of the tiny model, each in its own conversation, and one of three turns."""
     reference = Reference(CHECKPOINT, MIN_PIXELS, MAX_PIXELS)
     conversations = [
         [Turn(example.question, example.images)]
@@ -34,8 +34,8 @@ def tiny_answers() -> Json:
     )
     return {
         "about": "Greedy answers of the tiny model in float32, no system turn given. images: PNG in base64,"
-        " before the question of their turn. ids: the tokens of the answer, the one that ends it included; a turn"
-        " follows the ones before it and their answers. prompt_tokens: of everything up to the answer.",
+        " before the question of their turn. ids: the tokens of the answer, the one that ends it included; a"
+        " turn follows the ones before it and their answers. prompt_tokens: of everything up to the answer.",
         "checkpoint": "export/pocketvl/export/tiny/checkpoint",
         "min_pixels": MIN_PIXELS,
         "max_pixels": MAX_PIXELS,
