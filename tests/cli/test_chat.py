@@ -15,7 +15,7 @@ from PIL import Image
 from pocketvl.runtime.bundle.open import Bundle
 
 _PATIENCE = 120.0
-_HEEDED_WITHIN = 10.0
+_HEEDED_WITHIN = 3.0
 
 
 class Terminal:

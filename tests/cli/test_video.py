@@ -2,11 +2,13 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pocketvl.cli.chat import _converse
+from pocketvl.cli.parts import video_parts
 from pocketvl.cli.script import read_script
 from pocketvl.runtime import load
 from pocketvl.runtime.bundle.open import Bundle
@@ -90,7 +92,8 @@ def test_chat_adds_videos_to_the_next_question(
     lines = iter([f"/video {video} {os.devnull}", "What moves?", "/video", "/quit"])
     monkeypatch.setattr("pocketvl.cli.chat.read_line", lambda _: next(lines))
     with load(small_onnx_bundle.folder, threads=1) as model:
-        _converse(model.chat(max_pixels=3136), Sampler(), 2, 1.0, None)
+        as_videos = partial(video_parts, fps=1.0, nframes=None)
+        _converse(model.chat(max_pixels=3136), {"sampler": Sampler(), "max_tokens": 2}, as_videos)
     said = capsys.readouterr().err
     assert f"{video}: seen as 4 frames of 56x28 pixels, 4 tokens; now ask" in said
     assert f"{os.devnull} is a device" in said

@@ -95,7 +95,7 @@ def test_what_is_known_to_stand_shrinks_the_estimate(tmp_path: Path) -> None:
     seen: list[Precision] = []
 
     def vision(inputs: ExportInputs, progress: Any) -> Any:
-        seen.append(inputs.plan.bits["text_decoder.layers.0.q_proj"])
+        seen.append(inputs.plan.precisions["text_decoder.layers.0.q_proj"])
         return exporters.vision(inputs, progress)
 
     write_packed_checkpoint(tmp_path / "packed", Scheme(zero=8, group_size=128))

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pocketvl.runtime.bundle.manifest import TensorSpec
-from pocketvl.runtime.bundle.open import Bundle
+from pocketvl.runtime.bundle.open import Bundle, open_bundle
 from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.engines.coreml.engine import open_coreml
@@ -172,3 +172,4 @@ def test_core_ml_itself_is_refused_where_it_does_not_run(bundle: Bundle) -> None
     engine = open_coreml(bundle, native=True)
     with pytest.raises(EngineError, match=r"lm_head of .*head\.mlpackage failed in Core ML"):
         engine.text.logits(rows(1, text.hidden_size, 0))
+    open_bundle(bundle.folder, verify="always")  # coremltools changed nothing

@@ -1,5 +1,8 @@
 """One package of a bundle with the state of its functions, evaluated in numpy or run by Core ML itself."""
 
+import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -67,6 +70,7 @@ class NativePackage:
         self._path = path
         self._models: dict[str, tuple[Any, bool]] = {}
         self._state: Any = None
+        self._copy = tempfile.TemporaryDirectory(prefix="pocketvl-")
 
     def call(self, function: str, inputs: Arrays) -> Arrays:
         try:
@@ -105,6 +109,24 @@ class NativePackage:
 
     def _load(self, function: str) -> tuple[Any, bool]:
         """The model of that function, and whether it has states."""
-        model = self._coremltools.models.MLModel(str(self._path), function_name=function)
+        model = self._coremltools.models.MLModel(str(self._copied()), function_name=function)
         described = model.get_spec().description.functions
         return model, any(one.name == function and one.state for one in described)
+
+    def _copied(self) -> Path:
+        """For coremltools, which writes Manifest.json anew: the bundle's own has to keep its hash."""
+        copy = Path(self._copy.name) / self._path.name
+        if not copy.exists():
+            shutil.copytree(self._path, copy, copy_function=_link_data)
+        return copy
+
+
+def _link_data(source: str, target: str) -> None:
+    """Weights are not copied where they can be linked."""
+    if Path(source).name != "Manifest.json":
+        try:
+            os.link(source, target)
+            return
+        except OSError:  # another file system
+            pass
+    shutil.copy2(source, target)
