@@ -63,7 +63,7 @@ def measure(given: argparse.Namespace) -> None:
     from pocketvl.runtime.chat.session import ChatSession
     from pocketvl.runtime.engines.open import open_engine
     from pocketvl.runtime.media.encoder import VisionPipeline
-    from pocketvl.runtime.media.video_options import parse_video_options
+    from pocketvl.runtime.media.video.options import parse_video_options
 
     options = {"fps": given.fps, "nframes": given.nframes, "max_pixels": given.max_pixels}
     bundle = open_bundle(given.bundle)

@@ -13,7 +13,7 @@ from pocketvl.export.tiny import make_example
 from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.chat.answer import Answer, Statistics
 from pocketvl.runtime.text.answer_text import Quad
-from pocketvl.runtime.text.tools import InvalidToolCall, ToolCall
+from pocketvl.runtime.text.tools.tool import InvalidToolCall, ToolCall
 from tests.support.command_line import run
 
 TOOLS = [{"type": "function", "function": {"name": "tap", "description": "Tap."}}]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pocketvl.export.chat_template import check_chat_template
 from pocketvl.export.checkpoint import open_checkpoint
-from pocketvl.export.checkpoint.chat_template import check_chat_template
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.pipeline import check_export
 from pocketvl.export.targets import target_for

@@ -16,9 +16,9 @@ from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.errors import ImageError, VideoError
 from pocketvl.runtime.media.patches import patchify
 from pocketvl.runtime.media.resize import resize_image, resize_to_bucket, smart_resize
-from pocketvl.runtime.media.video_fit import tokens_of
-from pocketvl.runtime.media.video_options import VideoOptions
-from pocketvl.runtime.media.video_sampling import VideoInfo, plan_video
+from pocketvl.runtime.media.video.fit import tokens_of
+from pocketvl.runtime.media.video.options import VideoOptions
+from pocketvl.runtime.media.video.sampling import VideoInfo, plan_video
 from pocketvl.runtime.positions import mrope_positions, text_rope, vision_positions, vision_rope
 from pocketvl.runtime.text.messages import parse_messages
 from pocketvl.runtime.text.prompt import PromptEncoder

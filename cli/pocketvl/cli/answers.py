@@ -8,7 +8,7 @@ from typing import Any
 from pocketvl.cli.console import note
 from pocketvl.runtime.chat.answer import Answer
 from pocketvl.runtime.decoding.logprobs import Logprobs, TokenLogprob
-from pocketvl.runtime.text.tools import AnyToolCall, InvalidToolCall, ToolCall
+from pocketvl.runtime.text.tools.tool import AnyToolCall, InvalidToolCall, ToolCall
 
 
 def write_text(text: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pocketvl.runtime.errors import PromptError, UsageError
-from pocketvl.runtime.media.video_options import parse_video_options
+from pocketvl.runtime.media.video.options import parse_video_options
 
 Part = dict[str, Any]
 

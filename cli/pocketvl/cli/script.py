@@ -7,7 +7,7 @@ from pocketvl.cli.json_file import read_json
 from pocketvl.runtime.chat.options import Content
 from pocketvl.runtime.errors import PromptError, UsageError
 from pocketvl.runtime.text.messages import are_results, is_conversation
-from pocketvl.runtime.text.tools import ToolSet, tool_set
+from pocketvl.runtime.text.tools.tool import ToolSet, tool_set
 
 MAX_SCRIPT_BYTES = 64 << 20  # images as data: URLs take their size and a third
 _PATH_CHARACTERS = 4096

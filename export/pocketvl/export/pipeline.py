@@ -14,8 +14,8 @@ from pocketvl.export.bundle.writer import PartialBundle, partial_bundle
 from pocketvl.export.calibration.calibrate import calibrate
 from pocketvl.export.calibration.samples import describe_notes
 from pocketvl.export.calibration.store import CalibratedSource
+from pocketvl.export.chat_template import check_chat_template
 from pocketvl.export.checkpoint import Checkpoint, MergedLora, merge_lora, open_checkpoint
-from pocketvl.export.checkpoint.chat_template import check_chat_template
 from pocketvl.export.component import ExportSettings, PackedSource, fit_calibration, fit_image, fit_settings
 from pocketvl.export.estimate import Estimate, ExportCost, check_space, export_cost
 from pocketvl.export.isolated import run_isolated

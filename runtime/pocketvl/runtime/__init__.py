@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pocketvl.runtime.media.encoder import EncodedImage
     from pocketvl.runtime.model import Model, load
     from pocketvl.runtime.text.answer_text import Box, Quad
-    from pocketvl.runtime.text.tools import InvalidToolCall, Tool, ToolCall
+    from pocketvl.runtime.text.tools.tool import InvalidToolCall, Tool, ToolCall
 
 __all__ = [
     "Agent",
@@ -53,14 +53,14 @@ _MODULES = {
     "Conversation": "chat.conversation",
     "EncodedImage": "media.encoder",
     "LiveView": "chat.live",
-    "InvalidToolCall": "text.tools",
+    "InvalidToolCall": "text.tools.tool",
     "Model": "model",
     "PocketVLError": "errors",
     "Quad": "text.answer_text",
     "Sampler": "decoding.sampling",
     "Statistics": "chat.answer",
-    "Tool": "text.tools",
-    "ToolCall": "text.tools",
+    "Tool": "text.tools.tool",
+    "ToolCall": "text.tools.tool",
     "load": "model",
 }
 

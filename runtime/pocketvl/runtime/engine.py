@@ -7,8 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketvl.runtime.decoding.draft_length import PassCosts
 from pocketvl.runtime.decoding.kv_cache import KVCache
+from pocketvl.runtime.decoding.speculation.draft_length import PassCosts
 
 Float32 = NDArray[np.float32]
 

@@ -10,7 +10,7 @@ from pocketvl.evaluate import evaluate_bundle
 from pocketvl.evaluate.data import open_dataset
 from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.errors import ImageError, UsageError
-from pocketvl.runtime.media.video_options import VideoOptions
+from pocketvl.runtime.media.video.options import VideoOptions
 from tests.support.videos import grey_frame, write_video
 
 

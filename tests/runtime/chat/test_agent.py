@@ -13,8 +13,8 @@ from pocketvl.runtime.chat.conversation import Conversation
 from pocketvl.runtime.decoding.stopping import StopReason
 from pocketvl.runtime.errors import ContextError, UsageError
 from pocketvl.runtime.text.messages import Message, Text
-from pocketvl.runtime.text.tool_arguments import read_call
-from pocketvl.runtime.text.tools import AnyToolCall, tool_set
+from pocketvl.runtime.text.tools.arguments import read_call
+from pocketvl.runtime.text.tools.tool import AnyToolCall, tool_set
 
 NO_STATISTICS = Statistics()
 

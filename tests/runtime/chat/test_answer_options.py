@@ -10,8 +10,8 @@ import pytest
 from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.chat.answer import Answer
 from pocketvl.runtime.chat.session import ChatSession
-from pocketvl.runtime.decoding.draft_length import PassCosts
 from pocketvl.runtime.decoding.sampling import Sampler
+from pocketvl.runtime.decoding.speculation.draft_length import PassCosts
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.engines.onnx.engine import open_onnx
 from pocketvl.runtime.errors import UsageError

@@ -14,9 +14,9 @@ from PIL import Image
 
 from pocketvl.runtime import load
 from pocketvl.runtime.bundle.open import Bundle
+from pocketvl.runtime.chat.saved.storage import read_chat
+from pocketvl.runtime.chat.saved.tensor_file import read_tensors, write_tensors
 from pocketvl.runtime.chat.session import ChatSession
-from pocketvl.runtime.chat.storage import read_chat
-from pocketvl.runtime.chat.tensor_file import read_tensors, write_tensors
 from pocketvl.runtime.decoding.decoder import Decoder
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.decoding.feed import Feed

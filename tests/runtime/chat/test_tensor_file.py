@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from pocketvl.runtime.chat.tensor_file import read_tensors, write_tensors
+from pocketvl.runtime.chat.saved.tensor_file import read_tensors, write_tensors
 from pocketvl.runtime.errors import ConversationError
 
 MOST = 1 << 20

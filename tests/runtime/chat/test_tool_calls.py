@@ -19,7 +19,7 @@ from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.engines.open import open_engine
 from pocketvl.runtime.errors import PromptError, UsageError
 from pocketvl.runtime.text.tokenizer import Tokenizer
-from pocketvl.runtime.text.tools import InvalidToolCall, ToolCall
+from pocketvl.runtime.text.tools.tool import InvalidToolCall, ToolCall
 
 
 @pytest.fixture(scope="module")

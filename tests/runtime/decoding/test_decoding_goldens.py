@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketvl.runtime.decoding.draft_length import DRAFT_LENGTHS, draft_length
 from pocketvl.runtime.decoding.logprobs import logprobs_of
-from pocketvl.runtime.decoding.lookup import NgramIndex
 from pocketvl.runtime.decoding.sampling import Sampler
+from pocketvl.runtime.decoding.speculation.draft_length import DRAFT_LENGTHS, draft_length
+from pocketvl.runtime.decoding.speculation.lookup import NgramIndex
 from pocketvl.runtime.text.stop_strings import StopStrings
 
 FOLDER = Path(__file__).parents[2] / "golden"

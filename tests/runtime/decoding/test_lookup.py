@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocketvl.runtime.decoding.draft_length import Acceptance, PassCosts, draft_length
-from pocketvl.runtime.decoding.lookup import Match, NgramIndex
-from pocketvl.runtime.decoding.speculation import PromptLookup
+from pocketvl.runtime.decoding.speculation.draft_length import Acceptance, PassCosts, draft_length
+from pocketvl.runtime.decoding.speculation.lookup import Match, NgramIndex
+from pocketvl.runtime.decoding.speculation.prompt_lookup import PromptLookup
 
 FLAT = {2: 1.0, 4: 1.0, 8: 1.0, 16: 1.0}
 STEEP = {2: 2.0, 4: 4.0, 8: 8.0, 16: 16.0}

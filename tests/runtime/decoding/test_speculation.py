@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.decoding.choosing import Chooser
 from pocketvl.runtime.decoding.decoder import Decoder
-from pocketvl.runtime.decoding.draft_length import PassCosts
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.decoding.feed import text_feed
 from pocketvl.runtime.decoding.generation import Proposer, generate
 from pocketvl.runtime.decoding.sampling import Sampler
-from pocketvl.runtime.decoding.speculation import PromptLookup
+from pocketvl.runtime.decoding.speculation.draft_length import PassCosts
+from pocketvl.runtime.decoding.speculation.prompt_lookup import PromptLookup
 from pocketvl.runtime.engines.open import open_engine
 
 NEVER = np.array([], np.int64)

@@ -9,8 +9,8 @@ from PIL import Image
 
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.open import Bundle
+from pocketvl.runtime.chat.saved.storage import read_chat
 from pocketvl.runtime.chat.session import ChatSession
-from pocketvl.runtime.chat.storage import read_chat
 from pocketvl.runtime.engine import Engine, Float32, SavesCache
 from pocketvl.runtime.engines.open import open_engine
 from pocketvl.runtime.errors import EngineError

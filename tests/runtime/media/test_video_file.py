@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pocketvl.runtime.errors import VideoError
-from pocketvl.runtime.media import video_file
-from pocketvl.runtime.media.frame_source import FrameSource
-from pocketvl.runtime.media.video_source import open_video
+from pocketvl.runtime.media.video import file as video_file
+from pocketvl.runtime.media.video.frame_source import FrameSource
+from pocketvl.runtime.media.video.source import open_video
 from tests.support.videos import (
     HEIGHT,
     WIDTH,

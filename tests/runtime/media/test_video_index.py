@@ -2,7 +2,7 @@
 
 import pytest
 
-from pocketvl.runtime.media.video_index import FrameIndex, Packets, index_of, matched
+from pocketvl.runtime.media.video.index import FrameIndex, Packets, index_of, matched
 
 
 def index(*packets: tuple[int | None, str]) -> FrameIndex:

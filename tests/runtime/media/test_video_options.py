@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pocketvl.runtime.errors import PromptError
-from pocketvl.runtime.media.video_options import VideoOptions, parse_video_options
+from pocketvl.runtime.media.video.options import VideoOptions, parse_video_options
 
 
 def test_all_keys_are_taken() -> None:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from pocketvl.runtime.bundle.geometry import ImageSettings, VisionGeometry
 from pocketvl.runtime.errors import ImageError, PromptError, VideoError
-from pocketvl.runtime.media.video_fit import settings_that_fit, tokens_of
-from pocketvl.runtime.media.video_options import VideoOptions
-from pocketvl.runtime.media.video_sampling import (
+from pocketvl.runtime.media.video.fit import settings_that_fit, tokens_of
+from pocketvl.runtime.media.video.options import VideoOptions
+from pocketvl.runtime.media.video.sampling import (
     VideoInfo,
     VideoPlan,
     frame_size,

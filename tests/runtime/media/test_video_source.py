@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from pocketvl.runtime.errors import ImageError, MissingExtraError, VideoError
-from pocketvl.runtime.media.frame_source import FrameSource
-from pocketvl.runtime.media.video_source import open_video
+from pocketvl.runtime.media.video.frame_source import FrameSource
+from pocketvl.runtime.media.video.source import open_video
 from tests.support.images import encoded
 from tests.support.videos import grey_frame, number_of, write_video
 

@@ -9,7 +9,7 @@ import pytest
 
 from pocketvl.runtime.errors import PromptError
 from pocketvl.runtime.media.image_size import ImageSize
-from pocketvl.runtime.media.video_options import VideoOptions
+from pocketvl.runtime.media.video.options import VideoOptions
 from pocketvl.runtime.text.grounding import Shape
 from pocketvl.runtime.text.messages import (
     ImagePart,

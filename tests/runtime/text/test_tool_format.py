@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pocketvl.runtime.text.messages import GoesOn, Message, Text, parse_messages
 from pocketvl.runtime.text.tokenizer import Tokenizer
-from pocketvl.runtime.text.tool_format import (
+from pocketvl.runtime.text.tools.format import (
     ARGS,
     FUNCTION,
     RESULT,
@@ -20,8 +20,8 @@ from pocketvl.runtime.text.tool_format import (
     describe_tools,
     in_tool_format,
 )
-from pocketvl.runtime.text.tool_stream import Event, ToolStream, kept_tokens
-from pocketvl.runtime.text.tools import NO_TOOLS, InvalidToolCall, ToolCall, tool_set
+from pocketvl.runtime.text.tools.stream import Event, ToolStream, kept_tokens
+from pocketvl.runtime.text.tools.tool import NO_TOOLS, InvalidToolCall, ToolCall, tool_set
 from tests.support.vocabulary import write_tokenizer
 
 GOLDEN: Any = json.loads((Path(__file__).parents[2] / "golden/tool_calls.json").read_text(encoding="utf-8"))

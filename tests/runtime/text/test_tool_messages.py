@@ -13,7 +13,7 @@ from pocketvl.runtime.text.messages import (
     parse_messages,
     parse_results,
 )
-from pocketvl.runtime.text.tools import InvalidToolCall, ToolCall
+from pocketvl.runtime.text.tools.tool import InvalidToolCall, ToolCall
 
 ASK = {"role": "user", "content": "Hi"}
 TAP = {"id": "a", "type": "function", "function": {"name": "tap", "arguments": '{"x": 1}'}}

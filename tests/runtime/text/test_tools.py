@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.text.tool_schema import kind_of, misfit
-from pocketvl.runtime.text.tools import Tool, tool_set
+from pocketvl.runtime.text.tools.schema import kind_of, misfit
+from pocketvl.runtime.text.tools.tool import Tool, tool_set
 
 
 class Direction(enum.Enum):

@@ -14,7 +14,7 @@ from pocketvl.evaluate.data.question import VideoRef
 from pocketvl.evaluate.data.record import Record
 from pocketvl.export.tiny import make_example
 from pocketvl.runtime.media.image import content_key
-from pocketvl.runtime.media.video_options import VideoOptions
+from pocketvl.runtime.media.video.options import VideoOptions
 
 MOMENT = "moment"
 TASKS_IN_TURN = ("read", "colour", "chart")

@@ -11,8 +11,8 @@ from PIL import Image
 from pocketvl.export.tiny.example import Box
 from pocketvl.runtime.errors import ImageError, MissingExtraError
 from pocketvl.runtime.media.image import load_image
-from pocketvl.runtime.media.video_options import VideoOptions
-from pocketvl.runtime.media.video_source import open_video
+from pocketvl.runtime.media.video.options import VideoOptions
+from pocketvl.runtime.media.video.source import open_video
 from pocketvl.runtime.text.messages import VideoPart
 
 Encoded = bytes | Image.Image  # an encoded file, or pixels

@@ -10,7 +10,7 @@ from pocketvl.evaluate.data.question import VideoRef
 from pocketvl.evaluate.data.record import refusal
 from pocketvl.runtime.errors import PromptError, UsageError
 from pocketvl.runtime.files import regular_size
-from pocketvl.runtime.media.video_options import VIDEO_KEYS, parse_video_options
+from pocketvl.runtime.media.video.options import VIDEO_KEYS, parse_video_options
 
 
 def video_refs(value: Mapping[str, Any], folder: Path, where: str) -> tuple[VideoRef, ...]:

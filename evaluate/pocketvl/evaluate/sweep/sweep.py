@@ -27,8 +27,8 @@ from pocketvl.evaluate.sweep.report import write_report
 from pocketvl.evaluate.sweep.results import Failure, SweepResult
 from pocketvl.evaluate.sweep.store import Store
 from pocketvl.evaluate.sweep.task import Outcome, Task
+from pocketvl.export.chat_template import check_chat_template
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
-from pocketvl.export.checkpoint.chat_template import check_chat_template
 from pocketvl.export.component import fit_calibration
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.progress import Progress

@@ -12,7 +12,7 @@ from pocketvl.runtime.chat.conversation import Conversation
 from pocketvl.runtime.chat.options import AnswerOptions, Content
 from pocketvl.runtime.decoding.stopping import StopReason
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.text.tools import AnyToolCall, GivenTool, InvalidToolCall, tool_set
+from pocketvl.runtime.text.tools.tool import AnyToolCall, GivenTool, InvalidToolCall, tool_set
 
 DEFAULT_MAX_CALLS = 8
 

@@ -7,7 +7,7 @@ from pocketvl.runtime.decoding.logprobs import Logprobs
 from pocketvl.runtime.decoding.stopping import StopReason
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.text.answer_text import Box, Quad
-from pocketvl.runtime.text.tools import AnyToolCall
+from pocketvl.runtime.text.tools.tool import AnyToolCall
 
 
 @dataclass(frozen=True)

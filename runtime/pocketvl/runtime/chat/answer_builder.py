@@ -6,8 +6,8 @@ from pocketvl.runtime.text.answer_text import AnswerText, FoundBox, FoundQuad
 from pocketvl.runtime.text.messages import Part, Text
 from pocketvl.runtime.text.stop_strings import StopStrings
 from pocketvl.runtime.text.tokenizer import Tokenizer
-from pocketvl.runtime.text.tool_stream import Event, ToolStream, kept_tokens
-from pocketvl.runtime.text.tools import AnyToolCall
+from pocketvl.runtime.text.tools.stream import Event, ToolStream, kept_tokens
+from pocketvl.runtime.text.tools.tool import AnyToolCall
 
 
 class AnswerBuilder:

@@ -14,17 +14,17 @@ from pocketvl.runtime.chat.conversation import Conversation
 from pocketvl.runtime.chat.turn import Turn
 from pocketvl.runtime.chat.turn_encoder import EncodedTurn
 from pocketvl.runtime.decoding.decoder import Decoder
-from pocketvl.runtime.decoding.draft_length import DRAFT_LENGTHS, PassCosts
 from pocketvl.runtime.decoding.feed import Feed, text_feed
 from pocketvl.runtime.decoding.generation import generate
 from pocketvl.runtime.decoding.kv_cache import KVCache
-from pocketvl.runtime.decoding.speculation import PromptLookup
+from pocketvl.runtime.decoding.speculation.draft_length import DRAFT_LENGTHS, PassCosts
+from pocketvl.runtime.decoding.speculation.prompt_lookup import PromptLookup
 from pocketvl.runtime.decoding.stopping import StopReason, StopRule
 from pocketvl.runtime.engine import Float32
 from pocketvl.runtime.text.answer_text import boxes_in_pixels, quads_in_pixels
 from pocketvl.runtime.text.messages import Message
 from pocketvl.runtime.text.tokenizer import Tokenizer
-from pocketvl.runtime.text.tool_stream import ToolStream
+from pocketvl.runtime.text.tools.stream import ToolStream
 
 
 class Answerer:

@@ -6,7 +6,7 @@ from pocketvl.runtime.decoding.feed import EMPTY, Feed
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.text.grounding import Size
 from pocketvl.runtime.text.messages import Message
-from pocketvl.runtime.text.tools import NO_TOOLS, AnyToolCall, ToolSet
+from pocketvl.runtime.text.tools.tool import NO_TOOLS, AnyToolCall, ToolSet
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any, TypedDict
 
 from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.text.tools import GivenTool
+from pocketvl.runtime.text.tools.tool import GivenTool
 
 DEFAULT_MAX_TOKENS = 256
 
@@ -22,7 +22,7 @@ class AnswerOptions(TypedDict, total=False):
     answer; 0 leaves it empty. json_schema: what the answer is JSON of. regex: what the whole answer matches.
     lookup: whether tokens are drafted from what was said before: faster where an answer quotes, but tokens
     that are toss-ups may come out otherwise if the bundle is quantized (docs/generation.md).
-    tools: what the model may call, see text/tools.py; named with a conversation's first turn, they stay.
+    tools: what the model may call, see text/tools/; named with a conversation's first turn, they stay.
     parallel_tool_calls: whether it may make several calls at once, where tools are named.
     """
 

@@ -11,9 +11,9 @@ from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.chat.answer import Answer, AnswerStream
 from pocketvl.runtime.chat.answering import Answerer
 from pocketvl.runtime.chat.conversation import Conversation
-from pocketvl.runtime.chat.kept_cache import put_cache, take_cache
 from pocketvl.runtime.chat.options import AnswerOptions, Content, with_media
-from pocketvl.runtime.chat.storage import SavedChat, SessionOptions, read_chat, write_chat
+from pocketvl.runtime.chat.saved.cache import put_cache, take_cache
+from pocketvl.runtime.chat.saved.storage import SavedChat, SessionOptions, read_chat, write_chat
 from pocketvl.runtime.chat.turn import Turn
 from pocketvl.runtime.chat.turn_encoder import EncodedTurn, TurnEncoder
 from pocketvl.runtime.chat.turn_maker import TurnMaker

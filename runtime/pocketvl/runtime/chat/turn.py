@@ -6,7 +6,7 @@ from pocketvl.runtime.chat.answer import Statistics
 from pocketvl.runtime.decoding.choosing import Choice, Chooser
 from pocketvl.runtime.decoding.logprobs import Logprobs
 from pocketvl.runtime.text.stop_strings import StopStrings
-from pocketvl.runtime.text.tools import ToolSet
+from pocketvl.runtime.text.tools.tool import ToolSet
 
 
 class Turn:

@@ -18,7 +18,7 @@ from pocketvl.runtime.media.encoder import PreparedImage, PreparedVideo, VisionP
 from pocketvl.runtime.text.grounding import Size
 from pocketvl.runtime.text.messages import ImagePart, Message, VideoPart, media_of, with_thousandths
 from pocketvl.runtime.text.prompt import PromptEncoder
-from pocketvl.runtime.text.tool_format import in_tool_format
+from pocketvl.runtime.text.tools.format import in_tool_format
 
 Prepared = PreparedImage | PreparedVideo
 _MOST_REMEDIES = 3  # videos of a turn for which it is said what would fit

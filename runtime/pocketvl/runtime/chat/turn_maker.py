@@ -11,7 +11,7 @@ from pocketvl.runtime.decoding.constraint import Grammars
 from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.errors import UsageError
 from pocketvl.runtime.text.stop_strings import StopStrings
-from pocketvl.runtime.text.tools import ToolSet, tool_set
+from pocketvl.runtime.text.tools.tool import ToolSet, tool_set
 
 
 class TurnMaker:

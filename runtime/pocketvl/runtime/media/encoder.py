@@ -14,15 +14,15 @@ from pocketvl.runtime.bundle.manifest import Manifest
 from pocketvl.runtime.decoding.feed import Media
 from pocketvl.runtime.engine import VisionEngine
 from pocketvl.runtime.errors import PromptError
-from pocketvl.runtime.media.frame_source import FrameSource
 from pocketvl.runtime.media.image import content_key, open_image
 from pocketvl.runtime.media.image_cache import ImageCache
 from pocketvl.runtime.media.image_size import AS_THE_SESSION, ImageSize, image_size
 from pocketvl.runtime.media.patches import Grid, grid_of, patchify
-from pocketvl.runtime.media.video_fit import settings_that_fit
-from pocketvl.runtime.media.video_options import AS_THE_RULE, VideoOptions
-from pocketvl.runtime.media.video_sampling import VideoPlan, plan_video
-from pocketvl.runtime.media.video_source import open_video
+from pocketvl.runtime.media.video.fit import settings_that_fit
+from pocketvl.runtime.media.video.frame_source import FrameSource
+from pocketvl.runtime.media.video.options import AS_THE_RULE, VideoOptions
+from pocketvl.runtime.media.video.sampling import VideoPlan, plan_video
+from pocketvl.runtime.media.video.source import open_video
 from pocketvl.runtime.positions import vision_rope
 
 
@@ -109,7 +109,7 @@ class VisionPipeline:
         return PreparedVideo(opened, options, self._plan(opened)(options))
 
     def settings_that_fit(self, video: PreparedVideo, room: int) -> list[str]:
-        """Settings that bring a video that is too long to at most `room` tokens, see video_fit.py."""
+        """Settings that bring a video that is too long to at most `room` tokens, see video/fit.py."""
         plan_with, factor = self._plan(video.source), self._vision.factor
         return settings_that_fit(video.source.info, video.options, video.plan, plan_with, factor, room)
 

@@ -20,10 +20,10 @@ from typing import Any, TypeGuard
 
 from pocketvl.runtime.errors import PromptError
 from pocketvl.runtime.media.image_size import AS_THE_SESSION, DETAILS, PIXEL_KEYS, ImageSize
-from pocketvl.runtime.media.video_options import AS_THE_RULE, VIDEO_KEYS, VideoOptions, parse_video_options
+from pocketvl.runtime.media.video.options import AS_THE_RULE, VIDEO_KEYS, VideoOptions, parse_video_options
 from pocketvl.runtime.text.grounding import Shape, Size, in_thousandths, parse_shape
-from pocketvl.runtime.text.tool_messages import has_calls, in_order_of_calls, parse_calls, result_id
-from pocketvl.runtime.text.tools import AnyToolCall, InvalidToolCall, ToolCall
+from pocketvl.runtime.text.tools.messages import has_calls, in_order_of_calls, parse_calls, result_id
+from pocketvl.runtime.text.tools.tool import AnyToolCall, InvalidToolCall, ToolCall
 
 ROLES = ("system", "user", "assistant", "tool")
 
@@ -55,7 +55,7 @@ class ImagePart:
 
 @dataclass(frozen=True)
 class VideoPart:
-    source: Any  # what video_source.open_video takes
+    source: Any  # what video/source.open_video takes
     options: VideoOptions = AS_THE_RULE
 
 

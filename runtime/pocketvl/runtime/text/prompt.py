@@ -27,7 +27,7 @@ from pocketvl.runtime.text.messages import (
 )
 from pocketvl.runtime.text.template import ChatTemplate
 from pocketvl.runtime.text.tokenizer import Tokenizer
-from pocketvl.runtime.text.tools import InvalidToolCall, ToolCall
+from pocketvl.runtime.text.tools.tool import InvalidToolCall, ToolCall
 
 
 class PromptEncoder:

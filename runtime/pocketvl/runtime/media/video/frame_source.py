@@ -8,7 +8,7 @@ from typing import BinaryIO, Protocol
 from PIL import Image
 
 from pocketvl.runtime.errors import PocketVLError, VideoError
-from pocketvl.runtime.media.video_sampling import VideoInfo
+from pocketvl.runtime.media.video.sampling import VideoInfo
 
 Opener = Callable[[], AbstractContextManager[BinaryIO]]  # opens the encoded video from its beginning
 

@@ -12,7 +12,7 @@ MOST = 1 << 40  # pixels, frames, seconds: far above what any video has
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """None is the rule's own choice, see video_sampling.py.
+    """None is the rule's own choice, see sampling.py.
 
     fps: frames taken a second; nframes: how many in all, instead. min_frames, max_frames: bounds where fps
     decides. min_pixels, max_pixels: of one frame; total_pixels: of all temporal slices together.

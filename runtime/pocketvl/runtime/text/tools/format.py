@@ -17,7 +17,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from pocketvl.runtime.text.messages import GoesOn, Message, ObjectRef, Part, Text
-from pocketvl.runtime.text.tools import InvalidToolCall, Tool, ToolCall, ToolSet
+from pocketvl.runtime.text.tools.tool import InvalidToolCall, Tool, ToolCall, ToolSet
 
 SIGN = "\N{BLACK FLORETTE}"  # U+273F
 FUNCTION, ARGS, RESULT, RETURN = (f"{SIGN}{word}{SIGN}" for word in ("FUNCTION", "ARGS", "RESULT", "RETURN"))

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pocketvl.runtime.errors import UsageError
-from pocketvl.runtime.text.tool_schema import check_parameters
-from pocketvl.runtime.text.typed_function import converting, describe_function
+from pocketvl.runtime.text.tools.schema import check_parameters
+from pocketvl.runtime.text.tools.typed_function import converting, describe_function
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}

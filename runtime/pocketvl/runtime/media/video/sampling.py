@@ -15,7 +15,7 @@ from pocketvl.runtime.bundle.geometry import ImageSettings, VisionGeometry
 from pocketvl.runtime.errors import PromptError, VideoError
 from pocketvl.runtime.media.patches import Grid, grid_of
 from pocketvl.runtime.media.resize import resize_to_bucket
-from pocketvl.runtime.media.video_options import VideoOptions
+from pocketvl.runtime.media.video.options import VideoOptions
 
 FPS = 2.0
 MIN_FRAMES, MAX_FRAMES = 4, 768

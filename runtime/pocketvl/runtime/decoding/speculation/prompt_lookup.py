@@ -2,8 +2,13 @@
 
 from collections.abc import Collection, Sequence
 
-from pocketvl.runtime.decoding.draft_length import DRAFT_LENGTHS, Acceptance, PassCosts, draft_length
-from pocketvl.runtime.decoding.lookup import NgramIndex
+from pocketvl.runtime.decoding.speculation.draft_length import (
+    DRAFT_LENGTHS,
+    Acceptance,
+    PassCosts,
+    draft_length,
+)
+from pocketvl.runtime.decoding.speculation.lookup import NgramIndex
 
 
 class PromptLookup:

@@ -1,13 +1,13 @@
-"""An answer's text, piece by piece as it comes, to what is said and what is called; see tool_format.py."""
+"""An answer's text, piece by piece as it comes, to what is said and what is called; see format.py."""
 
 import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from pocketvl.runtime.text.tokenizer import Tokenizer
-from pocketvl.runtime.text.tool_arguments import read_call
-from pocketvl.runtime.text.tool_format import ARGS, FUNCTION, RESULT, RETURN
-from pocketvl.runtime.text.tools import AnyToolCall, ToolSet
+from pocketvl.runtime.text.tools.arguments import read_call
+from pocketvl.runtime.text.tools.format import ARGS, FUNCTION, RESULT, RETURN
+from pocketvl.runtime.text.tools.tool import AnyToolCall, ToolSet
 
 Event = str | AnyToolCall
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pocketvl.runtime.errors import ImageError, PromptError
-from pocketvl.runtime.media.video_options import VideoOptions
-from pocketvl.runtime.media.video_sampling import VideoInfo, VideoPlan
+from pocketvl.runtime.media.video.options import VideoOptions
+from pocketvl.runtime.media.video.sampling import VideoInfo, VideoPlan
 
 _LEAST_TOKENS = 4  # of a slice: below, there is nothing to see
 

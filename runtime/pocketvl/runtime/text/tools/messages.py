@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pocketvl.runtime.errors import PromptError
-from pocketvl.runtime.text.tool_arguments import parse_arguments
-from pocketvl.runtime.text.tools import AnyToolCall, InvalidToolCall, ToolCall
+from pocketvl.runtime.text.tools.arguments import parse_arguments
+from pocketvl.runtime.text.tools.tool import AnyToolCall, InvalidToolCall, ToolCall
 
 _Result = TypeVar("_Result")
 

@@ -10,7 +10,7 @@ from PIL import Image
 from pocketvl.runtime.errors import ImageError, MissingExtraError, VideoError
 from pocketvl.runtime.files import shortened
 from pocketvl.runtime.media.image import open_image
-from pocketvl.runtime.media.video_sampling import VideoInfo
+from pocketvl.runtime.media.video.sampling import VideoInfo
 
 # Of the formats that are read as images, see docs/image-input.md.
 _SUFFIXES = (

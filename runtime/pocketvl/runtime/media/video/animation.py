@@ -8,10 +8,10 @@ from typing import Any
 from PIL import Image
 
 from pocketvl.runtime.errors import VideoError
-from pocketvl.runtime.media.frame_source import Opener, damage_named
 from pocketvl.runtime.media.image import open_image
 from pocketvl.runtime.media.image_format import open_encoded
-from pocketvl.runtime.media.video_sampling import VideoInfo
+from pocketvl.runtime.media.video.frame_source import Opener, damage_named
+from pocketvl.runtime.media.video.sampling import VideoInfo
 
 _STARTS = re.compile(rb"GIF8[79]a|RIFF.{4}WEBP|\x89PNG\r\n\x1a\n|\xff\xd8\xff", re.DOTALL)
 _MOST_FRAMES = 1 << 14

@@ -10,10 +10,10 @@ from PIL import Image
 
 from pocketvl.runtime.errors import VideoError
 from pocketvl.runtime.extras import import_failure
-from pocketvl.runtime.media.frame_source import Opener, damage_named
 from pocketvl.runtime.media.resize import resize_image
-from pocketvl.runtime.media.video_index import FrameIndex, Packets, index_of, matched
-from pocketvl.runtime.media.video_sampling import VideoInfo
+from pocketvl.runtime.media.video.frame_source import Opener, damage_named
+from pocketvl.runtime.media.video.index import FrameIndex, Packets, index_of, matched
+from pocketvl.runtime.media.video.sampling import VideoInfo
 
 # Containers that hold frames themselves; not playlists (HLS, DASH, concat), which name files and addresses.
 _FORMATS = (

@@ -4,8 +4,8 @@ import json
 import math
 from typing import Any
 
-from pocketvl.runtime.text.tool_schema import kind_of, misfit
-from pocketvl.runtime.text.tools import AnyToolCall, InvalidToolCall, ToolCall, ToolSet
+from pocketvl.runtime.text.tools.schema import kind_of, misfit
+from pocketvl.runtime.text.tools.tool import AnyToolCall, InvalidToolCall, ToolCall, ToolSet
 
 
 def read_call(id: str, name: str, raw: str, tools: ToolSet) -> AnyToolCall:

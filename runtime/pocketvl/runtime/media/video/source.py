@@ -12,12 +12,12 @@ from PIL import Image
 
 from pocketvl.runtime.errors import ImageError, VideoError
 from pocketvl.runtime.files import regular_size, shortened
-from pocketvl.runtime.media.frame_source import FrameSource, Opener, damage_named
 from pocketvl.runtime.media.image_source import MOST_BYTES, decode_base64, path_of_url
-from pocketvl.runtime.media.video_animation import Animation, is_animation
-from pocketvl.runtime.media.video_file import VideoFile
-from pocketvl.runtime.media.video_frames import FrameFolder, FrameList
-from pocketvl.runtime.media.video_sampling import MAX_FRAMES
+from pocketvl.runtime.media.video.animation import Animation, is_animation
+from pocketvl.runtime.media.video.file import VideoFile
+from pocketvl.runtime.media.video.frame_source import FrameSource, Opener, damage_named
+from pocketvl.runtime.media.video.frames import FrameFolder, FrameList
+from pocketvl.runtime.media.video.sampling import MAX_FRAMES
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 _HEAD = 64

@@ -1,7 +1,7 @@
 """A conversation in a file, to go on with after a restart: without its images, with their embeddings.
 
 The file is one of tensor_file.py. Its text "conversation" is the JSON of _Saved below; its tensors are those
-of stored_slots.py and, named "cache." and what SavesCache calls them, keys and values of the first slots. It
+of slots.py and, named "cache." and what SavesCache calls them, keys and values of the first slots. It
 goes with bundles of the same files alone: another model's embeddings and keys mean nothing.
 """
 
@@ -16,22 +16,22 @@ from numpy.typing import NDArray
 from pocketvl.runtime.bundle.manifest import Manifest
 from pocketvl.runtime.bundle.strict import from_json, to_json
 from pocketvl.runtime.chat.conversation import Conversation
-from pocketvl.runtime.chat.stored_messages import StoredMessage, message_of, stored
-from pocketvl.runtime.chat.stored_slots import (
+from pocketvl.runtime.chat.saved.messages import StoredMessage, message_of, stored
+from pocketvl.runtime.chat.saved.slots import (
     StoredImage,
     StoredSlots,
     feed_of,
     media_numbers,
     stored_slots,
 )
-from pocketvl.runtime.chat.tensor_file import read_tensors, write_tensors
+from pocketvl.runtime.chat.saved.tensor_file import read_tensors, write_tensors
 from pocketvl.runtime.decoding.feed import Feed
 from pocketvl.runtime.errors import ConversationError, ManifestError, PromptError, UsageError
 from pocketvl.runtime.files import shortened
 from pocketvl.runtime.media.encoder import EncodedImage
 from pocketvl.runtime.text.grounding import Size
 from pocketvl.runtime.text.messages import ImagePart, Message, Part, VideoPart, media_of
-from pocketvl.runtime.text.tools import NO_TOOLS, Tool, ToolSet, tool_set
+from pocketvl.runtime.text.tools.tool import NO_TOOLS, Tool, ToolSet, tool_set
 
 VERSION = 1
 

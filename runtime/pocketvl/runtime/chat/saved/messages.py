@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pocketvl.runtime.errors import ConversationError
 from pocketvl.runtime.text.grounding import THOUSAND, Shape
 from pocketvl.runtime.text.messages import ROLES, ImagePart, Message, ObjectRef, Part, Text, VideoPart
-from pocketvl.runtime.text.tools import AnyToolCall, InvalidToolCall, ToolCall
+from pocketvl.runtime.text.tools.tool import AnyToolCall, InvalidToolCall, ToolCall
 
 _SHAPES = {"box": 4, "quad": 8}
 

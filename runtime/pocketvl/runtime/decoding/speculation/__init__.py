@@ -1,0 +1,1 @@
+"""Drafts looked up in what was said before."""
