@@ -1,18 +1,14 @@
 """The load of benchmarks/serve_load.py, small, on a server of this process."""
 
 import asyncio
-from pathlib import Path
 
 from benchmarks.serve_load import load
-from pocketvl.runtime import names
 from pocketvl.runtime.bundle.open import Bundle
-from tests.support.bundles import export_for_test
 from tests.support.servers import serving
 
 
-def test_many_clients_get_their_own_answers(tmp_path: Path) -> None:
-    bundle: Bundle = export_for_test("tiny", tmp_path / "bundle", target=names.ONNX)
-    with serving(bundle, queue=8) as server:
+def test_many_clients_get_their_own_answers(tiny_onnx_bundle: Bundle) -> None:
+    with serving(tiny_onnx_bundle, queue=8) as server:
         result = asyncio.run(load(server.url, clients=20, requests=150))
     assert (result.right, result.wrong, result.failed) == (150, [], [])
     assert result.refused > 0, "the queue was never full"

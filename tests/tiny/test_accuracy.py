@@ -22,7 +22,7 @@ EXAMPLES = 40
 FLOORS = {"read": 0.85, "count": 0.85, "colour": 0.95, "chart": 0.9, "point": 0.65, "pair": 0.95, MOMENT: 0.9}
 
 
-@pytest.fixture(scope="module", params=[("fp32", names.ONNX), ("int4", names.EXECUTORCH)], ids=" ".join)
+@pytest.fixture(scope="module", params=[("int8", names.EXECUTORCH), ("int4", names.ONNX)], ids=" ".join)
 def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ChatSession:
     folder: Path = tmp_path_factory.mktemp("tiny")
     settings = ExportSettings(buckets=(256,), max_context=512)

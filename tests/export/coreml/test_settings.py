@@ -77,7 +77,7 @@ def test_the_command_line_refuses_chunks_without_core_ml(tmp_path: Path) -> None
 def test_two_targets_go_into_folders_of_their_own(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "small")
     output = tmp_path / "out"
-    arguments = ["export", tmp_path / "small", "-o", output, "--recipe", "int8", "--buckets", "16"]
+    arguments = ["export", tmp_path / "small", "-o", output, "--recipe", "fp16", "--buckets", "16"]
     sizes = ["--max-context", "64", "--prefill-chunk", "8", "--decoder-packages", "2"]
     targets = ["--target", "coreml", "--target", "onnx", "--target", "coreml"]
     result = CliRunner().invoke(app, [*map(str, arguments), *sizes, *targets], catch_exceptions=False)
