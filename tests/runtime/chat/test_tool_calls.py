@@ -4,6 +4,7 @@ No small model was trained to call tools, so a sampler says the calls.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -202,3 +203,24 @@ def test_an_agent_goes_through_it(session: ChatSession, bundle: Bundle, tokenize
     assert (done.text, done.stop_reason, len(done.answers)) == ("Done.", "stop", 2)
     assert [record.result for record in done.calls] == ["seen 1"]
     assert "✿RESULT✿: seen 1\n✿RETURN✿" in fed(session, tokenizer)
+
+
+def test_tools_and_calls_are_saved(
+    session: ChatSession, bundle: Bundle, engine: Engine, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    says = Says(
+        bundle, tokenizer, f"{CALL}\n✿RESULT✿", ": Done.", '✿FUNCTION✿: look\n✿ARGS✿: {"x": }\n✿RESULT✿'
+    )
+    session.ask("Look!", tools=[look], sampler=says)
+    session.save(tmp_path / "called")
+    restored = ChatSession.restore(tmp_path / "called", bundle, engine)
+    assert restored.conversation.messages == session.conversation.messages
+    assert restored.conversation.tools == session.conversation.tools
+    says.next_text()
+    assert restored.ask(a_result("done"), sampler=says).text == "Done."
+    says.next_text()
+    restored.ask("Again!", sampler=says)
+    restored.save(tmp_path / "called wrongly")
+    again = ChatSession.restore(tmp_path / "called wrongly", bundle, engine)
+    assert isinstance(again.conversation.messages[-1].calls[0], InvalidToolCall)
+    assert again.conversation.messages == restored.conversation.messages
