@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.coreml._coremltools import convert, import_coremltools
-from pocketvl.export.coreml.package import MODEL_FILE, WEIGHT_FILE
+from pocketvl.export.coreml.package import MODEL_FILE, WEIGHT_FILE, convert, import_coremltools
 from pocketvl.export.coreml.text import export_head
 from pocketvl.export.coreml.vision import export_vision
 from pocketvl.quant.recipe import named_recipe

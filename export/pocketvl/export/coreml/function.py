@@ -15,8 +15,8 @@ from torch import nn
 
 from pocketvl.export import weights
 from pocketvl.export.component import TensorSource
-from pocketvl.export.coreml._coremltools import convert, import_coremltools
 from pocketvl.export.coreml.fp16 import scale_norms
+from pocketvl.export.coreml.package import convert, import_coremltools
 from pocketvl.export.modules import Linear
 from pocketvl.export.weights import Filled, decided, fill_small, float_weight
 from pocketvl.quant.quantized import QuantizedLinear

@@ -1,7 +1,10 @@
 """Functions become one .mlpackage in which every weight is stored once, and which Xcode can describe."""
 
+import io
 import json
+import logging
 from collections.abc import Mapping
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -11,9 +14,10 @@ from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 
-from pocketvl.export.coreml._coremltools import convert, import_coremltools
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.runtime import names
+from pocketvl.runtime.errors import ExportError, SpaceError
+from pocketvl.runtime.extras import import_failure
 
 MODEL_FILE = "Data/com.apple.CoreML/model.mlmodel"
 WEIGHT_FILE = "Data/com.apple.CoreML/weights/weight.bin"
@@ -38,6 +42,33 @@ _TENSORS = {
     names.K_CACHE: "Keys: layer, head, slot, element",
     names.V_CACHE: "Values: layer, head, slot, element",
 }
+
+
+def import_coremltools() -> Any:
+    """The package, told to keep its warnings of untested versions to itself. Raises MissingExtraError."""
+    logging.getLogger("coremltools").setLevel(logging.ERROR)
+    try:
+        import coremltools
+    except (ImportError, OSError, MemoryError) as error:
+        raise import_failure(error, "Exporting to Core ML needs coremltools", "export,coreml") from None
+    return coremltools
+
+
+def convert(model: Any, **options: Any) -> Any:
+    """coremltools.convert for iOS 18 and macOS 15, without its progress bars. Raises ExportError."""
+    ct = import_coremltools()
+    try:
+        with redirect_stderr(io.StringIO()):
+            return ct.convert(model, minimum_deployment_target=ct.target.iOS18, **options)
+    except (NotImplementedError, RuntimeError, ValueError) as error:
+        if "FileWriter" in str(error):  # all that it says of a full disk
+            raise SpaceError(
+                f"coremltools could not write its files ({error}); free some space for temporary files, or"
+                " name a folder with more in TMPDIR."
+            ) from error
+        raise ExportError(
+            f"coremltools could not convert the graph ({error}); install coremltools==9.0."
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.coreml._coremltools import import_coremltools
+from pocketvl.export.coreml.package import import_coremltools
 from pocketvl.export.coreml.text import chunk_spans, export_text
 from pocketvl.export.coreml.vision import export_vision
 from pocketvl.export.estimate import DISK_EXTRA, Estimate, artifact_bytes
