@@ -5,7 +5,7 @@
 Each case is a command on the tiny model that is run again and again in its own folder, so that every run is
 the next run after a signal, too. At the end each case runs once to its end. A run is clean if
 
-- it left within 5 seconds, with 128 + the signal's number, and said so in one line;
+- it left within 5 seconds, with 128 + the signal's number, and said so in its last line, after its steps;
 - no process that it started is left, and no temporary file;
 - the output's name is free or holds a complete bundle, and beside it is at most a calibration to go on with.
 """
@@ -163,7 +163,9 @@ def interrupt(case: Case, number: signal.Signals, moment: float, token: str, scr
         return "; ".join(wrong) or "finished before"
     wrong += [f"status {process.returncode}"] if process.returncode != 128 + number else []
     wrong += [f"took {took:.1f} s"] if took > WITHIN else []
-    wrong += [f"said: {said[-300:]}"] if said.count("\n") or not said.startswith("Stopped by") else []
+    *steps, last = said.split("\n")  # off a terminal each step of the work is a line
+    if not last.startswith("Stopped by") or not all(step.startswith(("[", "note:")) for step in steps):
+        wrong.append(f"said: {said[-300:]}")
     return "; ".join(wrong) or "clean"
 
 
