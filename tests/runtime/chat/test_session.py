@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pocketvl.runtime import Model, load
 from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.decoding.repetition import MIN_TOKENS
@@ -19,6 +20,7 @@ from pocketvl.runtime.errors import (
 from pocketvl.runtime.positions import mrope_positions, vision_rope
 from pocketvl.runtime.text.answer_text import Box
 from pocketvl.runtime.text.tokenizer import Tokenizer
+from tests.support.sampling import Scripted
 from tests.support.tokenizers import TOKENS
 
 
@@ -34,9 +36,15 @@ def engine(bundle: Bundle) -> Iterator[Engine]:
     engine.close()
 
 
+@pytest.fixture(scope="module")
+def model(bundle: Bundle) -> Iterator[Model]:
+    with load(bundle.folder) as model:
+        yield model
+
+
 @pytest.fixture
-def session(bundle: Bundle, engine: Engine) -> ChatSession:
-    return ChatSession(bundle, engine)
+def session(model: Model) -> ChatSession:
+    return model.chat()
 
 
 def image(seed: int = 0, width: int = 84, height: int = 112) -> Image.Image:
@@ -59,17 +67,6 @@ class Stubborn(Sampler):
         return self._token
 
 
-class Scripted(Sampler):
-    """Says these tokens, one after the other."""
-
-    def __init__(self, tokens: list[int]) -> None:
-        super().__init__()
-        self._tokens = iter(tokens)
-
-    def sample(self, logits: object, seen: object = (), never: object = None) -> int:
-        return next(self._tokens)
-
-
 def test_position_goes_on_at_the_largest_id_not_at_the_slot(session: ChatSession, bundle: Bundle) -> None:
     answer = session.ask(about(image()), max_tokens=5)
     whole = [*answer.prompt_token_ids, *answer.token_ids]
@@ -90,10 +87,8 @@ def test_second_turn_continues_the_first(session: ChatSession) -> None:
     assert second.next_position > first.next_position
 
 
-def test_a_turn_on_the_cache_equals_the_same_turn_from_scratch(
-    bundle: Bundle, engine: Engine, session: ChatSession
-) -> None:
-    other = ChatSession(bundle, engine)
+def test_a_turn_on_the_cache_equals_the_same_turn_from_scratch(model: Model, session: ChatSession) -> None:
+    other = model.chat()
     other.ask(about(image(9), "Something else entirely"), max_tokens=7)  # dirties the KV cache
     other.reset()
     questions = (about(image(1)), "And now?", about(image(2), "And this?"))
@@ -138,8 +133,8 @@ def test_max_tokens_cuts_and_the_next_turn_closes_the_answer(session: ChatSessio
     assert closing == bundle.manifest.special_tokens.im_end
 
 
-def test_an_answer_stops_where_the_context_ends(bundle: Bundle, engine: Engine) -> None:
-    session = ChatSession(bundle, engine, stop_repetition=False)
+def test_an_answer_stops_where_the_context_ends(bundle: Bundle, model: Model) -> None:
+    session = model.chat(stop_repetition=False)
     answer = session.ask("the quick brown fox", max_tokens=1000, sampler=Stubborn(65))
     assert answer.stop_reason == "context"
     assert len(answer.prompt_token_ids) + len(answer.token_ids) == bundle.manifest.max_context + 1
@@ -173,11 +168,11 @@ def test_a_whole_conversation_takes_the_place_of_the_one_before(session: ChatSes
     )
 
 
-def test_a_system_message_takes_the_place_of_the_sessions(bundle: Bundle, engine: Engine) -> None:
+def test_a_system_message_takes_the_place_of_the_sessions(model: Model) -> None:
     mine = {"role": "system", "content": "Be brief."}
     user = {"role": "user", "content": "Hi"}
-    with_mine = ChatSession(bundle, engine, system="Be brief.").ask([user], max_tokens=1)
-    other = ChatSession(bundle, engine, system="Be long.").ask([mine, user], max_tokens=1)
+    with_mine = model.chat(system="Be brief.").ask([user], max_tokens=1)
+    other = model.chat(system="Be long.").ask([mine, user], max_tokens=1)
     assert other.prompt_token_ids == with_mine.prompt_token_ids
 
 
