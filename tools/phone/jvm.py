@@ -1,0 +1,144 @@
+"""Compiles, tests and lints the Kotlin parts on this machine's JVM; android_demo/jvm.sh calls it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from modules import ANDROID, HERE, LIBRARY, MODULES, ROOT, BuildError, Compiler, uses_of
+
+MISSING = 3  # install.sh's exit status where the machine lacks something
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="android_demo/jvm.sh", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    test = commands.add_parser("test", help="compile what changed and run the tests")
+    test.add_argument("pattern", nargs="?", default="", help="expression that the class's name contains")
+    test.add_argument("--slow", action="store_true", help="also the tests tagged slow")
+    test.add_argument("--optional", action="store_true", help="where tools are missing, say so and succeed")
+    test.add_argument("--memory", default="2g", help="heap of the tests' JVM (2g)")
+    test.add_argument(
+        "-D", dest="properties", action="append", default=[], metavar="NAME=VALUE", help="for the tests"
+    )
+    commands.add_parser("compile", help="compile only")
+    lint = commands.add_parser("lint", help="ktlint")
+    lint.add_argument("--format", action="store_true", help="mend what can be mended")
+    lint.add_argument("--optional", action="store_true", help="where tools are missing, say so and succeed")
+    arguments = parser.parse_args()
+
+    installed = subprocess.run([HERE / "install.sh"], stdout=subprocess.PIPE, text=True, check=False)
+    if installed.returncode == MISSING and getattr(arguments, "optional", False):
+        print("skipped: the Kotlin parts need the tools named above")
+        return 0
+    if installed.returncode:
+        return installed.returncode
+    tools = Path(installed.stdout.strip())
+    if arguments.command == "lint":
+        mend = ["--format"] if arguments.format else []
+        command = ["java", "-jar", str(tools / "ktlint.jar"), *mend, "**/src/**/*.kt", "**/*.kts"]
+        return subprocess.run(command, cwd=ANDROID, check=False).returncode
+    compiler = Compiler(tools, Path(os.environ.get("POCKETVL_JVM_OUT", ANDROID / "build/jvm")).absolute())
+    try:
+        compile_all(compiler)
+    except BuildError as failure:
+        print(f"{failure} does not compile", file=sys.stderr)
+        return 1
+    finally:
+        compiler.close()
+    return run_tests(compiler, arguments) if arguments.command == "test" else 0
+
+
+def compile_all(compiler: Compiler) -> None:
+    for name, module in MODULES.items():
+        main = classpath(compiler, name)
+        options = ["-jvm-target", "17"]
+        lint = ["--release", "17", "-Xlint:all,-processing", "-Werror"]
+        folder = ANDROID / name / "src"
+        compiler.compile(name, folder / "main", main, options=options, java_options=lint)
+        if (folder / "test").is_dir():
+            shared = ["core-test"] if name != "core" and (compiler.out / "core-test").is_dir() else []
+            used = [compiler.out / each for each in (*module.test_uses, name, *shared)]
+            compiler.compile(
+                f"{name}-test", folder / "test", [*used, *main, *junit(compiler.tools)],
+                friends=[compiler.out / name], options=options, java_options=lint,
+            )  # fmt: skip
+
+
+def classpath(compiler: Compiler, name: str) -> list[Path]:
+    """What a module is compiled against: the modules that it uses, their jars and its own."""
+    used = uses_of(name)
+    jars = [jar for each in (name, *used) for jar in MODULES[each].jars]
+    return [
+        *(compiler.out / each for each in used),
+        *(compiler.tools / jar for jar in dict.fromkeys([*jars, *LIBRARY])),
+    ]
+
+
+def junit(tools: Path) -> list[Path]:
+    ours = ["kotlin/lib/kotlin-test.jar", "kotlin/lib/kotlin-test-junit5.jar"]
+    return [*(tools / jar for jar in ours), *sorted((tools / "jars").glob("*.jar"))]
+
+
+def run_tests(compiler: Compiler, arguments: argparse.Namespace) -> int:
+    passed = failed = skipped = 0
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in MODULES:
+            classes = compiler.out / f"{name}-test"
+            if not has_match(classes, arguments.pattern):
+                continue
+            print(f"--- {name}", flush=True)
+            counts = Path(temporary) / name
+            status = run_module(compiler, name, counts, arguments)
+            if counts.is_file() and status == 0:
+                more = [int(count) for count in counts.read_text().split()]
+            else:
+                print(f"  FAILED the JVM of {name}'s tests ended with status {status}")
+                more = [0, 1, 0]
+            passed, failed, skipped = passed + more[0], failed + more[1], skipped + more[2]
+    if passed + failed + skipped == 0:
+        print(f"no test's class has a name that contains {arguments.pattern!r}", file=sys.stderr)
+        return 1
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return 1 if failed else 0
+
+
+def has_match(classes: Path, pattern: str) -> bool:
+    names = (".".join(file.relative_to(classes).with_suffix("").parts) for file in classes.rglob("*.class"))
+    return any(re.search(pattern, name) for name in names)
+
+
+def run_module(compiler: Compiler, name: str, counts: Path, arguments: argparse.Namespace) -> int:
+    """Run one module's tests in a JVM of their own: a crash in native code takes no others along."""
+    module, tools, out = MODULES[name], compiler.tools, compiler.out
+    shared = [out / "core-test", *(ANDROID / each / "src/test/resources" for each in ("core", name))]
+    path = [
+        *(out / each for each in module.test_uses), out / f"{name}-test", *shared, out / name,
+        *classpath(compiler, name), *(tools / jar for each in module.test_uses for jar in MODULES[each].jars),
+        *junit(tools),
+    ]  # fmt: skip
+    properties = {
+        "pocketvl.root": ROOT,
+        "pocketvl.golden": ROOT / "tests/golden",
+        "pocketvl.tools": tools,
+        "pocketvl.python": ROOT / ".venv/bin/python",
+        "junit.jupiter.execution.timeout.testable.method.default": "10 m",
+    }
+    command = [
+        "java", "-ea", f"-Xmx{arguments.memory}", "-XX:+UseSerialGC",
+        *(f"-D{key}={value}" for key, value in properties.items()),
+        *(f"-D{each}" for each in arguments.properties),
+        "-cp", os.pathsep.join(map(str, dict.fromkeys(path))),
+        HERE / "RunTests.java", out / f"{name}-test", arguments.pattern, "-" if arguments.slow else "slow",
+        counts,
+    ]  # fmt: skip
+    return subprocess.run(command, cwd=ANDROID, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
