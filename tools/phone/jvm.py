@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from android import FLAVORS, AndroidBuild
 from modules import ANDROID, HERE, LIBRARY, MODULES, ROOT, BuildError, Compiler, uses_of
 
 MISSING = 3  # install.sh's exit status where the machine lacks something
@@ -27,31 +28,54 @@ def main() -> int:
         "-D", dest="properties", action="append", default=[], metavar="NAME=VALUE", help="for the tests"
     )
     commands.add_parser("compile", help="compile only")
+    android = commands.add_parser("android", help="compile all for Android and check what is referred to")
+    android.add_argument("--optional", action="store_true", help="where tools are missing, say so and succeed")
     lint = commands.add_parser("lint", help="ktlint")
     lint.add_argument("--format", action="store_true", help="mend what can be mended")
     lint.add_argument("--optional", action="store_true", help="where tools are missing, say so and succeed")
     arguments = parser.parse_args()
 
-    installed = subprocess.run([HERE / "install.sh"], stdout=subprocess.PIPE, text=True, check=False)
-    if installed.returncode == MISSING and getattr(arguments, "optional", False):
-        print("skipped: the Kotlin parts need the tools named above")
-        return 0
-    if installed.returncode:
-        return installed.returncode
-    tools = Path(installed.stdout.strip())
+    try:
+        tools = install()
+        android_tools = install("--android") if arguments.command == "android" else None
+    except subprocess.CalledProcessError as failure:
+        if failure.returncode == MISSING and getattr(arguments, "optional", False):
+            print(f"{arguments.command} skipped: the Kotlin parts need what is named above")
+            return 0
+        return failure.returncode
     if arguments.command == "lint":
         mend = ["--format"] if arguments.format else []
         command = ["java", "-jar", str(tools / "ktlint.jar"), *mend, "**/src/**/*.kt", "**/*.kts"]
         return subprocess.run(command, cwd=ANDROID, check=False).returncode
     compiler = Compiler(tools, Path(os.environ.get("POCKETVL_JVM_OUT", ANDROID / "build/jvm")).absolute())
     try:
+        if android_tools is not None:
+            return check_android(compiler, android_tools)
         compile_all(compiler)
     except BuildError as failure:
-        print(f"{failure} does not compile", file=sys.stderr)
+        print(failure, file=sys.stderr)
         return 1
     finally:
         compiler.close()
     return run_tests(compiler, arguments) if arguments.command == "test" else 0
+
+
+def install(*options: str) -> Path:
+    """The folder of tools, which is filled first where it is not there."""
+    command = [HERE / "install.sh", *options]
+    return Path(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip())
+
+
+def check_android(compiler: Compiler, android_tools: Path) -> int:
+    for flavor in FLAVORS:
+        build = AndroidBuild(compiler, android_tools, flavor)
+        build.compile()
+        newer = build.check_references()
+        print(f"{flavor}: {', '.join(build.classes)} use nothing that Android's API 23 lacks", end="")
+        print(", but for these:" if newer else "")
+        for name in newer:
+            print(f"  {name}")
+    return 0
 
 
 def compile_all(compiler: Compiler) -> None:
@@ -60,12 +84,12 @@ def compile_all(compiler: Compiler) -> None:
         options = ["-jvm-target", "17"]
         lint = ["--release", "17", "-Xlint:all,-processing", "-Werror"]
         folder = ANDROID / name / "src"
-        compiler.compile(name, folder / "main", main, options=options, java_options=lint)
+        compiler.compile(name, [folder / "main"], main, options=options, java_options=lint)
         if (folder / "test").is_dir():
             shared = ["core-test"] if name != "core" and (compiler.out / "core-test").is_dir() else []
             used = [compiler.out / each for each in (*module.test_uses, name, *shared)]
             compiler.compile(
-                f"{name}-test", folder / "test", [*used, *main, *junit(compiler.tools)],
+                f"{name}-test", [folder / "test"], [*used, *main, *junit(compiler.tools)],
                 friends=[compiler.out / name], options=options, java_options=lint,
             )  # fmt: skip
 

@@ -44,6 +44,7 @@ MODULES = {
         Module("executorch-jvm", jars=("jars/jna.jar",), android=False),
         Module("engines", uses=("core",), jars=ENGINE_JARS, test_uses=("executorch-jvm",)),
         Module("presentation", uses=("core", "engines"), jars=ENGINE_JARS, test_uses=("executorch-jvm",)),
+        Module("download", uses=("core", "presentation")),
     )
     if (ANDROID / module.name / "src").is_dir()
 }
@@ -65,8 +66,8 @@ def hash_of(*files: Path) -> str:
     return digest.hexdigest()
 
 
-def sources(folder: Path, suffix: str) -> list[Path]:
-    return sorted(folder.rglob(f"*{suffix}")) if folder.is_dir() else []
+def sources(folders: list[Path], suffix: str) -> list[Path]:
+    return [file for folder in folders for file in sorted(folder.rglob(f"*{suffix}"))]
 
 
 @dataclass
@@ -80,19 +81,19 @@ class Compiler:
     def compile(
         self,
         name: str,
-        folder: Path,
+        folders: list[Path],
         classpath: list[Path],
         *,
         friends: list[Path] = [],  # noqa: B006
         options: list[str] = [],  # noqa: B006
         java_options: list[str] = [],  # noqa: B006
     ) -> Path:
-        """Compile FOLDER/kotlin and FOLDER/java; return the folder of classes.
+        """Compile the folders' .kt and .java files; return the folder of classes.
 
         What a module is compiled anew for: its sources, its options, and the declarations (not the bodies) of
         what it uses.
         """
-        kotlin, java = sources(folder, ".kt"), sources(folder, ".java")
+        kotlin, java = sources(folders, ".kt"), sources(folders, ".java")
         classes, declarations = self.out / name, self.out / f"{name}.declarations"
         state_file = self.out / f"{name}.state"
         state = "\n".join([
@@ -123,7 +124,7 @@ class Compiler:
             joined = os.pathsep.join([str(classes), joined])
             command = ["javac", "-nowarn", "-proc:none", *java_options, "-cp", joined, "-d", str(classes)]
             if subprocess.run([*command, *map(str, java)], check=False).returncode:
-                raise BuildError(name)
+                raise BuildError(f"{name} does not compile")
             for file in java:
                 shutil.copy(file, declarations / file.name)
         state_file.write_text(state)
@@ -146,7 +147,7 @@ class Compiler:
         requests.write(f"{listed}\n")
         requests.flush()
         if answers.readline().strip() != "0":
-            raise BuildError(name)
+            raise BuildError(f"{name} does not compile")
 
     def close(self) -> None:
         if self.server is not None:
