@@ -17,7 +17,7 @@ from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.executorch.operators import FusedAttention, HeadByHeadAttention, attention_inputs
 from pocketvl.export.executorch.text_graph import TextDecoder
-from pocketvl.export.executorch.vision import VisionEncoder
+from pocketvl.export.executorch.vision_graph import VisionEncoder
 from pocketvl.export.executorch.xnnpack import load_custom_ops
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.layers import Layer, linear_layers

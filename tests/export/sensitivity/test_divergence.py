@@ -8,7 +8,7 @@ import torch
 
 from pocketvl.export.calibration.inputs import ImageInputs, SampleInputs, TextInputs
 from pocketvl.export.executorch.text_graph import TextDecoder
-from pocketvl.export.executorch.vision import VisionEncoder
+from pocketvl.export.executorch.vision_graph import VisionEncoder
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.modules import LMHead
 from pocketvl.export.sensitivity.eager import EagerModel, Question, layer_divergences, mean_divergence

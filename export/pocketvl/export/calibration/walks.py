@@ -11,8 +11,8 @@ from pocketvl.export.calibration.inputs import ImageInputs, TextInputs
 from pocketvl.export.calibration.stage import Decider, NormFold, RowsFold
 from pocketvl.export.checkpoint.tensors import EMBEDDING
 from pocketvl.export.executorch.operators import FusedAttention
-from pocketvl.export.executorch.text_graph import Attention, DecoderLayer, TextDecoder
-from pocketvl.export.executorch.vision import Merger, VisionBlock, VisionEncoder
+from pocketvl.export.executorch.text_graph import BeforeAttention, DecoderLayer, TextDecoder, for_all_heads
+from pocketvl.export.executorch.vision_graph import Merger, VisionBlock, VisionEncoder
 from pocketvl.export.executorch.xnnpack import load_custom_ops
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.modules import LMHead
@@ -61,23 +61,25 @@ class VisionWalk:
 
     def _block(self, block: VisionBlock, decider: Decider) -> None:
         fill_floats(block, decider.source)
+        qkv, proj, mlp = block.heads.qkv, block.project.proj, block.mlp
         weights = _ones(self.hidden)
-        x = decider.decide([block.qkv], block.norm1(self.hidden), weights, NormFold(block.norm1))
+        x = decider.decide([qkv], block.norm1(self.hidden), weights, NormFold(block.norm1))
         parts = zip(torch.split(x, self._lengths), self._positions, strict=True)
-        x = torch.cat([block.attend(part, positions) for part, positions in parts])
+        x = torch.cat([block.attend(part, positions)[0] for part, positions in parts])
         # The last third of qkv's rows are the values, which attention only averages.
         width = x.shape[1]
-        values = RowsFold(block.qkv, torch.arange(2 * width, 3 * width))
-        self.hidden = self.hidden + block.proj(decider.decide([block.proj], x, weights, values))
-        x = decider.decide([block.fc1], block.norm2(self.hidden), weights, NormFold(block.norm2))
-        self.hidden = self.hidden + block.fc2(decider.decide([block.fc2], block.activate(x), weights))
+        values = RowsFold(qkv, torch.arange(2 * width, 3 * width))
+        self.hidden = self.hidden + proj(decider.decide([proj], x, weights, values))
+        x = decider.decide([mlp.fc1], block.norm2(self.hidden), weights, NormFold(block.norm2))
+        self.hidden = self.hidden + mlp.fc2(decider.decide([mlp.fc2], mlp.activate(x), weights))
 
     def _merge(self, merger: Merger, decider: Decider) -> None:
         fill_floats(merger, decider.source)
-        x = merger.join(self.hidden)
+        mlp = merger.mlp
+        x = mlp.join(merger.norm(self.hidden))
         weights = _ones(x)
-        x = merger.activate(decider.decide([merger.fc1], x, weights))
-        self.hidden = merger.fc2(decider.decide([merger.fc2], x, weights))
+        x = mlp.activate(decider.decide([mlp.fc1], x, weights))
+        self.hidden = mlp.fc2(decider.decide([mlp.fc2], x, weights))
 
 
 def _ones(x: torch.Tensor) -> torch.Tensor:
@@ -85,19 +87,21 @@ def _ones(x: torch.Tensor) -> torch.Tensor:
 
 
 def attend_each(
-    attention: Attention,
+    before: BeforeAttention,
+    cache: torch.nn.Module,
     x: torch.Tensor,
     lengths: Sequence[int],
     ropes: Sequence[tuple[torch.Tensor, torch.Tensor]],
 ) -> torch.Tensor:
-    """What o reads, (tokens, heads * head_dim), for x (tokens, width) of samples of these lengths.
+    """(tokens, heads * head_dim), what o reads, for x (tokens, width) of samples of these lengths.
 
     ropes: cos and sin (1, S, 1, head_dim) of each sample. Each begins with an empty cache.
     """
     parts = zip(torch.split(x, list(lengths)), ropes, strict=True)
     # The operator reports a missing allocator at every call that torch makes of it.
     with captured_stderr():
-        return torch.cat([attention.attend(part[None], cos, sin, 0)[0] for part, (cos, sin) in parts])
+        attended = [cache(*before.project(part[None], cos, sin), 0)[0] for part, (cos, sin) in parts]
+    return torch.cat(attended).flatten(1)
 
 
 class TextWalk:
@@ -110,7 +114,7 @@ class TextWalk:
         self._decoder = TextDecoder(plan, max(self._lengths))
         self._head = LMHead(plan)
         self._tied = geometry.tie_word_embeddings
-        self._ropes = [(sample.rope_cos[None, :, None], sample.rope_sin[None, :, None]) for sample in samples]
+        self._ropes = [(for_all_heads(sample.rope_cos), for_all_heads(sample.rope_sin)) for sample in samples]
         self._ids = torch.cat([sample.token_ids for sample in samples])
         self._is_image = torch.cat([sample.is_image for sample in samples])
         self._layers = geometry.num_layers
@@ -138,23 +142,23 @@ class TextWalk:
         index = int(unit.rpartition(".")[2])
         layer = self._decoder.layers[index]
         assert isinstance(layer, DecoderLayer)
-        self._layer(layer, decider)
+        self._layer(layer, self._decoder.caches[index], decider)
         self._decoder.layers[index] = torch.nn.Identity()
 
-    def _layer(self, layer: DecoderLayer, decider: Decider) -> None:
+    def _layer(self, layer: DecoderLayer, cache: torch.nn.Module, decider: Decider) -> None:
         fill_floats(layer, decider.source)
         weights = torch.where(self._is_image, decider.calibration.vision_weight, 1.0)
-        attention = layer.attention
-        leaves = [attention.q, attention.k, attention.v]
-        x = decider.decide(leaves, layer.input_norm(self.hidden), weights, NormFold(layer.input_norm))
-        x = attend_each(attention, x, self._lengths, self._ropes)
-        values = RowsFold(attention.v, self._value_rows)
-        self.hidden = self.hidden + attention.o(decider.decide([attention.o], x, weights, values))
-        leaves = [layer.gate, layer.up]
-        x = decider.decide(leaves, layer.post_norm(self.hidden), weights, NormFold(layer.post_norm))
-        x = layer.activate(x)
-        up = RowsFold(layer.up, torch.arange(x.shape[1]))
-        self.hidden = self.hidden + layer.down(decider.decide([layer.down], x, weights, up))
+        before, after = layer.before, layer.after
+        leaves = [before.q, before.k, before.v]
+        x = decider.decide(leaves, before.norm(self.hidden), weights, NormFold(before.norm))
+        x = attend_each(before, cache, x, self._lengths, self._ropes)
+        values = RowsFold(before.v, self._value_rows)
+        self.hidden = self.hidden + after.o(decider.decide([after.o], x, weights, values))
+        leaves = [after.gate, after.up]
+        x = decider.decide(leaves, after.norm(self.hidden), weights, NormFold(after.norm))
+        x = after.activate(x)
+        up = RowsFold(after.up, torch.arange(x.shape[1]))
+        self.hidden = self.hidden + after.down(decider.decide([after.down], x, weights, up))
 
     def _finish(self, decider: Decider) -> None:
         """The head. Nothing is ever read off an image's tokens, so only text counts."""

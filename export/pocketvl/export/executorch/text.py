@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.export import Dim, ExportedProgram
+from torch.export import ExportedProgram
 
 from pocketvl.export.census import Expected, Kernel, key_of, layer_groups
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.estimate import component_cost
 from pocketvl.export.executorch.census import census, expected
 from pocketvl.export.executorch.text_graph import TextDecoder
+from pocketvl.export.executorch.text_lowering import TRACE_LENGTH, dynamic, lower_decoder
 from pocketvl.export.executorch.xnnpack import load_custom_ops, lower
 from pocketvl.export.modules import Linear, LMHead
 from pocketvl.export.progress import Progress, Steps, parts
@@ -26,7 +27,6 @@ from pocketvl.runtime.bundle.manifest import EmbeddingTable
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.errors import ExportError
 
-_TRACE_LENGTH = 2  # 1 would be taken for a constant
 _STORAGE = {32: "float32", 8: "int8", 4: "int4"}
 _SCALES = {32: None, 8: "float32", 4: "bfloat16"}
 _ROWS_PROBED = 16
@@ -41,21 +41,26 @@ def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
     source, plan, settings = inputs.source, inputs.plan, inputs.settings
     text = plan.geometry.text
     path = inputs.folder / names.TEXT_DECODER_PTE
-    decoder, head = TextDecoder(plan, settings.max_context), LMHead(plan)
+    head = LMHead(plan)
     cost = component_cost(names.EXECUTORCH, names.TEXT_DECODER, plan.geometry, settings)
-    quantizing, tracing, lowering, checking = parts(progress, cost.seconds)
-    steps = Steps(quantizing, "Quantizing the decoder", leaf_sizes(decoder) | leaf_sizes(head))
-    fill(decoder, source, plan.method, steps.next)
+    _, filling, writing, checking = parts(progress, cost.seconds)
+    steps = Steps(filling, "Lowering the decoder", leaf_sizes(TextDecoder(plan, 1)) | leaf_sizes(head))
+    layers: list[Expected] = []
+
+    def filled(graph: nn.Module) -> None:
+        fill(graph, source, plan.method, steps.next)
+        layers.extend(expected(graph))
+
+    decoder = lower_decoder(plan, settings.max_context, settings.prefill_chunk, filled)
     fill(head, source, plan.method, steps.next)
-    wanted = {names.TEXT_DECODER: expected(decoder), names.LM_HEAD: expected(head)}
+    wanted = {names.TEXT_DECODER: tuple(layers), names.LM_HEAD: expected(head)}
     probe = Probe.of(head.head)
-    tracing("Tracing the decoder", 0.0)
     programs = {
         names.TEXT_DECODER: trace_decoder(decoder, text, settings.prefill_chunk),
         names.LM_HEAD: trace_head(head, text),
     }
     del decoder, head  # the programs hold the weights now, and lowering lets go of them piece by piece
-    lower(programs, _metadata(text, settings, inputs.special_tokens.eos), path, lowering)
+    lower(programs, _metadata(text, settings, inputs.special_tokens.eos), path, writing)
     checking("Checking the decoder", 0.0)
     found = census(path, wanted)
     groups = [group for name, layers in wanted.items() for group in layer_groups(name, layers, found)]
@@ -72,8 +77,8 @@ def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
 def trace_decoder(decoder: nn.Module, text: TextGeometry, prefill_chunk: int) -> ExportedProgram:
     """The decoder for 1..prefill_chunk tokens."""
     load_custom_ops()
-    length = min(_TRACE_LENGTH, prefill_chunk)
-    tokens = _dynamic("tokens", prefill_chunk)
+    length = min(TRACE_LENGTH, prefill_chunk)
+    tokens = dynamic("tokens", prefill_chunk)
     example = (
         torch.zeros(1, length, text.hidden_size),
         torch.zeros(length, text.head_dim),
@@ -87,14 +92,10 @@ def trace_decoder(decoder: nn.Module, text: TextGeometry, prefill_chunk: int) ->
 
 def trace_head(head: nn.Module, text: TextGeometry) -> ExportedProgram:
     """The head for 1..MAX_HEAD_ROWS hidden states."""
-    example = (torch.zeros(1, _TRACE_LENGTH, text.hidden_size),)
+    example = (torch.zeros(1, TRACE_LENGTH, text.hidden_size),)
     with torch.no_grad():
-        shapes = ({1: _dynamic("rows", names.MAX_HEAD_ROWS)},)
+        shapes = ({1: dynamic("rows", names.MAX_HEAD_ROWS)},)
         return torch.export.export(head, example, dynamic_shapes=shapes, strict=False)
-
-
-def _dynamic(name: str, largest: int) -> Dim | None:
-    return Dim(name, min=1, max=largest) if largest > 1 else None
 
 
 def _metadata(text: TextGeometry, settings: ExportSettings, eos: tuple[int, ...]) -> dict[str, object]:

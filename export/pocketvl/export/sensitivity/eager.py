@@ -12,8 +12,8 @@ from pocketvl.export.calibration.samples import Sample
 from pocketvl.export.calibration.walks import attend_each
 from pocketvl.export.checkpoint.tensors import EMBEDDING
 from pocketvl.export.component import TensorSource
-from pocketvl.export.executorch.text_graph import DecoderLayer, TextDecoder
-from pocketvl.export.executorch.vision import VisionBlock, VisionEncoder
+from pocketvl.export.executorch.text_graph import DecoderLayer, TextDecoder, for_all_heads
+from pocketvl.export.executorch.vision_graph import VisionBlock, VisionEncoder
 from pocketvl.export.executorch.xnnpack import load_custom_ops
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.modules import Linear, LMHead, linears
@@ -78,7 +78,7 @@ class EagerModel:
         self._patches = torch.cat([image.patches for image in images])
         self._vision_lengths = [len(image.patches) for image in images]
         self._positions = [self._vision.positions(p.rope_cos, p.rope_sin) for p in images]
-        self._ropes = [(text.rope_cos[None, :, None], text.rope_sin[None, :, None]) for text in texts]
+        self._ropes = [(for_all_heads(text.rope_cos), for_all_heads(text.rope_sin)) for text in texts]
         self._ids = torch.cat([text.token_ids for text in texts])
         self._is_image = torch.cat([text.is_image for text in texts])
         starts = torch.tensor([0, *self._text_lengths]).cumsum(0).tolist()
@@ -139,9 +139,9 @@ class EagerModel:
 
     def _vision_block(self, block: VisionBlock, hidden: torch.Tensor) -> torch.Tensor:
         parts = zip(torch.split(block.norm1(hidden), self._vision_lengths), self._positions, strict=True)
-        attended = torch.cat([block.attend(part, positions) for part, positions in parts])
-        hidden = hidden + block.proj(attended)
-        return hidden + torch.as_tensor(block.fc2(block.activate(block.norm2(hidden))))
+        attended = torch.cat([block.attend(part, positions) for part, positions in parts], dim=1)
+        (hidden,) = block.project(attended, hidden)
+        return torch.as_tensor(block.mlp(block.norm2(hidden), hidden)[0])
 
     def _embed(self, image_embeddings: torch.Tensor) -> torch.Tensor:
         hidden = self._table[self._ids]
@@ -149,10 +149,9 @@ class EagerModel:
         return hidden
 
     def _text_layer(self, layer: DecoderLayer, hidden: torch.Tensor) -> torch.Tensor:
-        normed = layer.input_norm(hidden)
-        attended = attend_each(layer.attention, normed, self._text_lengths, self._ropes)
-        hidden = hidden + layer.attention.o(attended)
-        return hidden + torch.as_tensor(layer.down(layer.activate(layer.post_norm(hidden))))
+        before, cache = layer.before, self._text.caches[0]  # one for all: each sample writes it anew
+        attended = attend_each(before, cache, before.norm(hidden), self._text_lengths, self._ropes)
+        return torch.as_tensor(layer.after(attended[None], hidden[None])[0])
 
 
 def layer_divergences(
