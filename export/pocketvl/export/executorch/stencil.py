@@ -85,7 +85,8 @@ def to_edge(graph: nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes:
     program = program.run_decompositions({})
     share_quantized_inputs(program)
     config = EdgeCompileConfig(preserve_ops=[torch.ops.aten.linear.default], _check_ir_validity=False)
-    return convert(program, compile_config=config).exported_program()
+    edge: ExportedProgram = convert(program, compile_config=config).exported_program()
+    return edge
 
 
 def _claim(edge: ExportedProgram) -> None:

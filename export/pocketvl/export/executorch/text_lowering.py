@@ -58,8 +58,8 @@ class LoweredDecoder(nn.Module):
         hidden = embeddings
         cos, sin, *heads = self.first(hidden, rope_cos, rope_sin)
         for layer, between in zip(self.layers, self.between, strict=False):
-            hidden, *heads = between(layer.attention(*heads, start), hidden, cos, sin)
-        normed: torch.Tensor = self.last(self.layers[-1].attention(*heads, start), hidden)[0]
+            hidden, *heads = between(layer(*heads, start), hidden, cos, sin)
+        normed: torch.Tensor = self.last(self.layers[-1](*heads, start), hidden)[0]
         return normed
 
 
@@ -67,6 +67,10 @@ class _Layer(nn.Module):
     def __init__(self, text: TextGeometry, max_context: int) -> None:
         super().__init__()
         self.attention = KeyValueCache(text, max_context)
+
+    def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, start: int) -> torch.Tensor:
+        attended: torch.Tensor = self.attention(q, k, v, start)
+        return attended
 
 
 class First(nn.Module):

@@ -44,7 +44,7 @@ def export_vision(inputs: ExportInputs, progress: Progress) -> Component:
     programs = lower_encoder(plan, settings.buckets[-1], sizes, filled)
     lower(dict(zip((entry.method for entry in entries), programs, strict=True)), {}, path, writing)
     checking("Checking the vision encoder", 0.0)
-    found = census(path, {entry.method: wanted for entry in entries})
+    found = census(path, {entry.method: tuple(wanted) for entry in entries})
     groups = layer_groups(names.VISION_ENCODER, wanted, found)
     progress("Wrote the vision encoder", 1.0)
     return Component(entries, groups)
