@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pocketvl.export.isolated import run_isolated
+from pocketvl.export.isolated import Call, run_isolated, run_together
 from pocketvl.runtime.errors import CensusError, ExportError
 from tests.support import steps
 
@@ -49,6 +49,23 @@ def test_deaths() -> None:
         run_isolated(steps.kill_itself, (), ignore)
     with pytest.raises(ExportError, match=f"status -{signal.SIGSEGV.value}"):
         run_isolated(steps.crash, (), ignore)
+
+
+def test_calls_run_at_the_same_time(tmp_path: Path) -> None:
+    """Each waits for the other."""
+    calls = [
+        Call(steps.meet, (tmp_path / name, tmp_path / other), ignore)
+        for name, other in (("first", "second"), ("second", "first"))
+    ]
+    assert run_together(calls) == ["first", "second"]
+
+
+def test_a_failure_ends_the_other_call() -> None:
+    children = []
+    waiting = Call(steps.wait, (), lambda step, share: children.append(int(step)))
+    with pytest.raises(CensusError):
+        run_together([waiting, Call(steps.refuse, (), ignore)])
+    assert all(steps.gone(child) for child in children)
 
 
 def test_an_exception_here_ends_the_child() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocketvl.export.progress import Steps, part, parts, silent, time_left
+from pocketvl.export.progress import Steps, abreast, part, parts, silent, time_left
 
 Reports = list[tuple[str, float]]
 
@@ -32,6 +32,15 @@ def test_parts_follow_one_another_from_0_to_1(seconds: list[float]) -> None:
     assert shares[0] == 0
     assert shares[-1] == pytest.approx(1)
     assert shares[1::2][:-1] == shares[2::2]
+
+
+def test_parts_that_run_at_the_same_time_add_up() -> None:
+    seen: list[tuple[str, float]] = []
+    first, second = abreast(lambda step, share: seen.append((step, share)), (1.0, 3.0))
+    first("a", 1.0)
+    second("b", 0.5)
+    second("c", 1.0)
+    assert seen == [("a", 0.25), ("b", 0.625), ("c", 1.0)]
 
 
 def test_steps_count_by_their_weights() -> None:

@@ -48,6 +48,16 @@ def wait(report: Report) -> None:
     time.sleep(60)
 
 
+def meet(own: Path, other: Path, report: Report) -> str:
+    """Says that it is there, and waits up to 60 seconds for the other."""
+    own.touch()
+    for _ in range(1200):
+        if other.exists():
+            return own.name
+        time.sleep(0.05)
+    raise TimeoutError(f"{other.name} did not come")
+
+
 def gone(process: int) -> bool:
     """Waits up to 10 seconds for it."""
     for _ in range(200):

@@ -80,6 +80,12 @@ def check_space(estimate: Estimate, output: Path) -> str | None:
     return None
 
 
+def fits_twice(estimate: Estimate) -> bool:
+    """Whether two components can be exported at the same time in the memory that is free now."""
+    free: int = psutil.virtual_memory().available
+    return 2 * estimate.memory < free
+
+
 def nearest_existing(path: Path) -> Path:
     """The folder, or the first above it that exists. path: absolute."""
     return next(folder for folder in (path, *path.parents) if folder.exists())

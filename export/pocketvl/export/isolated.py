@@ -1,4 +1,4 @@
-"""Running one step of an export in a process of its own, so that its memory goes back to the system.
+"""Running steps of an export in processes of their own, so that their memory goes back to the system.
 
 parent -> child's stdin    the pickled call; then held open: its end tells the child that the parent died
 child's stdout -> parent   pickled pairs: ("progress", (step, share)), ("done", result), ("failed", error)
@@ -11,9 +11,11 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
-from typing import IO, Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 from pocketvl.export.child_process import end_with, start_child, stdin_closes
 from pocketvl.runtime.errors import ExportError, PocketVLError
@@ -21,44 +23,79 @@ from pocketvl.runtime.quiet import quiet_libraries
 
 T = TypeVar("T")
 Report = Callable[[str, float], None]
+_Messages = SimpleQueue[tuple[int, str, Any]]  # number of the call, kind, value
+
+
+@dataclass(frozen=True)
+class Call:
+    """function(*arguments, report); report's calls reach `progress` in this process.
+
+    function must be importable by its name; arguments and result travel by pickle.
+    """
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    progress: Report
 
 
 def run_isolated(function: Callable[..., T], arguments: tuple[Any, ...], progress: Report) -> T:
-    """function(*arguments, report) in a new process; report's calls reach `progress` here.
+    """One call in a new process; see Call and run_together."""
+    result: T = run_together([Call(function, arguments, progress)])[0]
+    return result
 
-    function must be importable by its name; arguments and result travel by pickle. A PocketVLError or
-    OSError of the child is raised here as it is, any other as ExportError with the child's traceback in a
-    note. Ctrl-C or any exception here ends the child at once.
+
+def run_together(calls: Sequence[Call]) -> list[Any]:
+    """The calls' results, each made in a process of its own, all at the same time.
+
+    A PocketVLError or OSError of a child is raised here as it is, any other as ExportError with the child's
+    traceback in a note. The first failure, Ctrl-C or any exception here ends all children at once.
     """
+    messages: _Messages = SimpleQueue()
+    with ExitStack() as children:
+        processes = [children.enter_context(_child(call)) for call in calls]
+        for number, process in enumerate(processes):
+            threading.Thread(target=_read, args=(number, process, messages), daemon=True).start()
+        results: dict[int, Any] = {}
+        while len(results) < len(calls):
+            number, kind, value = messages.get()
+            if kind == "progress":
+                calls[number].progress(*value)
+            elif kind == "done":
+                results[number] = value
+            elif kind == "failed":
+                raise value
+            else:
+                raise _died(processes[number].wait())
+    return [results[number] for number in range(len(calls))]
+
+
+@contextmanager
+def _child(call: Call) -> Iterator[subprocess.Popen[bytes]]:
     process = start_child(__name__, stdout=subprocess.PIPE)
     assert process.stdin is not None
-    assert process.stdout is not None
     try:
         with suppress(BrokenPipeError):  # a child that could not start is told by its exit status
-            process.stdin.write(pickle.dumps((function, arguments)))
+            process.stdin.write(pickle.dumps((call.function, call.arguments)))
             process.stdin.flush()
-        result: T = _result(process, process.stdout, progress)
-        return result
+        yield process
     finally:
         process.kill()
         process.wait()
-        process.stdout.close()
         with suppress(BrokenPipeError):
             process.stdin.close()
 
 
-def _result(process: subprocess.Popen[bytes], messages: IO[bytes], progress: Report) -> Any:
-    while True:
-        try:
-            kind, value = pickle.load(messages)
-        except (EOFError, pickle.UnpicklingError):
-            raise _died(process.wait()) from None
-        if kind == "progress":
-            progress(*value)
-        elif kind == "failed":
-            raise value
-        else:
-            return value
+def _read(number: int, process: subprocess.Popen[bytes], messages: _Messages) -> None:
+    """The child's messages, until its result or its end."""
+    assert process.stdout is not None
+    kind = "progress"
+    with process.stdout as stream:
+        while kind == "progress":
+            try:
+                kind, value = pickle.load(stream)
+            except (EOFError, pickle.UnpicklingError):
+                kind, value = "died", None
+            messages.put((number, kind, value))
 
 
 def _died(status: int) -> ExportError:

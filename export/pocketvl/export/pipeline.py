@@ -17,10 +17,10 @@ from pocketvl.export.calibration.store import CalibratedSource
 from pocketvl.export.chat_template import check_chat_template
 from pocketvl.export.checkpoint import Checkpoint, MergedLora, merge_lora, open_checkpoint
 from pocketvl.export.component import ExportSettings, PackedSource, fit_calibration, fit_image, fit_settings
-from pocketvl.export.estimate import Estimate, ExportCost, check_space, export_cost
-from pocketvl.export.isolated import run_isolated
+from pocketvl.export.estimate import Estimate, ExportCost, check_space, export_cost, fits_twice
+from pocketvl.export.isolated import Call, run_isolated, run_together
 from pocketvl.export.layer_plan import LayerPlan, resolve
-from pocketvl.export.progress import Progress, parts, silent
+from pocketvl.export.progress import Progress, abreast, parts, silent
 from pocketvl.export.target import ExportInputs, Target
 from pocketvl.export.weights import Requantizer
 from pocketvl.quant.packed.weight_error import WeightError, describe_weight_errors
@@ -201,9 +201,18 @@ def _write_components(
     """weights: those of the job, calibrated where its recipe is."""
     inputs = ExportInputs(weights, job.plan, job.settings, job.checkpoint.special_tokens, folder)
     given = inputs, frozenset(weights.requantized)
-    of_vision, of_text = parts(progress, (job.cost.vision, job.cost.text))
-    vision, vision_damage = run(with_damage, (job.target.export_vision, *given), of_vision)
-    (text, table), text_damage = run(with_damage, (job.target.export_text, *given), of_text)
+    vision_call = with_damage, (job.target.export_vision, *given)
+    text_call = with_damage, (job.target.export_text, *given)
+    seconds = job.cost.vision, job.cost.text
+    if run is run_isolated and fits_twice(job.estimate):
+        together = zip((vision_call, text_call), abreast(progress, seconds), strict=True)
+        (vision, vision_damage), ((text, table), text_damage) = run_together(
+            [Call(*call, own) for call, own in together]
+        )
+    else:
+        of_vision, of_text = parts(progress, seconds)
+        vision, vision_damage = run(*vision_call, of_vision)
+        (text, table), text_damage = run(*text_call, of_text)
     entry_points = (*vision.entry_points, *text.entry_points)
     layers = (*vision.layers, *text.layers)
     return Written(entry_points, layers, table, (*vision_damage, *text_damage))

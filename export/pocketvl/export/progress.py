@@ -24,6 +24,20 @@ def parts(progress: Progress, seconds: Sequence[float]) -> list[Progress]:
     return [part(progress, start, end) for start, end in zip([0.0, *ends], ends, strict=False)]
 
 
+def abreast(progress: Progress, seconds: Sequence[float]) -> list[Progress]:
+    """Progress of each of the parts that run at the same time and would take about so long alone."""
+    total, reached = sum(seconds), [0.0] * len(seconds)
+
+    def own(number: int) -> Progress:
+        def report(step: str, share: float) -> None:
+            reached[number] = share * seconds[number]
+            progress(step, sum(reached) / total if total else 1.0)
+
+        return report
+
+    return [own(number) for number in range(len(seconds))]
+
+
 @dataclass
 class Steps:
     """A part's steps by their names, whose times are as `weights`; next() with one when it is done.
