@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from android import FLAVORS, AndroidBuild
-from modules import ANDROID, HERE, LIBRARY, MODULES, ROOT, BuildError, Compiler, uses_of
+from modules import ANDROID, HERE, LIBRARY, MODULES, ROOT, BuildError, Compiler, MissingError, uses_of
 
 MISSING = 3  # install.sh's exit status where the machine lacks something
 
@@ -29,7 +29,9 @@ def main() -> int:
     )
     commands.add_parser("compile", help="compile only")
     android = commands.add_parser("android", help="compile all for Android and check what is referred to")
-    android.add_argument("--optional", action="store_true", help="where tools are missing, say so and succeed")
+    android.add_argument(
+        "--optional", action="store_true", help="where tools are missing, say so and succeed"
+    )
     lint = commands.add_parser("lint", help="ktlint")
     lint.add_argument("--format", action="store_true", help="mend what can be mended")
     lint.add_argument("--optional", action="store_true", help="where tools are missing, say so and succeed")
@@ -55,6 +57,9 @@ def main() -> int:
     except BuildError as failure:
         print(failure, file=sys.stderr)
         return 1
+    except MissingError as missing:
+        print(f"{arguments.command} skipped: {missing}" if arguments.optional else missing)
+        return 0 if arguments.optional else MISSING
     finally:
         compiler.close()
     return run_tests(compiler, arguments) if arguments.command == "test" else 0
