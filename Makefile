@@ -21,6 +21,7 @@ test-kotlin:
 
 check-kotlin:
 	android_demo/jvm.sh lint --optional
+	android_demo/jvm.sh android --optional
 
 check: $(INSTALLED) check-kotlin
 	$(BIN)/ruff check .

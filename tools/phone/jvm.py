@@ -11,59 +11,69 @@ import tempfile
 from pathlib import Path
 
 from android import FLAVORS, AndroidBuild
-from modules import ANDROID, HERE, LIBRARY, MODULES, ROOT, BuildError, Compiler, uses_of
+from modules import ANDROID, HERE, LIBRARY, MODULES, ROOT, BuildError, Compiler, MissingError, uses_of
 
 MISSING = 3  # install.sh's exit status where the machine lacks something
 
 
 def main() -> int:
+    arguments = parse()
+    try:
+        tools = install()
+        if arguments.command == "lint":
+            return lint(tools, mend=arguments.format)
+        return build(tools, arguments)
+    except BuildError as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    except MissingError as missing:
+        print(f"{arguments.command} skipped: {missing}" if arguments.optional else missing)
+        return 0 if arguments.optional else MISSING
+
+
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="android_demo/jvm.sh", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     test = commands.add_parser("test", help="compile what changed and run the tests")
     test.add_argument("pattern", nargs="?", default="", help="expression that the class's name contains")
     test.add_argument("--slow", action="store_true", help="also the tests tagged slow")
-    test.add_argument("--optional", action="store_true", help="where tools are missing, say so and succeed")
     test.add_argument("--memory", default="2g", help="heap of the tests' JVM (2g)")
-    test.add_argument(
-        "-D", dest="properties", action="append", default=[], metavar="NAME=VALUE", help="for the tests"
-    )
+    test.add_argument("-D", dest="properties", action="append", default=[], help="NAME=VALUE, for the tests")
     commands.add_parser("compile", help="compile only")
-    android = commands.add_parser("android", help="compile all for Android and check what is referred to")
-    android.add_argument("--optional", action="store_true", help="where tools are missing, say so and succeed")
+    commands.add_parser("android", help="compile all for Android and check what is referred to")
     lint = commands.add_parser("lint", help="ktlint")
     lint.add_argument("--format", action="store_true", help="mend what can be mended")
-    lint.add_argument("--optional", action="store_true", help="where tools are missing, say so and succeed")
-    arguments = parser.parse_args()
+    for command in commands.choices.values():
+        command.add_argument(
+            "--optional", action="store_true", help="where tools are missing, say so and succeed"
+        )
+    return parser.parse_args()
 
-    try:
-        tools = install()
-        android_tools = install("--android") if arguments.command == "android" else None
-    except subprocess.CalledProcessError as failure:
-        if failure.returncode == MISSING and getattr(arguments, "optional", False):
-            print(f"{arguments.command} skipped: the Kotlin parts need what is named above")
-            return 0
-        return failure.returncode
-    if arguments.command == "lint":
-        mend = ["--format"] if arguments.format else []
-        command = ["java", "-jar", str(tools / "ktlint.jar"), *mend, "**/src/**/*.kt", "**/*.kts"]
-        return subprocess.run(command, cwd=ANDROID, check=False).returncode
+
+def build(tools: Path, arguments: argparse.Namespace) -> int:
     compiler = Compiler(tools, Path(os.environ.get("POCKETVL_JVM_OUT", ANDROID / "build/jvm")).absolute())
     try:
-        if android_tools is not None:
-            return check_android(compiler, android_tools)
+        if arguments.command == "android":
+            return check_android(compiler, install("--android"))
         compile_all(compiler)
-    except BuildError as failure:
-        print(failure, file=sys.stderr)
-        return 1
     finally:
         compiler.close()
     return run_tests(compiler, arguments) if arguments.command == "test" else 0
 
 
+def lint(tools: Path, *, mend: bool) -> int:
+    command = ["java", "-jar", str(tools / "ktlint.jar"), *(["--format"] if mend else [])]
+    return subprocess.run([*command, "**/src/**/*.kt", "**/*.kts"], cwd=ANDROID, check=False).returncode
+
+
 def install(*options: str) -> Path:
     """The folder of tools, which is filled first where it is not there."""
-    command = [HERE / "install.sh", *options]
-    return Path(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip())
+    done = subprocess.run([HERE / "install.sh", *options], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode == MISSING:
+        raise MissingError("the machine lacks what is named above")
+    if done.returncode:
+        raise BuildError("the tools could not be installed")
+    return Path(done.stdout.strip())
 
 
 def check_android(compiler: Compiler, android_tools: Path) -> int:

@@ -19,7 +19,11 @@ JAVA_OPTIONS = ["-Xmx2g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
 
 class BuildError(Exception):
-    """A compilation failed; the compiler has said why."""
+    """Something does not compile or a check failed; what it says is for the reader."""
+
+
+class MissingError(Exception):
+    """The machine lacks a tool; what it says is for the reader."""
 
 
 @dataclass(frozen=True)
