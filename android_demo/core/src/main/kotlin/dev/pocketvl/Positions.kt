@@ -1,4 +1,4 @@
-/**
+/*
  * Rotary positions, all computed on the host in float32, so that no graph knows about them.
  *
  * Vision: a patch has a row and a column, each turning a quarter of headDim's frequencies.
