@@ -17,6 +17,9 @@ object Json {
     /** Throws [JsonException]. */
     fun parse(text: String): Any? = JsonReader(text).document()
 
+    /** The value with which [text] begins; what follows it is not looked at. Throws [JsonException]. */
+    fun parsePrefix(text: String): Any? = JsonReader(text).prefix()
+
     /** One line, keys in the order of the map. Numbers that JSON cannot write are an [IllegalArgumentException]. */
     fun write(value: Any?): String = StringBuilder().also { JsonWriter(it).write(value) }.toString()
 }
