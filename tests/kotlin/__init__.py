@@ -1,1 +1,1 @@
-"""What the Kotlin engines' tests are given: bundles, and what Python makes of them."""
+"""Cases for the Kotlin parts that are too many or too large to be stored."""
