@@ -102,7 +102,7 @@ class AndroidBuild:
         )  # fmt: skip
 
     def check_references(self) -> list[str]:
-        """Fail where something is used that is neither in API 23 nor in stubs/; return what is used of stubs/."""
+        """Fail where something used is neither in API 23 nor in stubs/; return what is used of stubs/."""
         source = self.out / "references.zip"
         with zipfile.ZipFile(source, "w", zipfile.ZIP_STORED) as archive:
             for classes in self.classes.values():
