@@ -17,6 +17,7 @@ from tests.golden.images import bicubic, patches, resize
 from tests.golden.positions import mrope, text_rope, vision_rope
 from tests.golden.slots import prefix
 from tests.golden.tables import embedding
+from tests.golden.texts import tokenizer_samples
 from tests.golden.tools import tool_calls
 from tests.golden.trace import conversation_trace
 from tests.golden.videos import video_sampling
@@ -44,10 +45,11 @@ GOLDENS: dict[str, Callable[[], Json]] = {
     "video_sampling": video_sampling,
     "tool_calls": tool_calls,
     "tokenizer_strings": tokenizer_strings,
+    "tokenizer_samples": tokenizer_samples,
     "tiny_answers": tiny_answers,
 }
 
-NEED_CHECKPOINT = ("prompts", "conversation_trace", "tokenizer_strings", "tiny_answers")
+NEED_CHECKPOINT = ("prompts", "conversation_trace", "tokenizer_strings", "tokenizer_samples", "tiny_answers")
 
 
 def write(path: Path, golden: Json) -> None:

@@ -23,6 +23,7 @@ from pocketvl.runtime.positions import mrope_positions, text_rope, vision_positi
 from pocketvl.runtime.text.messages import parse_messages
 from pocketvl.runtime.text.prompt import PromptEncoder
 from pocketvl.runtime.text.tokenizer import Tokenizer
+from tests.golden.texts import ids_checksum
 
 FOLDER = Path(__file__).parents[1] / "golden"
 REPOSITORY = FOLDER.parents[1]
@@ -189,3 +190,13 @@ def test_tokenizer_strings() -> None:
     tokenizer = Tokenizer(CHECKPOINT / "tokenizer.json")
     for case in data["cases"]:
         assert list(tokenizer.encode_text(case["text"])) == case["ids"], case
+
+
+def test_tokenizer_samples() -> None:
+    data = golden("tokenizer_samples")
+    tokenizer = Tokenizer(CHECKPOINT / "tokenizer.json")
+    assert len(data["cases"]) == 2000
+    for case in data["cases"]:
+        plain, marked = tokenizer.encode_text(case["text"]), tokenizer.encode_template(case["text"])
+        assert [len(plain), ids_checksum(plain)] == case["plain"], case
+        assert [len(marked), ids_checksum(marked)] == case.get("marked", case["plain"]), case

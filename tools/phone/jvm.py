@@ -89,7 +89,7 @@ def check_android(compiler: Compiler, android_tools: Path) -> int:
 
 
 def compile_all(compiler: Compiler) -> None:
-    for name, module in MODULES.items():
+    for name in MODULES:
         main = classpath(compiler, name)
         options = ["-jvm-target", "17"]
         lint = ["--release", "17", "-Xlint:all,-processing", "-Werror"]
@@ -97,7 +97,7 @@ def compile_all(compiler: Compiler) -> None:
         compiler.compile(name, [folder / "main"], main, options=options, java_options=lint)
         if (folder / "test").is_dir():
             shared = ["core-test"] if name != "core" and (compiler.out / "core-test").is_dir() else []
-            used = [compiler.out / each for each in (*module.test_uses, name, *shared)]
+            used = [compiler.out / each for each in (*doubles(name), name, *shared)]
             compiler.compile(
                 f"{name}-test", [folder / "test"], [*used, *main, *junit(compiler.tools)],
                 friends=[compiler.out / name], options=options, java_options=lint,
@@ -112,6 +112,11 @@ def classpath(compiler: Compiler, name: str) -> list[Path]:
         *(compiler.out / each for each in used),
         *(compiler.tools / jar for jar in dict.fromkeys([*jars, *LIBRARY])),
     ]
+
+
+def doubles(name: str) -> list[str]:
+    """The modules whose classes stand in for Android's own when a module is tested."""
+    return [each for each in MODULES[name].test_uses if each in MODULES]
 
 
 def junit(tools: Path) -> list[Path]:
@@ -149,11 +154,11 @@ def has_match(classes: Path, pattern: str) -> bool:
 
 def run_module(compiler: Compiler, name: str, counts: Path, arguments: argparse.Namespace) -> int:
     """Run one module's tests in a JVM of their own: a crash in native code takes no others along."""
-    module, tools, out = MODULES[name], compiler.tools, compiler.out
+    tools, out = compiler.tools, compiler.out
     shared = [out / "core-test", *(ANDROID / each / "src/test/resources" for each in ("core", name))]
     path = [
-        *(out / each for each in module.test_uses), out / f"{name}-test", *shared, out / name,
-        *classpath(compiler, name), *(tools / jar for each in module.test_uses for jar in MODULES[each].jars),
+        *(out / each for each in doubles(name)), out / f"{name}-test", *shared, out / name,
+        *classpath(compiler, name), *(tools / jar for each in doubles(name) for jar in MODULES[each].jars),
         *junit(tools),
     ]  # fmt: skip
     properties = {

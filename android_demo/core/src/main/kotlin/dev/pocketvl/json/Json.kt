@@ -33,6 +33,9 @@ object Json {
             .decode(ByteBuffer.wrap(bytes))
             .toString()
 
+    /** The value with which [text] begins; what follows it is not looked at. Throws [JsonException]. */
+    fun parsePrefix(text: String): Any? = JsonReader(text).prefix()
+
     /** One line, keys in the order of the map. Numbers that JSON cannot write are an [IllegalArgumentException]. */
     fun write(value: Any?): String = StringBuilder().also { JsonWriter(it).write(value) }.toString()
 }

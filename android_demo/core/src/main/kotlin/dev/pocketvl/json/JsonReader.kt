@@ -12,6 +12,8 @@ internal class JsonReader(private val text: String) {
         return value
     }
 
+    fun prefix(): Any? = value(0)
+
     private fun value(depth: Int): Any? {
         if (depth > Json.MAX_DEPTH) fail("nesting deeper than ${Json.MAX_DEPTH}")
         skipSpace()

@@ -1,0 +1,1 @@
+"""Cases for the Kotlin core that are too many to be stored."""
