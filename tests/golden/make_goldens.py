@@ -14,6 +14,7 @@ from tests.golden.conversations import prompts, tokenizer_strings
 from tests.golden.decoding import lookup, sampler, stop_strings
 from tests.golden.frames import change
 from tests.golden.images import bicubic, patches, resize
+from tests.golden.manifests import manifests
 from tests.golden.positions import mrope, text_rope, vision_rope
 from tests.golden.slots import prefix
 from tests.golden.tables import embedding
@@ -32,6 +33,7 @@ GOLDENS: dict[str, Callable[[], Json]] = {
     "text_rope": text_rope,
     "mrope": mrope,
     "embedding": embedding,
+    "manifests": manifests,
     "prompts": prompts,
     "grounding": grounding,
     "image_size": image_size,
