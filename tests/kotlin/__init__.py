@@ -1,3 +1,1 @@
-"""Cases for the Kotlin core that are too many to be stored."""
-
-"""What the Kotlin engines' tests are given: bundles, and what Python makes of them."""
+"""What Python writes for the Kotlin tests: cases with the answers that both must give."""

@@ -16,7 +16,6 @@ from pocketvl.runtime.bundle.manifest import EmbeddingTable
 from pocketvl.runtime.bundle.open import open_bundle
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.errors import BundleError, ImageError, VideoError
-from pocketvl.runtime.errors import ImageError, VideoError
 from pocketvl.runtime.media.image import content_key, open_image
 from pocketvl.runtime.media.patches import patchify
 from pocketvl.runtime.media.resize import resize_image, resize_to_bucket, smart_resize
@@ -27,8 +26,8 @@ from pocketvl.runtime.positions import mrope_positions, text_rope, vision_positi
 from pocketvl.runtime.text.messages import parse_messages
 from pocketvl.runtime.text.prompt import PromptEncoder
 from pocketvl.runtime.text.tokenizer import Tokenizer
-from tests.golden.texts import ids_checksum
 from tests.golden.sizes import cases
+from tests.golden.texts import ids_checksum
 
 FOLDER = Path(__file__).parents[1] / "golden"
 REPOSITORY = FOLDER.parents[1]

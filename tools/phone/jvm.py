@@ -12,6 +12,7 @@ from pathlib import Path
 
 from android import FLAVORS, AndroidBuild
 from modules import ANDROID, HERE, LIBRARY, MODULES, ROOT, BuildError, Compiler, MissingError, uses_of
+
 from native import Native, prepare
 
 MISSING = 3  # install.sh's exit status where the machine lacks something
