@@ -1,10 +1,10 @@
-"""Writes UnicodeRanges.kt: the classes of characters by which the tokenizers library splits and normalizes text.
+"""Writes UnicodeRanges.kt: the classes of characters by which the tokenizers library splits and normalizes.
 
     python tools/phone/unicode_ranges.py
 
 Java, Android's ICU versions and the library know different versions of Unicode. The tables are read off the
-library itself (\\p{L} and \\p{N} of its regular expressions: Unicode 16 in tokenizers 0.23), and off perl for what
-Unicode 9 has, which is the version of its NFC. Needs perl.
+library itself (\\p{L} and \\p{N} of its regular expressions: Unicode 16 in tokenizers 0.23), and off perl for
+what Unicode 9 has, which is the version of its NFC. Needs perl.
 """
 
 import subprocess
