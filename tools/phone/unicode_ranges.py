@@ -14,10 +14,7 @@ from pathlib import Path
 from tokenizers import Regex
 from tokenizers.pre_tokenizers import Split
 
-OUT = (
-    Path(__file__).parents[2]
-    / "android_demo/core/src/main/kotlin/dev/pocketvl/text/bpe/UnicodeRanges.kt"
-)
+OUT = Path(__file__).parents[2] / "android_demo/core/src/main/kotlin/dev/pocketvl/text/bpe/UnicodeRanges.kt"
 CHARACTERS = [code for code in range(0x110000) if not 0xD800 <= code < 0xE000]
 WIDTH = 100
 
@@ -49,8 +46,12 @@ def matched(pattern: str) -> list[int]:
 
 def later_than_unicode_9() -> list[int]:
     script = 'use Unicode::UCD "prop_invlist"; print join " ", prop_invlist("Present_In=9.0")'
-    changes = list(map(int, subprocess.run(["perl", "-e", script], check=True, stdout=subprocess.PIPE).stdout.split()))
-    inside = {code for a, b in zip(changes[::2], changes[1::2], strict=True) for code in range(a, min(b, 0x110000))}
+    changes = list(
+        map(int, subprocess.run(["perl", "-e", script], check=True, stdout=subprocess.PIPE).stdout.split())
+    )
+    inside = {
+        code for a, b in zip(changes[::2], changes[1::2], strict=True) for code in range(a, min(b, 0x110000))
+    }
     return [code for code in CHARACTERS if code not in inside]
 
 
@@ -79,7 +80,9 @@ def main() -> None:
     written = []
     for (name, about), codes in zip(TABLES, tables, strict=True):
         text = " +\n".join(f'            "{line}"' for line in lines(ranges(codes)))
-        written.append(f"    /** {about} */\n    const val {name} =\n{text.replace('            ', '        ', 1)}\n")
+        written.append(
+            f"    /** {about} */\n    const val {name} =\n{text.replace('            ', '        ', 1)}\n"
+        )
     OUT.write_text(HEAD + "\n".join(written) + "}\n", encoding="utf-8")
 
 

@@ -37,20 +37,25 @@ fun resizeImage(image: RgbImage, size: PixelSize, orientation: Orientation = Ori
 
 /**
  * Resizes an image that is given row by row, from the top: bicubic, antialiased by a kernel that grows with the
- * reduction, each row first along its width and then along the height, rounded to 8 bits in between.
+ * reduction, in two passes with levels of 8 bits in between.
  *
- * Weights are whole numbers of 22 bits after the point, as in Pillow, whose pixels this gives. Held are only the
- * rows that the next result's row is made of.
+ * Weights are whole numbers of 22 bits after the point, and the passes have the order that they have in Pillow 13,
+ * whose pixels this gives. Held are only the rows that the next result's row is made of.
  */
 class BicubicResizer(private val from: PixelSize, private val to: PixelSize) {
     private val across = if (from.width == to.width) null else weights(from.width, to.width)
     private val down = if (from.height == to.height) null else weights(from.height, to.height)
+
+    /** Along the height first where that takes away more than twice as many rows as the other columns. */
+    private val downFirst =
+        across != null && to.height < from.height && from.height - to.height > 2L * (from.width - to.width)
     private val rowBytes = Math.multiplyExact(3, to.width)
     private val pixels = ByteArray(Math.multiplyExact(rowBytes, to.height))
 
-    /** The latest rows at their final width; row y is `recent[y % recent.size]`. */
-    private val recent = Array(down?.taps ?: 0) { ByteArray(rowBytes) }
-    private val sums = IntArray(if (down == null) 0 else rowBytes)
+    /** The latest rows, at their final width if that comes first; row y is `recent[y % recent.size]`. */
+    private val recent = Array(down?.taps ?: 0) { ByteArray(if (downFirst) 3 * from.width else rowBytes) }
+    private val sums = IntArray(recent.firstOrNull()?.size ?: 0)
+    private val combined = ByteArray(if (downFirst) sums.size else 0)
     private var read = 0
     private var written = 0
 
@@ -62,7 +67,8 @@ class BicubicResizer(private val from: PixelSize, private val to: PixelSize) {
             read++
             return
         }
-        resizeAcross(rgb, offset, recent[read % recent.size], 0)
+        val row = recent[read % recent.size]
+        if (downFirst) rgb.copyInto(row, 0, offset, offset + row.size) else resizeAcross(rgb, offset, row, 0)
         read++
         while (written < to.height && down.end(written) <= read) writeRow(down)
     }
@@ -71,6 +77,16 @@ class BicubicResizer(private val from: PixelSize, private val to: PixelSize) {
     fun result(): RgbImage {
         check(read == from.height) { "only $read of ${from.height} rows were given" }
         return RgbImage(to.width, to.height, pixels)
+    }
+
+    private fun writeRow(down: Weights) {
+        if (downFirst) {
+            combine(down, combined, 0)
+            resizeAcross(combined, 0, pixels, written * rowBytes)
+        } else {
+            combine(down, pixels, written * rowBytes)
+        }
+        written++
     }
 
     private fun resizeAcross(rgb: ByteArray, offset: Int, into: ByteArray, at: Int) {
@@ -100,16 +116,15 @@ class BicubicResizer(private val from: PixelSize, private val to: PixelSize) {
         }
     }
 
-    private fun writeRow(down: Weights) {
+    /** The latest rows, weighted, to one row of the result's height in [into] from [at] on. */
+    private fun combine(down: Weights, into: ByteArray, at: Int) {
         sums.fill(HALF)
         for (tap in 0 until down.count[written]) {
             val row = recent[(down.first[written] + tap) % recent.size]
             val weight = down.values[written * down.taps + tap]
             for (index in sums.indices) sums[index] += (row[index].toInt() and 255) * weight
         }
-        val at = written * rowBytes
-        for (index in sums.indices) pixels[at + index] = level(sums[index])
-        written++
+        for (index in sums.indices) into[at + index] = level(sums[index])
     }
 }
 
