@@ -14,11 +14,13 @@ from tests.golden.conversations import prompts, tokenizer_strings
 from tests.golden.decoding import lookup, sampler, stop_strings
 from tests.golden.frames import change
 from tests.golden.images import bicubic, patches, resize
+from tests.golden.manifests import manifests
 from tests.golden.photographs import image_files
 from tests.golden.positions import mrope, text_rope, vision_rope
 from tests.golden.sizes import sizes
 from tests.golden.slots import prefix
 from tests.golden.tables import embedding
+from tests.golden.texts import tokenizer_samples
 from tests.golden.tools import tool_calls
 from tests.golden.trace import conversation_trace
 from tests.golden.videos import video_sampling
@@ -35,6 +37,7 @@ GOLDENS: dict[str, Callable[[], Json]] = {
     "text_rope": text_rope,
     "mrope": mrope,
     "embedding": embedding,
+    "manifests": manifests,
     "prompts": prompts,
     "grounding": grounding,
     "image_size": image_size,
@@ -48,10 +51,11 @@ GOLDENS: dict[str, Callable[[], Json]] = {
     "video_sampling": video_sampling,
     "tool_calls": tool_calls,
     "tokenizer_strings": tokenizer_strings,
+    "tokenizer_samples": tokenizer_samples,
     "tiny_answers": tiny_answers,
 }
 
-NEED_CHECKPOINT = ("prompts", "conversation_trace", "tokenizer_strings", "tiny_answers")
+NEED_CHECKPOINT = ("prompts", "conversation_trace", "tokenizer_strings", "tokenizer_samples", "tiny_answers")
 
 
 def write(path: Path, golden: Json) -> None:

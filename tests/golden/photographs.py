@@ -40,8 +40,8 @@ def image_files() -> Json:
         cases.append(case | {"file_base64": base64.b64encode(data).decode(), "pixels_base64": packed})
     about = (
         "file: encoded. stored: [height, width] as decoded, turned upright by orientation (of EXIF)."
-        " pixels: as a decoder delivers them, rows of RGB, or of RGBA to be put on white."
-        " size: [height, width] after resizing. key: sha256 of 'RGB width height ' and the resized pixels."
+        " pixels: as a decoder delivers them, rows of RGB, or of RGBA to be put on white. size:"
+        " [height, width] after resizing. key: sha256 of 'RGB width height ' and the resized pixels."
         " patches_sha256: of float32, little-endian."
     )
     return {"about": about, "min_pixels": LOW, "max_pixels": STAMPS, "cases": cases}

@@ -24,11 +24,11 @@ def sizes() -> Json:
         if number % EACH == 0:
             digests.append(digest.hexdigest())
     about = (
-        "Case: height, width, low, high, bucket, drawn in this order from"
-        " x = x * 6364136223846793005 + 1442695040888963407 mod 2^64 (from `seed` on, the new x counts),"
-        " as (x >> 33) mod n: sides are 1 + that of n = sides[case mod 4], the others an element of their"
-        " list. A line is the five numbers and height and width of the result, or refused;"
-        " digests: sha256 of all lines so far, each `each` cases."
+        "Case: height, width, low, high, bucket, drawn in this order from x = x * 6364136223846793005 +"
+        " 1442695040888963407 mod 2^64 (from `seed` on, the new x counts), as (x >> 33) mod n: sides are"
+        " 1 + that of n = sides[case mod 4], the others an element of their list. A line is the five numbers"
+        " and height and width of the result, or refused; digests: sha256 of all lines so far, each `each`"
+        " cases."
     )
     return {
         "about": about, "seed": SEED, "cases": CASES, "each": EACH, "patch_size": PATCH, "sides": SIDES,

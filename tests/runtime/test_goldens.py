@@ -1,6 +1,7 @@
 """The runtime against tests/golden/*.json, which Kotlin and Swift read too."""
 
 import base64
+import copy
 import hashlib
 import json
 from pathlib import Path
@@ -12,8 +13,9 @@ from PIL import Image, features
 
 from pocketvl.runtime.bundle.geometry import ImageSettings, SpecialTokens, TextGeometry, VisionGeometry
 from pocketvl.runtime.bundle.manifest import EmbeddingTable
+from pocketvl.runtime.bundle.open import open_bundle
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
-from pocketvl.runtime.errors import ImageError, VideoError
+from pocketvl.runtime.errors import BundleError, ImageError, VideoError
 from pocketvl.runtime.media.image import content_key, open_image
 from pocketvl.runtime.media.patches import patchify
 from pocketvl.runtime.media.resize import resize_image, resize_to_bucket, smart_resize
@@ -25,6 +27,7 @@ from pocketvl.runtime.text.messages import parse_messages
 from pocketvl.runtime.text.prompt import PromptEncoder
 from pocketvl.runtime.text.tokenizer import Tokenizer
 from tests.golden.sizes import cases
+from tests.golden.texts import ids_checksum
 
 FOLDER = Path(__file__).parents[1] / "golden"
 REPOSITORY = FOLDER.parents[1]
@@ -222,3 +225,56 @@ def test_tokenizer_strings() -> None:
     tokenizer = Tokenizer(CHECKPOINT / "tokenizer.json")
     for case in data["cases"]:
         assert list(tokenizer.encode_text(case["text"])) == case["ids"], case
+
+
+def test_tokenizer_samples() -> None:
+    data = golden("tokenizer_samples")
+    tokenizer = Tokenizer(CHECKPOINT / "tokenizer.json")
+    assert len(data["cases"]) == 2000
+    for case in data["cases"]:
+        plain, marked = tokenizer.encode_text(case["text"]), tokenizer.encode_template(case["text"])
+        assert [len(plain), ids_checksum(plain)] == case["plain"], case
+        assert [len(marked), ids_checksum(marked)] == case.get("marked", case["plain"]), case
+
+
+def test_manifests(tmp_path: Path) -> None:
+    data = golden("manifests")
+    for name, value in data["bundles"].items():
+        for record in value["files"]:
+            path = tmp_path / name / record["path"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bytes(record["size"]))
+        (tmp_path / name / "manifest.json").write_text(json.dumps(value))
+        open_bundle(tmp_path / name, "never")
+    for case in data["cases"]:
+        value = copy.deepcopy(data["bundles"][case["bundle"]])
+        raw = [edit["raw"] for edit in case["edits"] if apply_edit(value, edit)]
+        text = json.dumps(value)
+        for written in raw:
+            text = text.replace(json.dumps(PLACE), written)
+        (tmp_path / case["bundle"] / "manifest.json").write_text(text, encoding="utf-8")
+        assert says(tmp_path / case["bundle"], case["refused"]), case
+
+
+def says(folder: Path, expected: str | None) -> bool:
+    """Whether the bundle is refused with this part of the sentence, or opens where that is None."""
+    try:
+        open_bundle(folder, "never")
+    except BundleError as error:
+        return expected is not None and expected in str(error)
+    return expected is None
+
+
+PLACE = "<raw>"
+
+
+def apply_edit(value: Any, edit: Any) -> bool:
+    """Whether what is written there is to be put in afterwards."""
+    *path, last = edit["path"]
+    for key in path:
+        value = value[key]
+    if "remove" in edit:
+        del value[last]
+    else:
+        value[last] = edit.get("set", PLACE)
+    return "raw" in edit

@@ -80,12 +80,12 @@ fun imageLimits(wanted: ImageSize, settings: ImageSettings): ImageSettings {
 
 /** The bundle's settings with the limits of a session. Throws [UsageException]. */
 fun sessionLimits(image: ImageSettings, minPixels: Int?, maxPixels: Int?): ImageSettings {
-    val limits = image.copy(minPixels = minPixels ?: image.minPixels, maxPixels = maxPixels ?: image.maxPixels)
-    if (limits.minPixels < 1 || limits.minPixels > limits.maxPixels) {
+    val least = minPixels ?: image.minPixels
+    val most = maxPixels ?: image.maxPixels
+    if (least < 1 || least > most) {
         throw UsageException(
-            "These pixel limits cannot be used: min_pixels ${limits.minPixels} must lie in 1..max_pixels" +
-                " ${limits.maxPixels}.",
+            "These pixel limits cannot be used: min_pixels $least must lie in 1..max_pixels $most.",
         )
     }
-    return limits
+    return image.copy(minPixels = least, maxPixels = most)
 }

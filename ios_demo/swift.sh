@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Runs Swift on this package, on Linux: the system's own, or the one that tools/phone/install_swift.sh installs.
+#
+#   ios_demo/swift.sh build [OPTION...]        compile; warnings are errors
+#   ios_demo/swift.sh test [FILTER]            run the tests, or those whose names match
+#   ios_demo/swift.sh lint [--format]          swift format: say what it would change, or change it
+#   ios_demo/swift.sh shell [COMMAND...]       anything else, in this folder
+#
+# What is built lies in build/swift (POCKETVL_SWIFT_OUT: elsewhere in the repository). POCKETVL_SWIFT_CONFIG=release
+# compiles with optimization.
+set -euo pipefail
+cd "$(dirname "$0")"
+package="$PWD"
+repository="$(cd .. && pwd)"
+tools="${POCKETVL_TOOLS:-$HOME/.cache/pocketvl-tools}"
+out="${POCKETVL_SWIFT_OUT:-$package/build/swift}"
+config="${POCKETVL_SWIFT_CONFIG:-debug}"
+
+# run COMMAND...: in the root folder that has Swift, where the repository and the tools keep their paths.
+run() {
+    if [ "$root" = / ]; then
+        (cd "$package" && "$@")
+        return
+    fi
+    # The mounts are in a namespace of this process and its children alone, so that they end with it.
+    unshare --mount --propagation private bash -euc '
+        root="$1" package="$2" repository="$3" tools="$4"
+        shift 4
+        mount -t proc proc "$root/proc"
+        for folder in "$repository" "$tools"; do
+            mkdir -p "$root$folder"
+            mount --bind "$folder" "$root$folder"
+        done
+        mount -o remount,bind,ro "$root$tools"
+        exec chroot "$root" /usr/bin/env -C "$package" "$@"
+    ' run "$root" "$package" "$repository" "$tools" "$@"
+}
+
+# swift_with COMMAND OPTION...: -enable-testing lets tests of an optimized build see what is internal.
+swift_with() {
+    local command="$1"
+    shift
+    mkdir -p "$out/home" "$tools"
+    run env HOME="$out/home" swift "$command" --scratch-path "$out" --configuration "$config" --disable-sandbox \
+        -Xswiftc -warnings-as-errors -Xswiftc -enable-testing "$@"
+}
+
+case "${1:-}" in
+build | test | lint | shell) ;;
+*)
+    sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+    ;;
+esac
+root="$("$repository/tools/phone/install_swift.sh")"
+command="$1"
+shift
+case "$command" in
+build) swift_with build "$@" ;;
+test)
+    mkdir -p "$out"
+    status=0
+    swift_with test --disable-xctest ${1:+--filter "$1"} 2>&1 | tee "$out/test.log" | grep -v '^◇' || status=$?
+    passed="$(grep -c '^✔ Test [^r]' "$out/test.log" || true)"
+    failed="$(grep -c '^✘ Test [^r].* failed after' "$out/test.log" || true)"
+    echo "$passed passed, $failed failed"
+    if [ "$status" = 0 ] && [ "$passed" = 0 ]; then
+        echo "swift.sh: no test ran" >&2
+        exit 1
+    fi
+    exit "$status"
+    ;;
+lint)
+    action=(lint --strict)
+    if [ "${1:-}" = --format ]; then action=(format --in-place); fi
+    run swift format "${action[@]}" --recursive Package.swift Sources Tests
+    ;;
+shell)
+    mkdir -p "$out/home"
+    run env HOME="$out/home" "${@:-bash}"
+    ;;
+esac
