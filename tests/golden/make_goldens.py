@@ -15,6 +15,7 @@ from tests.golden.decoding import lookup, sampler, stop_strings
 from tests.golden.frames import change
 from tests.golden.images import bicubic, patches, resize
 from tests.golden.positions import mrope, text_rope, vision_rope
+from tests.golden.saved_chats import saved_chat
 from tests.golden.slots import prefix
 from tests.golden.tables import embedding
 from tests.golden.texts import tokenizer_samples
@@ -47,6 +48,7 @@ GOLDENS: dict[str, Callable[[], Json]] = {
     "tokenizer_strings": tokenizer_strings,
     "tokenizer_samples": tokenizer_samples,
     "tiny_answers": tiny_answers,
+    "saved_chat": saved_chat,
 }
 
 NEED_CHECKPOINT = ("prompts", "conversation_trace", "tokenizer_strings", "tokenizer_samples", "tiny_answers")

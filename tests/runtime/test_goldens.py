@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import pytest
 from PIL import Image
 
 from pocketvl.runtime.bundle.geometry import ImageSettings, SpecialTokens, TextGeometry, VisionGeometry
-from pocketvl.runtime.bundle.manifest import EmbeddingTable
+from pocketvl.runtime.bundle.manifest import EmbeddingTable, FileRecord, Manifest
+from pocketvl.runtime.bundle.strict import to_json
+from pocketvl.runtime.chat.saved.messages import stored
+from pocketvl.runtime.chat.saved.storage import read_chat, write_chat
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.errors import ImageError, VideoError
 from pocketvl.runtime.media.patches import patchify
@@ -24,6 +28,7 @@ from pocketvl.runtime.text.messages import parse_messages
 from pocketvl.runtime.text.prompt import PromptEncoder
 from pocketvl.runtime.text.tokenizer import Tokenizer
 from tests.golden.texts import ids_checksum
+from tests.support.manifests import small_manifest
 
 FOLDER = Path(__file__).parents[1] / "golden"
 REPOSITORY = FOLDER.parents[1]
@@ -200,3 +205,49 @@ def test_tokenizer_samples() -> None:
         plain, marked = tokenizer.encode_text(case["text"]), tokenizer.encode_template(case["text"])
         assert [len(plain), ids_checksum(plain)] == case["plain"], case
         assert [len(marked), ids_checksum(marked)] == case.get("marked", case["plain"]), case
+
+
+@pytest.mark.parametrize("language", ["python", "kotlin"])
+def test_a_saved_chat_of_each_language(tmp_path: Path, language: str) -> None:
+    data = golden("saved_chat")
+    manifest = _manifest(data["manifest"])
+    expected = data["expected"]
+    assert manifest.content_sha256 == expected["content_sha256"]
+    path, again = tmp_path / "saved", tmp_path / "again"
+    path.write_bytes(base64.b64decode(data[language]))
+    chat = read_chat(path, manifest)
+    last = chat.conversation
+    assert (list(last.feed.token_ids), chat.cached_slots) == (expected["token_ids"], expected["cached_slots"])
+    assert last.feed.positions.tolist() == expected["positions"]
+    assert last.feed.next_position == expected["next_position"]
+    assert [to_json(stored(message)) for message in last.messages] == [
+        message | {"parts": [_as_stored(part) for part in message["parts"]]}
+        for message in expected["messages"]
+    ]
+    write_chat(again, manifest, chat)
+    assert again.read_bytes() == base64.b64decode(data["python"])
+
+
+def _as_stored(part: Any) -> Any:
+    """Arguments of a call are JSON in a text."""
+    if part["call"] is None or part["call"]["arguments"] is None:
+        return part
+    return part | {"call": part["call"] | {"arguments": json.dumps(part["call"]["arguments"])}}
+
+
+def _manifest(data: Any) -> Manifest:
+    files = tuple(FileRecord(name, 1, digest) for name, digest in data["files"].items())
+    manifest = small_manifest(files)
+    ids, eos = data["special_tokens"], data["special_tokens"]["im_end"]
+    geometry = replace(
+        manifest.geometry,
+        vision=replace(manifest.geometry.vision, output_size=data["hidden_size"]),
+        text=replace(manifest.geometry.text, hidden_size=data["hidden_size"], vocab_size=data["vocab_size"]),
+    )
+    return replace(
+        manifest,
+        target=data["target"],
+        geometry=geometry,
+        max_context=data["max_context"],
+        special_tokens=SpecialTokens(**ids, eos=(eos,)),
+    )
