@@ -91,7 +91,7 @@ def store(out: zipfile.ZipFile, name: str, data: bytes, *, stored: bool, alignme
 
 
 def dex(build: AndroidBuild) -> list[Path]:
-    """The app's classes and its libraries' as Android's bytecode; the libraries' are kept, for they seldom change."""
+    """The app's classes and its libraries' as Android's bytecode; the libraries' is made once."""
     tools = build.compiler.tools
     libraries = [tools / jar for jar in (*LIBRARY, ENGINE_JARS[0])]
     least = ["--release", "--min-api", versions()["minSdk"], "--lib", build.android_jar]
@@ -166,7 +166,7 @@ def check_manifest(apk: Path, flavor: str, abis: tuple[str, ...]) -> None:
 
 
 def check_libraries(apk: Path, abis: tuple[str, ...]) -> None:
-    """Native libraries are mapped from the APK: stored, at a page's start, with segments that begin pages as well."""
+    """Native libraries are mapped from the APK: stored, at a page's start, with segments likewise."""
     with zipfile.ZipFile(apk) as archive, apk.open("rb") as file:
         libraries = [entry for entry in archive.infolist() if entry.filename.endswith(".so")]
         if {entry.filename.split("/")[1] for entry in libraries} != set(abis):
@@ -227,9 +227,8 @@ def report(apk: Path, flavor: str, newer: int) -> None:
         }
     parts = ", ".join(f"{abi} {size / 1e6:.1f} MB" for abi, size in native.items() if size)
     print(f"{apk}: {apk.stat().st_size / 1e6:.1f} MB (native code: {parts})")
-    print(
-        f"signed with a debug key, aligned to 16 KB pages; permissions: {', '.join(sorted(PERMISSIONS[flavor]))}"
-    )
+    permissions = ", ".join(sorted(PERMISSIONS[flavor]))
+    print(f"signed with a debug key, aligned to 16 KB pages; permissions: {permissions}")
     print(f"{newer} references to Android newer than API 23, all declared in android_demo/stubs")
 
 
