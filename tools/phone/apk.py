@@ -39,6 +39,7 @@ def main() -> int:
         compiler = Compiler(install(), ANDROID / "build/jvm")
         build = AndroidBuild(compiler, install("--android"), "download" if arguments.download else "offline")
         need_android_tools("aapt2", "zipalign", "apksigner", "dexdump", "keytool")
+        check_versions(build)
         build.compile()
         newer = build.check_references()
         apk = package(build, tuple(arguments.abi or ABIS))
@@ -51,6 +52,20 @@ def main() -> int:
         if compiler is not None:
             compiler.close()
     return 0
+
+
+def check_versions(build: AndroidBuild) -> None:
+    """What is packaged is of the versions that the catalog names, which Gradle takes from Maven."""
+    tools, named = build.compiler.tools, versions()
+    with zipfile.ZipFile(tools / LIBRARY[1]) as jar:
+        coroutines = jar.read("META-INF/kotlinx_coroutines_core.version").decode().strip()
+    header = (tools / "onnxruntime/headers/onnxruntime_c_api.h").read_text()
+    api = re.search(r"#define ORT_API_VERSION (\d+)", header)  # 29 in 1.29.0
+    if coroutines != named["coroutines"] or api is None or named["onnxruntime"].split(".")[1] != api[1]:
+        raise BuildError(
+            f"gradle/libs.versions.toml names coroutines {named['coroutines']} and onnxruntime"
+            f" {named['onnxruntime']}, but {coroutines} and 1.{api[1] if api else '?'} are packaged"
+        )
 
 
 def package(build: AndroidBuild, abis: tuple[str, ...]) -> Path:
