@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import struct
@@ -112,7 +113,7 @@ def dex(build: AndroidBuild) -> list[Path]:
     least = ["--release", "--min-api", versions()["minSdk"], "--lib", build.android_jar]
     kept = build.android_tools / f"dex-{hash_of(*libraries)[:12]}-{versions()['minSdk']}.zip"
     if not kept.is_file():
-        new = kept.with_name(f"new-{build.flavor}-{kept.name}")
+        new = kept.with_name(f"new-{os.getpid()}-{kept.name}")  # other checkouts share the folder
         run(*build.r8("D8", *least, "--output", new, *libraries))
         new.replace(kept)
     classes = build.out / "classes.zip"
