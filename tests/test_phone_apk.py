@@ -1,4 +1,4 @@
-"""How the APK's entries are placed, which phones with 16 KB pages depend on, without the tools that need Java."""
+"""How the APK's entries are placed, which phones with 16 KB pages depend on; no tool of Android is needed."""
 
 import io
 import struct
