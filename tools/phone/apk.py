@@ -173,7 +173,8 @@ def check_manifest(apk: Path, flavor: str, abis: tuple[str, ...]) -> None:
         f"sdkVersion:'{version['minSdk']}'",
         f"targetSdkVersion:'{version['targetSdk']}'",
         "launchable-activity: name='dev.pocketvl.app.MainActivity'",
-        f"native-code: {' '.join(repr(abi) for abi in abis)}",
+        f"native-code: {' '.join(repr(abi) for abi in abis)}\n",
+        "uses-feature-not-required: name='android.hardware.camera'",
     ):
         if wanted not in badging:
             raise BuildError(f"{apk.name} does not say {wanted}:\n{badging}")
