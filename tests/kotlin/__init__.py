@@ -1,1 +1,1 @@
-"""Cases for the Kotlin core that are too many to be stored."""
+"""What Python writes for the Kotlin tests: cases with the answers that both must give."""

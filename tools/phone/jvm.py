@@ -13,6 +13,8 @@ from pathlib import Path
 from android import FLAVORS, AndroidBuild
 from modules import ANDROID, HERE, LIBRARY, MODULES, ROOT, BuildError, Compiler, MissingError, uses_of
 
+from native import Native, prepare
+
 MISSING = 3  # install.sh's exit status where the machine lacks something
 
 
@@ -77,14 +79,15 @@ def install(*options: str) -> Path:
 
 
 def check_android(compiler: Compiler, android_tools: Path) -> int:
+    newer: set[str] = set()
     for flavor in FLAVORS:
         build = AndroidBuild(compiler, android_tools, flavor)
         build.compile()
-        newer = build.check_references()
-        print(f"{flavor}: {', '.join(build.classes)} use nothing that Android's API 23 lacks", end="")
-        print(", but for these:" if newer else "")
-        for name in newer:
-            print(f"  {name}")
+        newer.update(build.check_references())
+        print(f"{flavor}: {', '.join(build.classes)} refer to nothing that Android lacks", flush=True)
+    print("Newer than API 23, and declared in android_demo/stubs:" if newer else "All of it is in API 23.")
+    for name in sorted(newer):
+        print(f"  {name}")
     return 0
 
 
@@ -155,6 +158,9 @@ def has_match(classes: Path, pattern: str) -> bool:
 def run_module(compiler: Compiler, name: str, counts: Path, arguments: argparse.Namespace) -> int:
     """Run one module's tests in a JVM of their own: a crash in native code takes no others along."""
     tools, out = compiler.tools, compiler.out
+    native = prepare(tools, out.parent) if name == "engines" else Native()
+    if native.missing:
+        print(f"  skips tests for want of {', '.join(native.missing)}")
     shared = [out / "core-test", *(ANDROID / each / "src/test/resources" for each in ("core", name))]
     path = [
         *(out / each for each in doubles(name)), out / f"{name}-test", *shared, out / name,
@@ -162,6 +168,7 @@ def run_module(compiler: Compiler, name: str, counts: Path, arguments: argparse.
         *junit(tools),
     ]  # fmt: skip
     properties = {
+        **native.properties,
         "pocketvl.root": ROOT,
         "pocketvl.golden": ROOT / "tests/golden",
         "pocketvl.tools": tools,
@@ -176,7 +183,8 @@ def run_module(compiler: Compiler, name: str, counts: Path, arguments: argparse.
         HERE / "RunTests.java", out / f"{name}-test", arguments.pattern, "-" if arguments.slow else "slow",
         counts,
     ]  # fmt: skip
-    return subprocess.run(command, cwd=ANDROID, check=False).returncode
+    environment = {**os.environ, **native.environment}
+    return subprocess.run(command, cwd=ANDROID, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -31,6 +31,11 @@ object Names {
     const val SEQLENS_K = "seqlens_k"
     const val TOTAL_SEQUENCE_LENGTH = "total_sequence_length"
 
+    /** Constant methods of ExecuTorch's decoder. */
+    const val GET_MAX_SEQ_LEN = "get_max_seq_len"
+    const val GET_MAX_CONTEXT_LEN = "get_max_context_len"
+    const val GET_VOCAB_SIZE = "get_vocab_size"
+
     /** Most hidden states of one lm_head call. */
     const val MAX_HEAD_ROWS = 16
 

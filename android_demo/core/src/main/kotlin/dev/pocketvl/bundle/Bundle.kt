@@ -86,7 +86,8 @@ private fun checkContents(folder: File, manifest: Manifest) {
                 " ${text.vocabSize} x ${text.hiddenSize}",
         )
     }
-    val size = sizes[table.file] ?: throw unfit(folder, "has its embedding table in ${table.file}, which is no file")
+    val size =
+        sizes[table.file] ?: throw unfit(folder, "has its embedding table in ${table.file}, which is no file of it")
     if (table.end > size) {
         throw unfit(folder, "ends its embedding table at byte ${table.end} of ${table.file}, which has $size")
     }
