@@ -30,7 +30,7 @@ import java.security.MessageDigest
 import kotlin.random.Random
 
 /** A sound bundle with the tiny checkpoint's tokenizer and template, whose graphs are empty: for a [FakeEngine]. */
-class Chats(
+class Chats @JvmOverloads constructor(
     val maxContext: Int = 320,
     val prefillChunk: Int = 32,
     val seed: Long = 1,

@@ -76,7 +76,12 @@ internal fun shortest(value: Double): String {
     if (value == 0.0) return if (1 / value < 0) "-0.0" else "0.0"
     val exact = BigDecimal(value)
     val rounded = (1..17).map { exact.round(MathContext(it)) }.first { it.toDouble() == value }
-    val digits = rounded.unscaledValue().abs().toString().trimEnd('0')
+    val digits =
+        rounded
+            .unscaledValue()
+            .abs()
+            .toString()
+            .trimEnd('0')
     val exponent = rounded.precision() - rounded.scale() - 1
     val sign = if (value < 0) "-" else ""
     if (exponent < -4 || exponent >= 16) {

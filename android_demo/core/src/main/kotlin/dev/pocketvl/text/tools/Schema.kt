@@ -84,9 +84,19 @@ private fun misfit(value: Any?, schema: Any?, where: String): String? {
     val choices = schema["enum"] as? List<*>
     if (choices != null && choices.none { isEqual(value, it) }) return "$where must be one of ${writeJson(choices)}"
     return when (value) {
-        is Map<*, *> -> objectMisfit(value, schema, where)
-        is List<*> -> value.withIndex().firstNotNullOfOrNull { (i, each) -> misfit(each, schema["items"], "$where[$i]") }
-        else -> null
+        is Map<*, *> -> {
+            objectMisfit(value, schema, where)
+        }
+
+        is List<*> -> {
+            value.withIndex().firstNotNullOfOrNull { (i, each) ->
+                misfit(each, schema["items"], "$where[$i]")
+            }
+        }
+
+        else -> {
+            null
+        }
     }
 }
 
@@ -109,7 +119,7 @@ private fun isOf(value: Any?, kind: Any?): Boolean =
         "integer" -> kind == "integer" || kind == "number"
 
         // 3.0 is an integer to JSON Schema.
-        "number" -> kind == "number" || kind == "integer" && (value as Number).toDouble().let { it == Math.rint(it) }
+        "number" -> kind == "number" || (kind == "integer" && (value as Number).toDouble().let { it == Math.rint(it) })
 
         else -> kind == own
     }
