@@ -9,7 +9,7 @@ import dev.pocketvl.chat.Statistics
 import dev.pocketvl.decoding.StopReason
 import dev.pocketvl.media.RgbImage
 import dev.pocketvl.presentation.model.AnswerEvent
-import dev.pocketvl.presentation.model.Box
+import dev.pocketvl.text.Box
 import dev.pocketvl.presentation.model.FinishedAnswer
 import dev.pocketvl.presentation.model.LiveChat
 import dev.pocketvl.presentation.model.LoadedModel
