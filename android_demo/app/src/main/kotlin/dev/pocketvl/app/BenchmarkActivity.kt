@@ -66,7 +66,11 @@ class BenchmarkActivity : ScreenActivity() {
         for (image in timings.vision) {
             row(table, getString(R.string.row_vision, numbers.whole(image.patches.toLong())), seconds(image.best))
         }
-        row(table, getString(R.string.row_prefill, numbers.whole(timings.prefill.tokens.toLong())), rate(timings.prefill.rate))
+        row(
+            table,
+            getString(R.string.row_prefill, numbers.whole(timings.prefill.tokens.toLong())),
+            rate(timings.prefill.rate),
+        )
         row(table, getString(R.string.row_decode), rate(timings.decode.rate))
         row(
             table,

@@ -24,7 +24,10 @@ class LiveActivity : ScreenActivity() {
         super.onCreate(savedInstanceState)
         setScreen(R.layout.activity_live)
         val question = find<EditText>(R.id.question)
-        question.setText(live.state.value.question.ifEmpty { getString(R.string.live_question) })
+        question.setText(
+            live.state.value.question
+                .ifEmpty { getString(R.string.live_question) },
+        )
         live.type(question.text.toString())
         question.addTextChangedListener(AfterTyping { live.type(it) })
         onClick(R.id.start) { if (live.state.value.isOn) live.stop() else start() }

@@ -113,7 +113,9 @@ class MainActivity : ScreenActivity() {
         find<View>(R.id.empty).isPresent = state.turns.isEmpty()
         find<Button>(R.id.regenerate).apply {
             isPresent = state.canRegenerate
-            setText(if (state.turns.lastOrNull()?.outcome is Outcome.Failed) R.string.try_again else R.string.regenerate)
+            setText(
+                if (state.turns.lastOrNull()?.outcome is Outcome.Failed) R.string.try_again else R.string.regenerate,
+            )
         }
         find<View>(R.id.edit).isPresent = state.canEdit
     }

@@ -46,7 +46,13 @@ class PocketVLApp : Application() {
     val photos by lazy { ContentPhotos(contentResolver) }
     val holder by lazy { ModelHolder(source, memory, scope, io) }
     val pace by lazy {
-        PaceKeeper(thermal, holder, Runtime.getRuntime().availableProcessors(), io, SystemClock::elapsedRealtime) { delay(it) }
+        PaceKeeper(
+            thermal,
+            holder,
+            Runtime.getRuntime().availableProcessors(),
+            io,
+            SystemClock::elapsedRealtime,
+        ) { delay(it) }
     }
     val chat by lazy { ChatViewModel(holder, ChatPhone(photos, memory, thermal), saved, scope, io) }
     val live by lazy {

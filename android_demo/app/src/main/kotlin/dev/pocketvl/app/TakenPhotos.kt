@@ -31,7 +31,8 @@ class TakenPhotos : ContentProvider() {
         sortOrder: String?,
     ): Cursor {
         val file = file(uri)
-        val columns = projection?.map { it }?.toTypedArray() ?: arrayOf(OpenableColumns.DISPLAY_NAME, OpenableColumns.SIZE)
+        val columns =
+            projection?.map { it }?.toTypedArray() ?: arrayOf(OpenableColumns.DISPLAY_NAME, OpenableColumns.SIZE)
         val row =
             columns.map { column ->
                 when (column) {
@@ -45,7 +46,8 @@ class TakenPhotos : ContentProvider() {
 
     override fun insert(uri: Uri, values: ContentValues?): Uri? = null
 
-    override fun update(uri: Uri, values: ContentValues?, selection: String?, selectionArgs: Array<out String>?): Int = 0
+    override fun update(uri: Uri, values: ContentValues?, selection: String?, selectionArgs: Array<out String>?): Int =
+        0
 
     override fun delete(uri: Uri, selection: String?, selectionArgs: Array<out String>?): Int = 0
 
@@ -67,7 +69,12 @@ class TakenPhotos : ContentProvider() {
             val old = folder.listFiles().orEmpty().sortedByDescending { it.name }
             old.drop(KEPT - 1).forEach { it.delete() }
             val name = "photo-%013d.jpg".format(java.util.Locale.ROOT, System.currentTimeMillis())
-            return Uri.Builder().scheme("content").authority("${context.packageName}.photos").appendPath(name).build()
+            return Uri
+                .Builder()
+                .scheme("content")
+                .authority("${context.packageName}.photos")
+                .appendPath(name)
+                .build()
         }
 
         private fun folder(context: Context) = File(context.filesDir, "photos")

@@ -16,18 +16,29 @@ import dev.pocketvl.presentation.text.Numbers
 internal class Texts(private val context: Context, private val numbers: Numbers) {
     fun model(state: ModelState): String =
         when (state) {
-            ModelState.NotChosen -> text(R.string.model_not_chosen)
+            ModelState.NotChosen -> {
+                text(R.string.model_not_chosen)
+            }
 
-            is ModelState.Verifying ->
+            is ModelState.Verifying -> {
                 text(R.string.model_verifying, state.bundle.name, numbers.percent(state.done, state.total))
+            }
 
-            is ModelState.LowMemory -> lowMemory(state)
+            is ModelState.LowMemory -> {
+                lowMemory(state)
+            }
 
-            is ModelState.Loading -> text(R.string.model_loading, state.bundle.name)
+            is ModelState.Loading -> {
+                text(R.string.model_loading, state.bundle.name)
+            }
 
-            is ModelState.Ready -> text(R.string.model_ready, state.bundle.name)
+            is ModelState.Ready -> {
+                text(R.string.model_ready, state.bundle.name)
+            }
 
-            is ModelState.Failed -> state.message
+            is ModelState.Failed -> {
+                state.message
+            }
         }
 
     fun facts(line: List<Pair<Fact, String>>): String =
@@ -76,19 +87,27 @@ internal class Texts(private val context: Context, private val numbers: Numbers)
 
     fun work(work: Work): String =
         when (work) {
-            is Work.Copying -> text(R.string.work_copying, transfer(work.transfer))
+            is Work.Copying -> {
+                text(R.string.work_copying, transfer(work.transfer))
+            }
 
-            is Work.Downloading -> text(R.string.work_downloading, transfer(work.transfer))
+            is Work.Downloading -> {
+                text(R.string.work_downloading, transfer(work.transfer))
+            }
 
-            is Work.Checking ->
+            is Work.Checking -> {
                 text(R.string.work_checking, work.bundle.name, numbers.percent(work.done, work.total))
+            }
 
-            is Work.Deleting -> text(R.string.work_deleting, work.bundle.name)
+            is Work.Deleting -> {
+                text(R.string.work_deleting, work.bundle.name)
+            }
         }
 
     private fun transfer(transfer: Transfer): String {
         val done = numbers.megabytes(transfer.done)
-        return transfer.total?.let { text(R.string.transfer_of, done, numbers.megabytes(it)) } ?: text(R.string.transfer, done)
+        return transfer.total?.let { text(R.string.transfer_of, done, numbers.megabytes(it)) }
+            ?: text(R.string.transfer, done)
     }
 
     private fun lowMemory(state: ModelState.LowMemory): String {

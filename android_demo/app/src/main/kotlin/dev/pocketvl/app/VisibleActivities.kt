@@ -5,10 +5,8 @@ import android.app.Application
 import android.os.Bundle
 
 /** Counts the app's activities on the screen. One that is turned is gone for a moment, which counts for nothing. */
-class VisibleActivities(
-    private val onVisible: () -> Unit,
-    private val onHidden: () -> Unit,
-) : Application.ActivityLifecycleCallbacks {
+class VisibleActivities(private val onVisible: () -> Unit, private val onHidden: () -> Unit) :
+    Application.ActivityLifecycleCallbacks {
     private var count = 0
 
     override fun onActivityStarted(activity: Activity) {
