@@ -1,1 +1,1 @@
-"""Cases for the Kotlin parts that are too many or too large to be stored."""
+"""What Python writes for the Kotlin tests: cases with the answers that both must give."""

@@ -23,7 +23,7 @@ TARGET = ["-no-jdk", "-jvm-target", "1.8"]
 
 def run(*command: str | Path) -> str:
     """Run a command quietly; where it fails, show what it said."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         raise BuildError(f"{Path(command[0]).name} failed:\n{done.stdout}{done.stderr}".rstrip())
     return done.stdout
@@ -61,7 +61,7 @@ class AndroidBuild:
     def out(self) -> Path:
         return self.compiler.out / self.flavor
 
-    def _r8(self, program: str, *arguments: str | Path) -> list[str | Path]:
+    def r8(self, program: str, *arguments: str | Path) -> list[str | Path]:
         jar = self.android_tools / "r8.jar"
         return [
             "java",
@@ -121,7 +121,7 @@ class AndroidBuild:
         jars = dict.fromkeys(jar for name in self.modules() for jar in self._jars(name))
         targets = [argument for jar in jars for argument in ("--target", jar)]
         done = subprocess.run(
-            self._r8(
+            self.r8(
                 "tracereferences.TraceReferences", "--check", "--source", source, *targets, "--lib", android
             ),
             capture_output=True, text=True, check=False,
@@ -189,6 +189,8 @@ def merged_manifest(flavor: str) -> bytes:
                 application.extend(list(element))
             else:
                 tree.insert(0, element)
+    # Libraries are mapped from the APK itself, where they are stored as they are.
+    application.set(f"{{{NAMESPACE}}}extractNativeLibs", "false")
     # Words to Gradle's merger about what other manifests bring, which there are none of here.
     for element in list(application):
         if element.get(f"{{{TOOLS_NAMESPACE}}}node") == "remove":

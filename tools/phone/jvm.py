@@ -79,14 +79,15 @@ def install(*options: str) -> Path:
 
 
 def check_android(compiler: Compiler, android_tools: Path) -> int:
+    newer: set[str] = set()
     for flavor in FLAVORS:
         build = AndroidBuild(compiler, android_tools, flavor)
         build.compile()
-        newer = build.check_references()
-        print(f"{flavor}: {', '.join(build.classes)} use nothing that Android's API 23 lacks", end="")
-        print(", but for these:" if newer else "")
-        for name in newer:
-            print(f"  {name}")
+        newer.update(build.check_references())
+        print(f"{flavor}: {', '.join(build.classes)} refer to nothing that Android lacks", flush=True)
+    print("Newer than API 23, and declared in android_demo/stubs:" if newer else "All of it is in API 23.")
+    for name in sorted(newer):
+        print(f"  {name}")
     return 0
 
 

@@ -48,6 +48,7 @@ struct SHA256Function {
         state.withUnsafeMutableBufferPointer { state in
             schedule.withUnsafeMutableBufferPointer { w in
                 Self.constants.withUnsafeBufferPointer { k in
+                    guard let state = state.baseAddress, let w = w.baseAddress, let k = k.baseAddress else { return }
                     for offset in stride(from: 0, to: blocks.count, by: Self.blockSize) {
                         Self.compress(base + offset, state, w, k)
                     }
@@ -58,14 +59,14 @@ struct SHA256Function {
 
     @inline(__always)
     private static func compress(
-        _ block: UnsafeRawPointer, _ state: UnsafeMutableBufferPointer<UInt32>,
-        _ w: UnsafeMutableBufferPointer<UInt32>, _ k: UnsafeBufferPointer<UInt32>
+        _ block: UnsafeRawPointer, _ state: UnsafeMutablePointer<UInt32>, _ w: UnsafeMutablePointer<UInt32>,
+        _ k: UnsafePointer<UInt32>
     ) {
-        for t in 0..<16 { w[t] = UInt32(bigEndian: block.loadUnaligned(fromByteOffset: 4 * t, as: UInt32.self)) }
+        for t in 0..<16 { w[t] = UInt32(bigEndian: block.loadUnaligned(fromByteOffset: 4 &* t, as: UInt32.self)) }
         for t in 16..<64 {
-            let low = rotated(w[t - 15], 7) ^ rotated(w[t - 15], 18) ^ (w[t - 15] >> 3)
-            let high = rotated(w[t - 2], 17) ^ rotated(w[t - 2], 19) ^ (w[t - 2] >> 10)
-            w[t] = w[t - 16] &+ low &+ w[t - 7] &+ high
+            let low = rotated(w[t &- 15], 7) ^ rotated(w[t &- 15], 18) ^ (w[t &- 15] &>> 3)
+            let high = rotated(w[t &- 2], 17) ^ rotated(w[t &- 2], 19) ^ (w[t &- 2] &>> 10)
+            w[t] = w[t &- 16] &+ low &+ w[t &- 7] &+ high
         }
         var (a, b, c, d) = (state[0], state[1], state[2], state[3])
         var (e, f, g, h) = (state[4], state[5], state[6], state[7])
@@ -73,10 +74,23 @@ struct SHA256Function {
             let mixed = rotated(e, 6) ^ rotated(e, 11) ^ rotated(e, 25)
             let first = h &+ mixed &+ ((e & f) ^ (~e & g)) &+ k[t] &+ w[t]
             let second = (rotated(a, 2) ^ rotated(a, 13) ^ rotated(a, 22)) &+ ((a & b) ^ (a & c) ^ (b & c))
-            (h, g, f, e) = (g, f, e, d &+ first)
-            (d, c, b, a) = (c, b, a, first &+ second)
+            h = g
+            g = f
+            f = e
+            e = d &+ first
+            d = c
+            c = b
+            b = a
+            a = first &+ second
         }
-        for (index, value) in [a, b, c, d, e, f, g, h].enumerated() { state[index] = state[index] &+ value }
+        state[0] &+= a
+        state[1] &+= b
+        state[2] &+= c
+        state[3] &+= d
+        state[4] &+= e
+        state[5] &+= f
+        state[6] &+= g
+        state[7] &+= h
     }
 
     @inline(__always)

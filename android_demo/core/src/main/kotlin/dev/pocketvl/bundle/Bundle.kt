@@ -33,7 +33,7 @@ class Bundle internal constructor(val folder: File, val manifest: Manifest) {
  * [onProgress] is called in this thread about twenty times a second while files are hashed, with the bytes hashed and
  * those to be hashed in all; what it throws ends the hashing and is passed on, as is an interrupt of this thread.
  *
- * Throws [BundleException] ([ManifestException] for manifest.json itself).
+ * Throws [BundleException] ([ManifestException] for manifest.json itself), and InterruptedException while hashing.
  */
 @JvmOverloads
 fun openBundle(
@@ -86,7 +86,8 @@ private fun checkContents(folder: File, manifest: Manifest) {
                 " ${text.vocabSize} x ${text.hiddenSize}",
         )
     }
-    val size = sizes[table.file] ?: throw unfit(folder, "has its embedding table in ${table.file}, which is no file")
+    val size =
+        sizes[table.file] ?: throw unfit(folder, "has its embedding table in ${table.file}, which is no file of it")
     if (table.end > size) {
         throw unfit(folder, "ends its embedding table at byte ${table.end} of ${table.file}, which has $size")
     }

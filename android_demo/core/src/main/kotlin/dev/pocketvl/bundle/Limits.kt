@@ -21,10 +21,10 @@ internal fun checkLimits(geometry: ModelGeometry, image: ImageSettings, buckets:
     for (bucket in buckets) check("a bucket", bucket, MOST)
 }
 
-internal fun checkLayerLimits(group: LayerGroup) {
-    check("bits", group.bits, MOST)
-    check("group_size", group.groupSize ?: 0, MOST)
-    check("layers", group.layers, MOST)
+internal fun checkLayerLimits(bits: Int, groupSize: Int?, layers: Int) {
+    check("bits", bits, MOST)
+    check("group_size", groupSize ?: 0, MOST)
+    check("layers", layers, MOST)
 }
 
 private fun checkVision(vision: VisionGeometry) {

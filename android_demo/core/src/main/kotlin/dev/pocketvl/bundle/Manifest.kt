@@ -111,6 +111,7 @@ data class LayerGroup(
         require(bits >= 1 && (groupSize ?: 0) >= 0 && layers >= 1 && parameters >= 0 && bytes >= 0) {
             "bits, group_size and layers must be at least 1, parameters and bytes at least 0"
         }
+        checkLayerLimits(bits, groupSize, layers)
     }
 }
 
@@ -172,7 +173,6 @@ data class Manifest(
         }
         require(prefillChunk in 1..maxContext) { "prefill_chunk $prefillChunk must lie in 1..$maxContext" }
         checkLimits(geometry, image, buckets, maxContext)
-        layers.forEach(::checkLayerLimits)
         checkPaths()
         for (needed in listOf(Names.VISION_ENCODER, Names.TEXT_DECODER, Names.LM_HEAD)) {
             require(entryPoints.any { it.name == needed }) { "the entry point $needed is missing" }

@@ -17,8 +17,8 @@ internal fun checkManifestHash(folder: File) {
     val recorded = File(folder, Names.MANIFEST_HASH_FILE)
     if (!recorded.exists()) {
         throw ManifestException(
-            "$recorded is missing, so that damage to $manifest would not be seen; copy the whole bundle again or export" +
-                " it again.",
+            "$recorded is missing, so that damage to $manifest would not be seen; copy the whole bundle again or" +
+                " export it again.",
         )
     }
     val isSame =

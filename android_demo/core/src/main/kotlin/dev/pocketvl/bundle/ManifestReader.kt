@@ -4,8 +4,12 @@ import dev.pocketvl.ManifestException
 import dev.pocketvl.Names
 import java.io.File
 
-/** Parses and validates manifest.json. Throws [ManifestException]. */
-internal fun readManifest(file: File): Manifest {
+/**
+ * Parses and validates manifest.json alone: for what must be known of a bundle before all its files are there.
+ *
+ * Throws [ManifestException].
+ */
+fun readManifest(file: File): Manifest {
     if (!file.exists()) {
         throw ManifestException("$file does not exist; is this folder a bundle that `pocketvl export` wrote?")
     }

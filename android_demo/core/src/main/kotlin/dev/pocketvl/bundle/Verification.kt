@@ -87,7 +87,8 @@ private class Hashing(
 
     private fun stamp(record: FileRecord): Stamp? {
         val file = File(folder, record.path)
-        val stamp = settledStamp(file, record.sha256) // of before reading: a write meanwhile leaves one that does not fit
+        // Of before reading: a write meanwhile leaves a stamp that does not fit.
+        val stamp = settledStamp(file, record.sha256)
         val found = hashed(file)
         if (found != record.sha256 && !isStopped.get()) {
             throw BundleException(

@@ -30,8 +30,8 @@ class EmbeddingMap(file: File, private val table: EmbeddingTable) {
                 val size = opened.length()
                 if (size < table.end) {
                     throw BundleException(
-                        "$file has $size bytes, but its embedding table ends at ${table.end}; the file is cut off: copy" +
-                            " or export the bundle again.",
+                        "$file has $size bytes, but its embedding table ends at ${table.end}; the file is cut off:" +
+                            " copy or export the bundle again.",
                     )
                 }
                 val channel = opened.channel
@@ -143,8 +143,8 @@ private class MappedRows(channel: FileChannel, offset: Long, rows: Int, private 
 private fun checkedRowBytes(file: File, table: EmbeddingTable): Int {
     if (table.storage.endsWith("int4") && table.columns % 2 != 0) {
         throw BundleException(
-            "$file has an ${table.storage} table of ${table.columns} columns, but two columns share a byte; export the" +
-                " bundle again.",
+            "$file has an ${table.storage} table of ${table.columns} columns, but two columns share a byte; export" +
+                " the bundle again.",
         )
     }
     if (table.rowBytes > Int.MAX_VALUE) {

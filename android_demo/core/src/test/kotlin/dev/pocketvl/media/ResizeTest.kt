@@ -5,6 +5,7 @@ import dev.pocketvl.ImageException
 import dev.pocketvl.int
 import dev.pocketvl.listOf
 import dev.pocketvl.visionGeometry
+import java.security.MessageDigest
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
@@ -45,6 +46,38 @@ class ResizeTest {
             val found = resizeToBucket(case["height"].int(), case["width"].int(), vision, settings, buckets)
             assertEquals(pixelSize(case["expected"]), found, case.toString())
         }
+    }
+
+    @Test
+    fun `fifty thousand sizes are the golden ones`() {
+        val data = Golden.read("sizes")
+        val lists = listOf("sides", "lows", "highs", "buckets").map { key -> data[key].listOf<Any?>().map { it.int() } }
+        val (sides, lows, highs, buckets) = lists
+        val vision = visionGeometry(patchSize = data["patch_size"].int())
+        var x = data["seed"].int().toLong()
+
+        fun drawn(count: Int): Int {
+            x = x * 6364136223846793005L + 1442695040888963407L
+            return ((x ushr 33) % count).toInt()
+        }
+        val digest = MessageDigest.getInstance("SHA-256")
+        val digests = ArrayList<String>()
+        for (case in 0 until data["cases"].int()) {
+            val height = 1 + drawn(sides[case % 4])
+            val width = 1 + drawn(sides[case % 4])
+            val settings = imageSettings(lows[drawn(4)], highs[drawn(4)])
+            val bucket = buckets[drawn(4)]
+            val answer =
+                try {
+                    resizeToBucket(height, width, vision, settings, listOf(bucket)).let { "${it.height} ${it.width}" }
+                } catch (_: ImageException) {
+                    "refused"
+                }
+            val (low, high) = settings.minPixels to settings.maxPixels
+            digest.update("$height $width $low $high $bucket $answer\n".toByteArray())
+            if ((case + 1) % data["each"].int() == 0) digests += hex((digest.clone() as MessageDigest).digest())
+        }
+        assertEquals(data["digests"], digests)
     }
 
     @Test

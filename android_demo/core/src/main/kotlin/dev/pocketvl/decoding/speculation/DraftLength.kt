@@ -82,7 +82,8 @@ class PassCosts {
      * tried where it may pay, and tried again when what was measured is old.
      */
     fun relative(): DoubleArray? {
-        val one = median(timed[0].map { it.seconds }) ?: return null // old ones, too: no pass may have been plain lately
+        // Of one row old ones count, too: a plain pass may not have been needed lately.
+        val one = median(timed[0].map { it.seconds }) ?: return null
         var rows = 1
         var cost = 1.0
         return DoubleArray(DRAFT_LENGTHS.size) { index ->

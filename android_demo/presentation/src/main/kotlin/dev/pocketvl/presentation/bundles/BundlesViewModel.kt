@@ -75,6 +75,7 @@ class BundlesViewModel(
     /** Compares all hashes, those found equal before, too. */
     fun check(bundle: InstalledBundle) =
         work(Work.Checking(bundle, 0, bundle.bytes)) {
+            states.update { it.copy(sound = it.sound - bundle.folder.path) }
             withContext(io) {
                 source.verify(bundle.folder, always = true) { done, total ->
                     ensureActive()

@@ -1,13 +1,15 @@
 package dev.pocketvl.presentation.live
 
+import dev.pocketvl.media.RgbImage
+import dev.pocketvl.media.Thumbnail
+import dev.pocketvl.media.thumbnail
 import dev.pocketvl.presentation.model.AnswerEvent
 import dev.pocketvl.presentation.model.LiveChat
 import dev.pocketvl.presentation.model.LoadedModel
 import dev.pocketvl.presentation.model.ModelHolder
 import dev.pocketvl.presentation.model.ModelState
 import dev.pocketvl.presentation.model.ModelUser
-import dev.pocketvl.presentation.platform.Camera
-import dev.pocketvl.presentation.platform.CameraFrame
+import dev.pocketvl.presentation.platform.FrameCamera
 import dev.pocketvl.presentation.platform.InstalledBundle
 import dev.pocketvl.presentation.policy.Pace
 import dev.pocketvl.presentation.text.errorText
@@ -22,6 +24,8 @@ import kotlinx.coroutines.flow.StateFlow
 import kotlinx.coroutines.flow.asStateFlow
 import kotlinx.coroutines.flow.conflate
 import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.flow.flowOn
+import kotlinx.coroutines.flow.map
 import kotlinx.coroutines.flow.update
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
@@ -34,7 +38,7 @@ import kotlinx.coroutines.withContext
  */
 class LiveViewModel(
     private val holder: ModelHolder,
-    private val camera: Camera,
+    private val camera: FrameCamera,
     private val pace: StateFlow<Pace>,
     private val scope: CoroutineScope,
     private val io: CoroutineDispatcher,
@@ -47,7 +51,12 @@ class LiveViewModel(
     private var lastBegan: Long? = null
     private var isLeaving = false
 
+    private val shown = MutableStateFlow<RgbImage?>(null)
+
     val state: StateFlow<LiveState> = states.asStateFlow()
+
+    /** What the camera sees, as the model gets it; null while it is off. */
+    val frame: StateFlow<RgbImage?> = shown.asStateFlow()
 
     init {
         holder.add(this)
@@ -79,6 +88,7 @@ class LiveViewModel(
                     // a camera or a runtime that fails ends it, not the app
                     states.update { it.copy(message = errorText(error)) }
                 } finally {
+                    shown.value = null
                     show(LivePhase.OFF)
                 }
             }
@@ -103,8 +113,14 @@ class LiveViewModel(
         val live = withContext(io) { model.live() }
         try {
             coroutineScope {
-                camera.frames().conflate().first { frame ->
-                    look(live, frame, this)
+                val frames =
+                    camera
+                        .frames()
+                        .conflate()
+                        .map { Pair(it, thumbnail(it)) }
+                        .flowOn(io)
+                frames.conflate().first { (frame, small) ->
+                    look(live, frame, small, this)
                     isLeaving || pace.value.threads != threads
                 }
                 if (isLeaving) answering?.cancel()
@@ -115,8 +131,9 @@ class LiveViewModel(
         }
     }
 
-    private fun look(live: LiveChat, frame: CameraFrame, within: CoroutineScope) {
-        val sight = gate.look(frame.thumbnail)
+    private fun look(live: LiveChat, frame: RgbImage, small: Thumbnail, within: CoroutineScope) {
+        shown.value = frame
+        val sight = gate.look(small)
         val (warmth, interval, _) = pace.value
         states.update { it.copy(warmth = warmth) }
         if (answering?.isActive == true) return
@@ -132,14 +149,14 @@ class LiveViewModel(
             }
         show(phase)
         if (phase != LivePhase.ANSWERING) return
-        gate.asked(frame.thumbnail)
+        gate.asked(small)
         lastBegan = now
         states.update { it.copy(isOld = it.answer.isNotEmpty()) }
         answering = within.launch { answer(live, frame, states.value.question.trim()) }
     }
 
-    private suspend fun answer(live: LiveChat, frame: CameraFrame, question: String) {
-        withContext(io) { live.see(frame.image()) }
+    private suspend fun answer(live: LiveChat, frame: RgbImage, question: String) {
+        withContext(io) { live.see(frame) }
         live.ask(question).collect { event ->
             when (event) {
                 is AnswerEvent.Piece -> {

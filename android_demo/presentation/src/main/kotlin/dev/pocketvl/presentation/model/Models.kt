@@ -70,7 +70,7 @@ interface ModelChat {
  * Keeps the vision encoder loaded until it is closed.
  */
 interface LiveChat {
-    /** The next question is about this frame; called off the main thread. */
+    /** Encodes a frame, which the next question is about. Blocks until that is done. */
     fun see(frame: RgbImage)
 
     fun ask(question: String): Flow<AnswerEvent>

@@ -57,7 +57,9 @@ class YuvFrameTest {
     }
 
     private fun rows(image: RgbImage): List<List<Int>> =
-        (0 until image.height).map { y -> (0 until image.width).map { x -> image.pixels[3 * (y * image.width + x)].toInt() } }
+        (0 until image.height).map { y ->
+            (0 until image.width).map { x -> image.pixels[3 * (y * image.width + x)].toInt() }
+        }
 
     private fun frame(
         width: Int,
