@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-python test-kotlin check check-kotlin apk bench clean
+.PHONY: demo test test-python test-kotlin check check-python check-kotlin apk bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/pocketvl demo
@@ -23,7 +23,9 @@ check-kotlin:
 	android_demo/jvm.sh lint --optional
 	android_demo/jvm.sh android --optional
 
-check: $(INSTALLED) check-kotlin
+check: check-python check-kotlin
+
+check-python: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
