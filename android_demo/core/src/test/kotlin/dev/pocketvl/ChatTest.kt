@@ -7,8 +7,8 @@ import dev.pocketvl.chat.Content
 import dev.pocketvl.chat.Sampling
 import dev.pocketvl.decoding.StopReason
 import dev.pocketvl.media.EncodedImage
+import dev.pocketvl.media.PixelSize
 import dev.pocketvl.text.ImagePart
-import dev.pocketvl.text.ImageSides
 import dev.pocketvl.text.Message
 import dev.pocketvl.text.Role
 import dev.pocketvl.text.Shape
@@ -217,7 +217,7 @@ class ChatTest {
         assertEquals(listOf(dev.pocketvl.text.Box("sign", 0, 8.4, 56.0, 42.0, 112.0)), answer.boxes)
         val prompt = tokenizer.decode(answer.promptTokenIds.toIntArray(), skipSpecial = false)
         assertContains(prompt, "<|box_start|>(0,0),(500,500)<|box_end|>")
-        assertEquals(listOf(ImageSides(112, 84)), chat.conversation.imageSizes)
+        assertEquals(listOf(PixelSize(112, 84)), chat.conversation.imageSizes)
     }
 
     @Test
