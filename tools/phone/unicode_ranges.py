@@ -1,10 +1,11 @@
-"""Writes UnicodeRanges.kt: the classes of characters by which the tokenizers library splits and normalizes text.
+"""Writes UnicodeRanges.kt and UnicodeRanges.swift: the classes of characters by which the tokenizers library
+splits and normalizes text.
 
     python tools/phone/unicode_ranges.py
 
-Java, Android's ICU versions and the library know different versions of Unicode. The tables are read off the
-library itself (\\p{L} and \\p{N} of its regular expressions: Unicode 16 in tokenizers 0.23), and off perl for what
-Unicode 9 has, which is the version of its NFC. Needs perl.
+Java, Android's ICU versions, Apple's systems and the library know different versions of Unicode. The tables
+are read off the library itself (\\p{L} and \\p{N} of its regular expressions: Unicode 16 in tokenizers 0.23),
+and off perl for what Unicode 9 has, which is the version of its NFC. Needs perl.
 """
 
 import subprocess
@@ -16,6 +17,7 @@ from tokenizers.pre_tokenizers import Split
 
 OUT = Path(__file__).parents[2] / "android_demo/core/src/main/kotlin/dev/pocketvl/text/bpe/UnicodeRanges.kt"
 CHARACTERS = [code for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+SWIFT_OUT = Path(__file__).parents[2] / "ios_demo/Sources/PocketVL/Text/BPE/UnicodeRanges.swift"
 WIDTH = 100
 
 HEAD = """\
@@ -25,6 +27,12 @@ package dev.pocketvl.text.bpe
 
 /** Ranges of code points, hexadecimal, both ends inclusive; see [CodePointSet]. */
 internal object UnicodeRanges {
+"""
+SWIFT_HEAD = """\
+// Written by tools/phone/unicode_ranges.py.
+
+/// Ranges of code points, hexadecimal, both ends inclusive; see ``CodePointSet``.
+enum UnicodeRanges {
 """
 TABLES = (
     ("LETTERS", r"\p{L} of the tokenizers library."),
@@ -84,6 +92,17 @@ def main() -> None:
             f"    /** {about} */\n    const val {name} =\n{text.replace('            ', '        ', 1)}\n"
         )
     OUT.write_text(HEAD + "\n".join(written) + "}\n", encoding="utf-8")
+    SWIFT_OUT.write_text(swift(tables), encoding="utf-8")
+
+
+def swift(tables: list[list[int]]) -> str:
+    written = []
+    for (name, about), codes in zip(TABLES, tables, strict=True):
+        first, *rest = name.lower().split("_")
+        camel = first + "".join(word.capitalize() for word in rest)
+        text = "\n".join(f"        {line.rstrip()}" for line in lines(ranges(codes)))
+        written.append(f'    /// {about}\n    static let {camel} = """\n{text}\n        """\n')
+    return SWIFT_HEAD + "\n".join(written) + "}\n"
 
 
 if __name__ == "__main__":
