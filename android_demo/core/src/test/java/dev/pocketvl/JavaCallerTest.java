@@ -53,6 +53,7 @@ final class JavaCallerTest {
 
     @Test
     void asksAndListens() throws Exception {
+        chats.getFake().setEos(null);
         ExecutorService executor = Executors.newSingleThreadExecutor();
         List<String> calls = new ArrayList<>();
         CountDownLatch done = new CountDownLatch(1);

@@ -66,7 +66,10 @@ class ChatTest {
     @Test
     fun `the answer of a flow is returned or its error thrown`() =
         runBlocking {
-            assertEquals(chat.ask("one", tokens(3)).answer().text, (chat.conversation.messages[1].parts[0] as TextPart).text)
+            assertEquals(
+                chat.ask("one", tokens(3)).answer().text,
+                (chat.conversation.messages[1].parts[0] as TextPart).text,
+            )
             val refused = assertFailsWith<ContextException> { chat.ask("many words ".repeat(400)).answer() }
             assertContains(refused.message!!, "context holds 320")
         }

@@ -26,7 +26,8 @@ import kotlin.test.assertTrue
 
 class AgentTest {
     private val add = tool("add", "a", "b") { (it["a"] as Long) + (it["b"] as Long) }
-    private val fail = tool("fail", kind = "string", names = arrayOf("why")) { throw IllegalStateException(it["why"] as String) }
+    private val fail =
+        tool("fail", kind = "string", names = arrayOf("why")) { throw IllegalStateException(it["why"] as String) }
 
     private fun tool(name: String, vararg names: String, kind: String = "integer", handler: ToolHandler): Tool {
         val properties = names.associateWith { mapOf("type" to kind) }
@@ -68,14 +69,27 @@ class AgentTest {
 
     @Test
     fun `calls are made until a text comes`() {
-        val chat = Scripted(listOf(add), listOf("add" to """{"a": 1, "b": 2}"""), listOf("add" to """{"a": 3, "b": 3}"""), "Six.")
+        val chat =
+            Scripted(
+                listOf(add),
+                listOf("add" to """{"a": 1, "b": 2}"""),
+                listOf("add" to """{"a": 3, "b": 3}"""),
+                "Six.",
+            )
         val told = ArrayList<CallRecord>()
         val said = ArrayList<String>()
-        val done = Agent(chat, listOf(add), AgentOptions()).askBlocking(question, AskOptions(9), { said += it }, { told += it })
+        val done =
+            Agent(chat, listOf(add), AgentOptions()).askBlocking(question, AskOptions(9), { said += it }, {
+                told +=
+                    it
+            })
         assertEquals(Triple("Six.", StopReason.STOP, listOf("Six.")), Triple(done.text, done.stopReason, said.toList()))
         assertEquals(listOf<Any?>(3L, 6L), done.calls.map { it.result })
         assertEquals(told, done.calls)
-        assertEquals(listOf(question) + listOf("3", "6").map { Content.Messages(listOf(result("call_0", it))) }, chat.asked)
+        assertEquals(
+            listOf(question) + listOf("3", "6").map { Content.Messages(listOf(result("call_0", it))) },
+            chat.asked,
+        )
         assertEquals(listOf(9, 9, 9), chat.options.map { it.maxTokens })
         assertEquals(listOf(true, false, false), chat.options.map { it.tools != null })
     }
@@ -93,7 +107,14 @@ class AgentTest {
         for ((call, told) in cases) {
             val chat = Scripted(listOf(add, fail), listOf(call), "Sorry.")
             val done = Agent(chat, listOf(add, fail), AgentOptions()).askBlocking(question)
-            val said = (chat.results(1).single().parts.single() as TextPart).text
+            val said =
+                (
+                    chat
+                        .results(1)
+                        .single()
+                        .parts
+                        .single() as TextPart
+                ).text
             assertTrue(said.startsWith(told), said)
             assertEquals(said.removePrefix("Error: "), done.calls[0].error)
         }
@@ -115,7 +136,12 @@ class AgentTest {
     @Test
     fun `there is an end to calls`() {
         val call = listOf("add" to """{"a": 1, "b": 2}""")
-        val done = Agent(Scripted(listOf(add), call, call, call), listOf(add), AgentOptions(maxCalls = 2)).askBlocking(question)
+        val done =
+            Agent(
+                Scripted(listOf(add), call, call, call),
+                listOf(add),
+                AgentOptions(maxCalls = 2),
+            ).askBlocking(question)
         assertEquals(Triple(true, 2, 3), Triple(done.isToolLimit, done.calls.size, done.answers.size))
         val both = Scripted(listOf(add), call + call)
         val none = Agent(both, listOf(add), AgentOptions(maxCalls = 1, parallel = true)).askBlocking(question)
@@ -132,7 +158,14 @@ class AgentTest {
             val tool = tool("tool") { value }
             val chat = Scripted(listOf(tool), listOf("tool" to "{}"), "Done.")
             Agent(chat, listOf(tool), AgentOptions()).askBlocking(question)
-            assertEquals(part, chat.results(1).single().parts.single())
+            assertEquals(
+                part,
+                chat
+                    .results(1)
+                    .single()
+                    .parts
+                    .single(),
+            )
         }
         val odd = tool("tool") { Any() }
         val chat = Scripted(listOf(odd), listOf("tool" to "{}"), "Done.")
@@ -168,7 +201,12 @@ class AgentTest {
             val roles = chat.conversation.messages.map { it.role }
             assertEquals(listOf(Role.USER, Role.ASSISTANT, Role.TOOL, Role.ASSISTANT), roles)
             chat.save(File(chats.folder, "saved"))
-            assertEquals(listOf("add"), model.loadChat(File(chats.folder, "saved")).conversation.tools.names)
+            assertEquals(
+                listOf("add"),
+                model
+                    .loadChat(File(chats.folder, "saved"))
+                    .conversation.tools.names,
+            )
             assertFailsWith<UsageException> { chat.askBlocking("?", AskOptions().withTools(listOf(fail))) }
         }
     }

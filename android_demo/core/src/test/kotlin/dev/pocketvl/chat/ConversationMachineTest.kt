@@ -44,7 +44,10 @@ class ConversationMachineTest {
     private var saved: Conversation? = null
     private var answers = 0
 
-    private fun words() = List(random.nextInt(1, 8)) { listOf("one", "two", "red", "where", "日本").random(random) }.joinToString(" ")
+    private fun words() =
+        List(random.nextInt(1, 8)) {
+            listOf("one", "two", "red", "where", "日本").random(random)
+        }.joinToString(" ")
 
     private fun text() = TextPart(words())
 
@@ -150,7 +153,9 @@ class ConversationMachineTest {
 
     private fun fail() {
         val before = chat.conversation
-        val at = chats.fake.text.decoded.get() + random.nextInt(1, 6)
+        val at =
+            chats.fake.text.decoded
+                .get() + random.nextInt(1, 6)
         chats.fake.onDecode = { if (it == at) throw EngineException("no memory") }
         try {
             chat.askBlocking(listOf(picture(), text()), tokens(9))

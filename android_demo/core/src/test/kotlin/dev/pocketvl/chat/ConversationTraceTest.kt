@@ -46,7 +46,13 @@ class ConversationTraceTest {
         if (content is String) return Message(role, content)
         val parts =
             content.listOf<Map<String, Any?>>().map<Map<String, Any?>, Part> { part ->
-                if (part["type"] == "image") ImagePart(painted(part["image"] as String)) else TextPart(part["text"] as String)
+                if (part["type"] ==
+                    "image"
+                ) {
+                    ImagePart(painted(part["image"] as String))
+                } else {
+                    TextPart(part["text"] as String)
+                }
             }
         return Message(role, parts)
     }
@@ -75,7 +81,10 @@ class ConversationTraceTest {
             val prompt = turn["answer_start"].int()
             val name = turn["name"] as String
             assertEquals(ints(turn["prompt_ids"]), answer.promptTokenIds, name)
-            val runs = turn["images_of_slots"].listOf<List<Any?>>().flatMap { (key, count) -> List(count.int()) { key } }
+            val runs =
+                turn["images_of_slots"].listOf<List<Any?>>().flatMap { (key, count) ->
+                    List(count.int()) { key }
+                }
             assertEquals(runs, feed.mediaKeys.take(prompt).map { names[it] }, name)
             val positions = turn["positions"].listOf<Any?>().map { ints(it) }
             assertEquals(positions, feed.positions.map { it.take(prompt) }, name)
@@ -98,7 +107,10 @@ class ConversationTraceTest {
         val answer = chat.regenerateBlocking(tokens(9))
         assertEquals(ints(again["prompt_ids"]), answer.promptTokenIds)
         assertEquals(1 to 1, again["fed"].int() to answer.statistics.prefillTokens)
-        assertEquals(again["slots"].int() to again["next_position"].int(), chat.conversation.feed.size to chat.nextPosition)
+        assertEquals(
+            again["slots"].int() to again["next_position"].int(),
+            chat.conversation.feed.size to chat.nextPosition,
+        )
         val tokenizer = Tokenizer(File(chats.folder, "tokenizer.json"))
         val whole =
             turns.take(2).flatMap { turn ->

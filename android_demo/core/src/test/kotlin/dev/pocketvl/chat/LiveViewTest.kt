@@ -108,7 +108,11 @@ class LiveViewTest {
         open.countDown()
         settle()
         assertEquals(FrameCounts(given = 11, replaced = 9, encoded = 2), view.counts)
-        assertEquals(2, chats.fake.vision.encoded.get())
+        assertEquals(
+            2,
+            chats.fake.vision.encoded
+                .get(),
+        )
     }
 
     @Test
@@ -230,7 +234,9 @@ class LiveViewTest {
         view.see(frame(10))
         ask("What?", 2)
         chats.fake.eos = null
-        val first = chats.fake.text.decoded.get()
+        val first =
+            chats.fake.text.decoded
+                .get()
         chats.fake.onDecode = { if (it == first + 4) view.cancel() }
         assertEquals(StopReason.CANCELLED, ask("And?", 50).stopReason)
         chats.fake.onDecode = {}
@@ -240,7 +246,8 @@ class LiveViewTest {
 
     @Test
     fun `which frames stay`() {
-        fun kept(frames: String, most: Int) = keptFrames(frames.map { "$it" }, most).joinToString("") { if (it) "1" else "0" }
+        fun kept(frames: String, most: Int) =
+            keptFrames(frames.map { "$it" }, most).joinToString("") { if (it) "1" else "0" }
         assertEquals("", kept("", 1))
         assertEquals("1", kept("a", 1))
         assertEquals("100", kept("aaa", 1))

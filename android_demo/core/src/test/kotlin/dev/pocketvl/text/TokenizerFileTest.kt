@@ -40,6 +40,14 @@ class TokenizerFileTest {
     }
 
     @Test
+    fun `a file larger than any tokenizer is refused unread`() {
+        val file = folder.resolve("tokenizer.json")
+        java.io.RandomAccessFile(file, "rw").use { it.setLength((64L shl 20) + 1) }
+        val error = assertFailsWith<BundleException> { Tokenizer(file) }
+        assertTrue("more than any tokenizer" in error.message!!)
+    }
+
+    @Test
     fun `merges may be written as pairs or with a space`() {
         val pairs = tokenizer(SMALL)
         val spaced = tokenizer(SMALL.replace("[\"a\",\"b\"]", "\"a b\"").replace("[\"ab\",\"c\"]", "\"ab c\""))

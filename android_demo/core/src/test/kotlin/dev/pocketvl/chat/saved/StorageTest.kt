@@ -138,7 +138,9 @@ class StorageTest {
         chat.askBlocking(about(2) + about(1) + Shape.boxInPixels(0.0, 0.0, 42.0, 42.0) + ObjectRef("sign"), tokens(3))
         chat.save(file)
         val expected = chat.askBlocking("And now?", tokens(9))
-        val encoded = chats.fake.vision.encoded.get()
+        val encoded =
+            chats.fake.vision.encoded
+                .get()
         for (engine in listOf(chats.fake, chats.engine())) {
             val other = if (engine === chats.fake) model else chats.model(engine)
             val restored = other.loadChat(file)
@@ -146,7 +148,11 @@ class StorageTest {
             val answer = restored.askBlocking("And now?", tokens(9))
             assertEquals(expected.tokenIds to expected.promptTokenIds, answer.tokenIds to answer.promptTokenIds)
             assertEquals(expected.statistics.reusedTokens, answer.statistics.reusedTokens)
-            assertEquals(encoded, chats.fake.vision.encoded.get())
+            assertEquals(
+                encoded,
+                chats.fake.vision.encoded
+                    .get(),
+            )
             restored.reset()
             assertEquals(1, restored.conversation.messages.size)
             if (other !== model) other.close()
@@ -240,13 +246,21 @@ class StorageTest {
             changed { value, _ -> put(value, keys, to).members().let { value.putAll(it) } }
             assertFailsWith<ConversationException>("$keys to $to") { model.loadChat(file) }
         }
-        val tensors = mapOf("token_ids" to listOf(-1L, 1L shl 40, 5000L), "positions" to listOf(7L, -1L), "media" to listOf(0L, -2L))
+        val tensors =
+            mapOf(
+                "token_ids" to listOf(-1L, 1L shl 40, 5000L),
+                "positions" to listOf(7L, -1L),
+                "media" to listOf(0L, -2L),
+            )
         for ((name, values) in tensors) {
             for (first in values) {
                 file.writeBytes(sound)
                 changed { _, all ->
                     val tensor = all.getValue(name)
-                    val bytes = java.nio.ByteBuffer.wrap(tensor.bytes.copyOf()).order(java.nio.ByteOrder.LITTLE_ENDIAN)
+                    val bytes =
+                        java.nio.ByteBuffer
+                            .wrap(tensor.bytes.copyOf())
+                            .order(java.nio.ByteOrder.LITTLE_ENDIAN)
                     bytes.putLong(0, first)
                     all[name] = dev.pocketvl.CacheTensor(tensor.dtype, tensor.shape, bytes.array())
                 }
@@ -265,7 +279,12 @@ class StorageTest {
         chat.askBlocking(about(1) + Shape.boxInPixels(0.0, 0.0, 42.0, 42.0), tokens(3))
         chat.save(file)
         val whole = file.readBytes().let { it.copyOf(it.size - 32) }
-        val header = java.nio.ByteBuffer.wrap(whole).order(java.nio.ByteOrder.LITTLE_ENDIAN).getLong(0).toInt()
+        val header =
+            java.nio.ByteBuffer
+                .wrap(whole)
+                .order(java.nio.ByteOrder.LITTLE_ENDIAN)
+                .getLong(0)
+                .toInt()
         val random = Random(Integer.getInteger("pocketvl.seed", 0))
         val count = Integer.getInteger("pocketvl.mutations", 600)
         var accepted = 0
@@ -276,9 +295,18 @@ class StorageTest {
                 val most = if (random.nextInt(4) == 0) damaged.size else minOf(damaged.size, 8 + header + 2000)
                 val place = random.nextInt(most)
                 when (random.nextInt(4)) {
-                    0 -> damaged = damaged.copyOf(place) + damaged.copyOfRange(minOf(damaged.size, place + 8), damaged.size)
-                    1 -> damaged[place] = "0123456789-\"{}[],:e".random(random).code.toByte()
-                    else -> damaged[place] = random.nextInt(256).toByte()
+                    0 -> {
+                        damaged =
+                            damaged.copyOf(place) + damaged.copyOfRange(minOf(damaged.size, place + 8), damaged.size)
+                    }
+
+                    1 -> {
+                        damaged[place] = "0123456789-\"{}[],:e".random(random).code.toByte()
+                    }
+
+                    else -> {
+                        damaged[place] = random.nextInt(256).toByte()
+                    }
                 }
             }
             file.writeBytes(damaged + MessageDigest.getInstance("SHA-256").digest(damaged))

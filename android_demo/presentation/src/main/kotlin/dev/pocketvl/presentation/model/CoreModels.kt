@@ -28,11 +28,8 @@ import java.io.File
 import java.security.MessageDigest
 
 /** The core's models. [stamps]: a folder of the app's own, in which is remembered what hashes were found equal. */
-class CoreModels(
-    private val engines: EngineFactory,
-    private val images: ImageOpener,
-    private val stamps: File,
-) : ModelSource {
+class CoreModels(private val engines: EngineFactory, private val images: ImageOpener, private val stamps: File) :
+    ModelSource {
     override fun inspect(folder: File): Manifest = openBundle(folder, Verify.NEVER).manifest
 
     override fun verify(folder: File, always: Boolean, onProgress: (done: Long, total: Long) -> Unit) {
