@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-python test-kotlin check check-kotlin bench clean
+.PHONY: demo test test-python test-kotlin check check-python check-kotlin apk bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/pocketvl demo
@@ -23,10 +23,17 @@ check-kotlin:
 	android_demo/jvm.sh lint --optional
 	android_demo/jvm.sh android --optional
 
-check: $(INSTALLED) check-kotlin
+check: check-python check-kotlin
+
+check-python: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The app with ONNX Runtime inside, for phones and emulators, signed with a debug key.
+apk:
+	android_demo/build_apk.sh
+	android_demo/build_apk.sh --download
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/full_size.py

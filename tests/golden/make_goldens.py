@@ -17,6 +17,7 @@ from tests.golden.images import bicubic, patches, resize
 from tests.golden.manifests import manifests
 from tests.golden.photographs import image_files
 from tests.golden.positions import mrope, text_rope, vision_rope
+from tests.golden.saved_chats import saved_chat
 from tests.golden.sizes import sizes
 from tests.golden.slots import prefix
 from tests.golden.tables import embedding
@@ -53,6 +54,7 @@ GOLDENS: dict[str, Callable[[], Json]] = {
     "tokenizer_strings": tokenizer_strings,
     "tokenizer_samples": tokenizer_samples,
     "tiny_answers": tiny_answers,
+    "saved_chat": saved_chat,
 }
 
 NEED_CHECKPOINT = ("prompts", "conversation_trace", "tokenizer_strings", "tokenizer_samples", "tiny_answers")

@@ -92,7 +92,7 @@ def test_image_files() -> None:
         if case["format"] == "AVIF" and not features.check("avif"):
             continue
         with open_image(base64.b64decode(case["file_base64"])) as opened:
-            size = resize_to_bucket(*opened.size, vision(), settings, [1024])
+            size = resize_to_bucket(*opened.size, vision(), settings, [4096])
             image = opened.read(size)
         assert list(size) == case["size"], case["name"]
         assert content_key(image) == case["key"], case["name"]

@@ -23,7 +23,7 @@ TARGET = ["-no-jdk", "-jvm-target", "1.8"]
 
 def run(*command: str | Path) -> str:
     """Run a command quietly; where it fails, show what it said."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         raise BuildError(f"{Path(command[0]).name} failed:\n{done.stdout}{done.stderr}".rstrip())
     return done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import struct
@@ -39,6 +40,7 @@ def main() -> int:
         compiler = Compiler(install(), ANDROID / "build/jvm")
         build = AndroidBuild(compiler, install("--android"), "download" if arguments.download else "offline")
         need_android_tools("aapt2", "zipalign", "apksigner", "dexdump", "keytool")
+        check_versions(build)
         build.compile()
         newer = build.check_references()
         apk = package(build, tuple(arguments.abi or ABIS))
@@ -51,6 +53,20 @@ def main() -> int:
         if compiler is not None:
             compiler.close()
     return 0
+
+
+def check_versions(build: AndroidBuild) -> None:
+    """What is packaged is of the versions that the catalog names, which Gradle takes from Maven."""
+    tools, named = build.compiler.tools, versions()
+    with zipfile.ZipFile(tools / LIBRARY[1]) as jar:
+        coroutines = jar.read("META-INF/kotlinx_coroutines_core.version").decode().strip()
+    header = (tools / "onnxruntime/headers/onnxruntime_c_api.h").read_text()
+    api = re.search(r"#define ORT_API_VERSION (\d+)", header)  # 29 in 1.29.0
+    if coroutines != named["coroutines"] or api is None or named["onnxruntime"].split(".")[1] != api[1]:
+        raise BuildError(
+            f"gradle/libs.versions.toml names coroutines {named['coroutines']} and onnxruntime"
+            f" {named['onnxruntime']}, but {coroutines} and 1.{api[1] if api else '?'} are packaged"
+        )
 
 
 def package(build: AndroidBuild, abis: tuple[str, ...]) -> Path:
@@ -91,13 +107,13 @@ def store(out: zipfile.ZipFile, name: str, data: bytes, *, stored: bool, alignme
 
 
 def dex(build: AndroidBuild) -> list[Path]:
-    """The app's classes and its libraries' as Android's bytecode; the libraries' are kept, for they seldom change."""
+    """The app's classes and its libraries' as Android's bytecode; the libraries' is made once."""
     tools = build.compiler.tools
     libraries = [tools / jar for jar in (*LIBRARY, ENGINE_JARS[0])]
     least = ["--release", "--min-api", versions()["minSdk"], "--lib", build.android_jar]
     kept = build.android_tools / f"dex-{hash_of(*libraries)[:12]}-{versions()['minSdk']}.zip"
     if not kept.is_file():
-        new = kept.with_name(f"new-{build.flavor}-{kept.name}")
+        new = kept.with_name(f"new-{os.getpid()}-{kept.name}")  # other checkouts share the folder
         run(*build.r8("D8", *least, "--output", new, *libraries))
         new.replace(kept)
     classes = build.out / "classes.zip"
@@ -157,7 +173,8 @@ def check_manifest(apk: Path, flavor: str, abis: tuple[str, ...]) -> None:
         f"sdkVersion:'{version['minSdk']}'",
         f"targetSdkVersion:'{version['targetSdk']}'",
         "launchable-activity: name='dev.pocketvl.app.MainActivity'",
-        f"native-code: {' '.join(repr(abi) for abi in abis)}",
+        f"native-code: {' '.join(repr(abi) for abi in abis)}\n",
+        "uses-feature-not-required: name='android.hardware.camera'",
     ):
         if wanted not in badging:
             raise BuildError(f"{apk.name} does not say {wanted}:\n{badging}")
@@ -166,7 +183,7 @@ def check_manifest(apk: Path, flavor: str, abis: tuple[str, ...]) -> None:
 
 
 def check_libraries(apk: Path, abis: tuple[str, ...]) -> None:
-    """Native libraries are mapped from the APK: stored, at a page's start, with segments that begin pages as well."""
+    """Native libraries are mapped from the APK: stored, at a page's start, with segments likewise."""
     with zipfile.ZipFile(apk) as archive, apk.open("rb") as file:
         libraries = [entry for entry in archive.infolist() if entry.filename.endswith(".so")]
         if {entry.filename.split("/")[1] for entry in libraries} != set(abis):
@@ -227,9 +244,8 @@ def report(apk: Path, flavor: str, newer: int) -> None:
         }
     parts = ", ".join(f"{abi} {size / 1e6:.1f} MB" for abi, size in native.items() if size)
     print(f"{apk}: {apk.stat().st_size / 1e6:.1f} MB (native code: {parts})")
-    print(
-        f"signed with a debug key, aligned to 16 KB pages; permissions: {', '.join(sorted(PERMISSIONS[flavor]))}"
-    )
+    permissions = ", ".join(sorted(PERMISSIONS[flavor]))
+    print(f"signed with a debug key, aligned to 16 KB pages; permissions: {permissions}")
     print(f"{newer} references to Android newer than API 23, all declared in android_demo/stubs")
 
 

@@ -2,13 +2,17 @@ package dev.pocketvl
 
 import dev.pocketvl.chat.Answer
 import dev.pocketvl.chat.Cancellation
+import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.NonCancellable
 import kotlinx.coroutines.channels.Channel
 import kotlinx.coroutines.channels.consumeEach
+import kotlinx.coroutines.coroutineScope
 import kotlinx.coroutines.currentCoroutineContext
 import kotlinx.coroutines.ensureActive
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.flow
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.suspendCancellableCoroutine
 import kotlinx.coroutines.withContext
 import java.io.Closeable
 import java.util.concurrent.LinkedBlockingQueue
@@ -52,12 +56,16 @@ internal class AnswerRunner {
                 emit(Event.Failed(refused, ""))
                 return@flow
             }
-            try {
-                for (event in events) emit(event)
-            } finally {
-                cancelled.cancel()
-                // The collector returns only when the model is free again, whatever ended it.
-                withContext(NonCancellable) { events.consumeEach {} }
+            coroutineScope {
+                val watch = launch(start = CoroutineStart.UNDISPATCHED) { untilCancelled { cancelled.cancel() } }
+                try {
+                    for (event in events) emit(event)
+                } finally {
+                    cancelled.cancel()
+                    // The collector returns only when the model is free again, whatever ended it.
+                    withContext(NonCancellable) { events.consumeEach {} }
+                    watch.cancel()
+                }
             }
         }
 
@@ -161,6 +169,10 @@ internal class AnswerRunner {
         const val IDLE_SECONDS = 30L
     }
 }
+
+/** Calls [block] in the thread that cancels, at once: that of the coroutine may be busy. */
+private suspend fun untilCancelled(block: () -> Unit): Unit =
+    suspendCancellableCoroutine { waiting -> waiting.invokeOnCancellation { block() } }
 
 internal val Event.isLast: Boolean get() = this is Event.Completed || this is Event.Failed
 

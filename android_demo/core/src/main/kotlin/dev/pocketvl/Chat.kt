@@ -178,6 +178,12 @@ class Chat internal constructor(
     fun see(frame: ImageSource): LiveView =
         synchronized(lock) { view?.takeIf { it.isOpen } ?: live() }.also { it.see(frame) }
 
+    /**
+     * Frees the embeddings of images that are kept for questions to come, for a system that is short of memory;
+     * those that the conversation holds stay. From any thread.
+     */
+    fun forgetImages() = session.forgetImages()
+
     /** Forgets the conversation, not the images' embeddings. Throws [UsageException] while this chat answers. */
     @Throws(UsageException::class)
     fun reset() = whileIdle { session.reset() }

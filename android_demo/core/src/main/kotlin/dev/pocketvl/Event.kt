@@ -1,6 +1,8 @@
 package dev.pocketvl
 
 import dev.pocketvl.chat.Answer
+import kotlinx.coroutines.flow.Flow
+import kotlinx.coroutines.flow.last
 
 /**
  * What happens while an answer is made. The last event is [Completed] or [Failed], and no other is either of them;
@@ -24,3 +26,16 @@ sealed interface Event {
     /** There is no answer, and the conversation is as it was before. [text]: what was said until then. */
     data class Failed(val error: PocketVLException, val text: String) : Event
 }
+
+/**
+ * Collects the events of [Chat.ask] and returns the answer.
+ *
+ * Throws what made it fail: [UsageException], [ContextException], [ImageException], [PromptException],
+ * [EngineException], [BundleException].
+ */
+suspend fun Flow<Event>.answer(): Answer =
+    when (val last = last()) {
+        is Event.Completed -> last.answer
+        is Event.Failed -> throw last.error
+        else -> error("the last event is $last")
+    }

@@ -64,6 +64,17 @@ class ChatTest {
         }
 
     @Test
+    fun `the answer of a flow is returned or its error thrown`() =
+        runBlocking {
+            assertEquals(
+                chat.ask("one", tokens(3)).answer().text,
+                (chat.conversation.messages[1].parts[0] as TextPart).text,
+            )
+            val refused = assertFailsWith<ContextException> { chat.ask("many words ".repeat(400)).answer() }
+            assertContains(refused.message!!, "context holds 320")
+        }
+
+    @Test
     fun `a second turn continues the first and feeds only what is new`() {
         val first = chat.askBlocking(about(1), tokens(5))
         val second = chat.askBlocking("And now?", tokens(5))

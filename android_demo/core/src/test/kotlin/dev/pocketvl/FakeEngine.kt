@@ -11,7 +11,7 @@ import java.util.concurrent.atomic.AtomicInteger
  * A slot's state is a hash of the slot before it, its embedding and its rope; logits are pseudorandom numbers from that
  * state. So a slot that holds something else than it should, or a position that is off by one, changes the answer.
  */
-class FakeEngine(private val vocabulary: Int, slots: Int, private val seed: Long = 1) {
+class FakeEngine(private val vocabulary: Int, private val firstSpecial: Int, slots: Int, private val seed: Long = 1) {
     val text = Text(slots)
     val vision = Vision()
     val engine = Engine(vision, text)
@@ -24,7 +24,7 @@ class FakeEngine(private val vocabulary: Int, slots: Int, private val seed: Long
     /** Tokens that are chosen one after the other, whatever the state; then those of the state. */
     @Volatile var script: List<Int> = emptyList()
 
-    /** These are likeliest after every 16th state, so that answers end. */
+    /** Likeliest after every 16th state, so that answers end; null: no special token is ever likeliest. */
     @Volatile var eos: Int? = null
 
     inner class Vision : VisionEngine {
@@ -82,6 +82,7 @@ class FakeEngine(private val vocabulary: Int, slots: Int, private val seed: Long
                     logits.values[row * vocabulary + id] =
                         when {
                             scripted != null -> if (id == scripted) 1f else 0f
+                            eos == null && id >= firstSpecial -> -1f
                             id == eos && state and 15 == 0L -> 2f
                             else -> noise
                         }

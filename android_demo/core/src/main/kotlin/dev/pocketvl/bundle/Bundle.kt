@@ -33,7 +33,7 @@ class Bundle internal constructor(val folder: File, val manifest: Manifest) {
  * [onProgress] is called in this thread about twenty times a second while files are hashed, with the bytes hashed and
  * those to be hashed in all; what it throws ends the hashing and is passed on, as is an interrupt of this thread.
  *
- * Throws [BundleException] ([ManifestException] for manifest.json itself).
+ * Throws [BundleException] ([ManifestException] for manifest.json itself), and InterruptedException while hashing.
  */
 @JvmOverloads
 fun openBundle(

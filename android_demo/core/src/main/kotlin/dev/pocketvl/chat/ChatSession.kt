@@ -83,6 +83,9 @@ internal class ChatSession(
             if (!keepVision) vision.release()
         }
 
+    /** Frees the images' embeddings that are kept for questions to come, from any thread. */
+    fun forgetImages() = vision.forget()
+
     /** Forgets the conversation, not the images' embeddings. */
     fun reset() {
         conversation = start

@@ -98,8 +98,11 @@ private class Rows(private val columns: Int) {
 
     fun of(rows: Int): Matrix {
         if (matrices.size < rows) {
+            if (rows.toLong() * columns > Int.MAX_VALUE) {
+                throw EngineException("$rows rows of $columns numbers are more than an array holds; feed fewer tokens.")
+            }
             matrices = arrayOfNulls(rows)
-            values = FloatArray(Math.multiplyExact(rows, columns))
+            values = FloatArray(rows * columns)
         }
         return matrices[rows - 1] ?: Matrix(rows, columns, values).also { matrices[rows - 1] = it }
     }

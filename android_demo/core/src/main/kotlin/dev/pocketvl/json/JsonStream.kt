@@ -67,7 +67,7 @@ internal class JsonStream(private val input: InputStream) {
             if (value > Int.MAX_VALUE) fail("a number is too large")
         }
         if (digits == 0) fail("a whole number is missing")
-        if (digits > 1 && value < 10 || peekByte() in FRACTION) fail("a number is no whole one")
+        if ((digits > 1 && value < 10) || peekByte() in FRACTION) fail("a number is no whole one")
         return value.toInt()
     }
 
@@ -97,7 +97,7 @@ internal class JsonStream(private val input: InputStream) {
         var inString = false
         while (true) {
             val next = peekByte()
-            if (next < 0 || !inString && depth == 0 && (next == ','.code || next == ']'.code || next == '}'.code)) break
+            if (next < 0 || (!inString && depth == 0 && next.toChar() in ",]}")) break
             bytes.write(takeByte())
             if (bytes.size() > most) fail("a value has more than $most bytes")
             when {
@@ -173,14 +173,24 @@ internal class JsonStream(private val input: InputStream) {
             if (next and 0xc0 != 0x80) fail("bytes that are no UTF-8")
             code = code shl 6 or (next and 0x3f)
         }
-        val least = if (more == 1) 0x80 else if (more == 2) 0x800 else 0x10000
+        val least =
+            if (more == 1) {
+                0x80
+            } else if (more == 2) {
+                0x800
+            } else {
+                0x10000
+            }
         if (code < least || code in 0xd800..0xdfff || code > 0x10ffff) fail("bytes that are no UTF-8")
         return code
     }
 
     private fun decoded(bytes: ByteArray): String =
         try {
-            Charsets.UTF_8.newDecoder().decode(java.nio.ByteBuffer.wrap(bytes)).toString()
+            Charsets.UTF_8
+                .newDecoder()
+                .decode(java.nio.ByteBuffer.wrap(bytes))
+                .toString()
         } catch (_: java.nio.charset.CharacterCodingException) {
             fail("bytes that are no UTF-8")
         }

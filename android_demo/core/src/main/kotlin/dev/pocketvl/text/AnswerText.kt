@@ -8,14 +8,7 @@ import dev.pocketvl.media.PixelSize
  * [label] is what the answer calls it, maybe nothing. [image] is the image's number in the conversation, from 0: the
  * model names none, so it is the last one.
  */
-data class Box(
-    val label: String,
-    val image: Int,
-    val x1: Double,
-    val y1: Double,
-    val x2: Double,
-    val y2: Double,
-)
+data class Box(val label: String, val image: Int, val x1: Double, val y1: Double, val x2: Double, val y2: Double)
 
 /** A point in pixels. */
 data class Point(val x: Double, val y: Double)
@@ -110,13 +103,13 @@ internal fun needsSpace(before: Char?, after: Char): Boolean {
     return before !in "([{" && after !in ".,;:!?)]}"
 }
 
-/** Of "(x1,y1),(x2,y2)" in thousandths; null for anything else, and for a box that encloses nothing. */
+/** Of "(x1,y1), (x2,y2)" in thousandths; null for anything else, and for a box that encloses nothing. */
 internal fun parseCorners(text: String): List<Double>? {
     val scanner = CornerScanner(text.trim { it.isSpace() })
     return scanner.corners(0, 2)?.takeIf { scanner.isAtEnd && isBox(it) }
 }
 
-/** Of "(x1,y1),(x2,y2),(x3,y3),(x4,y4)" in thousandths; null for anything else. */
+/** Of "(x1,y1), (x2,y2), (x3,y3), (x4,y4)" in thousandths; null for anything else. */
 internal fun parseQuad(text: String): List<Double>? {
     val scanner = CornerScanner(text.trim { it.isSpace() })
     return scanner.corners(0, 4)?.takeIf { scanner.isAtEnd && it.max() <= THOUSAND }

@@ -40,7 +40,13 @@ class ChatTemplate(source: String) {
 
         fun next(part: MediaPart): String {
             val number = if (part is ImagePart) ++images else ++videos
-            return if (!isUsed) "" else if (part is ImagePart) "Picture $number: " else "Video $number: "
+            return if (!isUsed) {
+                ""
+            } else if (part is ImagePart) {
+                "Picture $number: "
+            } else {
+                "Video $number: "
+            }
         }
     }
 

@@ -38,7 +38,8 @@ data class Shape(
         }
         numbers.firstOrNull { !(it in 0.0..most) }?.let {
             throw PromptException(
-                "A ${kind.label} holds $it, but coordinates lie in 0..$THOUSAND of the image, or in the image as pixels.",
+                "A ${kind.label} holds $it, but coordinates lie in 0..$THOUSAND of the image, or in the image as" +
+                    " pixels.",
             )
         }
         // Of a thin box in pixels, rounding may leave a line.
@@ -77,7 +78,8 @@ data class Shape(
 }
 
 /** A pixel coordinate along a side of [side] pixels; halves are rounded up. */
-internal fun toThousandths(value: Double, side: Int): Int = min(THOUSAND.toDouble(), floor(value * THOUSAND / side + 0.5)).toInt()
+internal fun toThousandths(value: Double, side: Int): Int =
+    min(THOUSAND.toDouble(), floor(value * THOUSAND / side + 0.5)).toInt()
 
 /** The inverse of [toThousandths], without rounding. */
 internal fun toPixels(value: Double, side: Int): Double = value * side / THOUSAND
@@ -109,8 +111,11 @@ internal fun inThousandths(shape: Shape, sizes: List<PixelSize>): Shape {
     return Shape(shape.kind, numbers)
 }
 
-/** The numbers as the model writes them: (x1,y1),(x2,y2), whole thousandths. */
+/** The numbers as the model writes them: (x1,y1), (x2,y2), whole thousandths. */
 internal fun markup(shape: Shape): String =
-    shape.numbers.map { toThousandths(it, THOUSAND) }.chunked(2).joinToString(",") { (x, y) -> "($x,$y)" }
+    shape.numbers
+        .map { toThousandths(it, THOUSAND) }
+        .chunked(2)
+        .joinToString(",") { (x, y) -> "($x,$y)" }
 
 internal typealias ImageSides = PixelSize

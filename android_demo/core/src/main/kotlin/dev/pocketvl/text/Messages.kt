@@ -30,12 +30,18 @@ data class ObjectRef(val text: String) : Part
 sealed interface MediaPart : Part
 
 /** [source] is null in a restored conversation, which keeps an image's embeddings and not the image. */
-data class ImagePart @JvmOverloads constructor(val source: ImageSource?, val size: ImageSize = ImageSize()) : MediaPart
+data class ImagePart
+    @JvmOverloads
+    constructor(val source: ImageSource?, val size: ImageSize = ImageSize()) :
+    MediaPart
 
 /** [source] is null in a restored conversation. */
 data class VideoPart
     @JvmOverloads
-    constructor(val source: FrameSource?, val options: VideoOptions = VideoOptions()) : MediaPart
+    constructor(
+        val source: FrameSource?,
+        val options: VideoOptions = VideoOptions(),
+    ) : MediaPart
 
 /** A call of a tool by the assistant. */
 data class CallPart(val call: AnyToolCall) : Part
@@ -51,7 +57,11 @@ internal data object GoesOn : Part
  */
 data class Message
     @JvmOverloads
-    constructor(val role: Role, val parts: List<Part>, val toolCallId: String? = null) {
+    constructor(
+        val role: Role,
+        val parts: List<Part>,
+        val toolCallId: String? = null,
+    ) {
         constructor(role: Role, text: String) : this(role, listOf(TextPart(text)))
 
         /** Of tools, by the assistant. */
@@ -140,7 +150,9 @@ internal fun withThousandths(messages: List<Message>, sizes: List<PixelSize>, ea
 private fun checkMessage(message: Message, index: Int) {
     val where = "messages[$index]"
     if (message.parts.isEmpty()) {
-        throw PromptException("The content of $where must be a list of parts, not an empty list; a part is a TextPart or an ImagePart.")
+        throw PromptException(
+            "The content of $where must be a list of parts, not an empty list; a part is a TextPart or an ImagePart.",
+        )
     }
     if (message.role != Role.ASSISTANT && message.calls.isNotEmpty()) {
         throw PromptException("$where calls a tool, which only the assistant does.")
@@ -155,6 +167,11 @@ private fun checkMessage(message: Message, index: Int) {
 private fun checkCalls(calls: List<AnyToolCall>, where: String) {
     val ids = HashSet<String>()
     for (call in calls) {
-        if (!ids.add(call.id)) throw PromptException("$where has the call id '${call.id}' twice; each call needs one of its own.")
+        if (!ids.add(
+                call.id,
+            )
+        ) {
+            throw PromptException("$where has the call id '${call.id}' twice; each call needs one of its own.")
+        }
     }
 }

@@ -116,6 +116,14 @@ class PromptEncoder
         private fun goesOn(messages: List<Message>): Boolean = messages.lastOrNull()?.parts?.lastOrNull() == GoesOn
 
         private companion object {
-            val MARKS = listOf("im_start", "im_end", "vision_start", "vision_end", "image_pad", "video_pad").map { "<|$it|>" }
+            val MARKS =
+                listOf(
+                    "im_start",
+                    "im_end",
+                    "vision_start",
+                    "vision_end",
+                    "image_pad",
+                    "video_pad",
+                ).map { "<|$it|>" }
         }
     }

@@ -61,7 +61,7 @@ class ImageFilesTest {
         assertEquals(pixelSize(given.case["stored"]), header.stored, name)
         assertEquals(given.case["orientation"].int(), header.orientation.value, name)
         val upright = header.upright
-        val size = resizeToBucket(upright.height, upright.width, visionGeometry(), settings, listOf(1024))
+        val size = resizeToBucket(upright.height, upright.width, visionGeometry(), settings, listOf(4096))
         assertEquals(pixelSize(given.case["size"]), size, name)
         val image = resized(given, header, size)
         assertEquals(given.case["key"], contentKey(image), name)

@@ -55,6 +55,7 @@ class ResizeTest {
         val (sides, lows, highs, buckets) = lists
         val vision = visionGeometry(patchSize = data["patch_size"].int())
         var x = data["seed"].int().toLong()
+
         fun drawn(count: Int): Int {
             x = x * 6364136223846793005L + 1442695040888963407L
             return ((x ushr 33) % count).toInt()
@@ -66,11 +67,12 @@ class ResizeTest {
             val width = 1 + drawn(sides[case % 4])
             val settings = imageSettings(lows[drawn(4)], highs[drawn(4)])
             val bucket = buckets[drawn(4)]
-            val answer = try {
-                resizeToBucket(height, width, vision, settings, listOf(bucket)).let { "${it.height} ${it.width}" }
-            } catch (_: ImageException) {
-                "refused"
-            }
+            val answer =
+                try {
+                    resizeToBucket(height, width, vision, settings, listOf(bucket)).let { "${it.height} ${it.width}" }
+                } catch (_: ImageException) {
+                    "refused"
+                }
             val (low, high) = settings.minPixels to settings.maxPixels
             digest.update("$height $width $low $high $bucket $answer\n".toByteArray())
             if ((case + 1) % data["each"].int() == 0) digests += hex((digest.clone() as MessageDigest).digest())

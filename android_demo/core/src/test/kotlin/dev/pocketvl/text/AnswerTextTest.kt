@@ -35,10 +35,14 @@ class AnswerTextTest {
 
     @Test
     fun `quads are read in their order`() {
-        val answer = read("<|object_ref_start|>sign<|object_ref_end|><|quad_start|>(1,2),(3,4), (5,6),(7,1000)<|quad_end|>")
+        val answer =
+            read("<|object_ref_start|>sign<|object_ref_end|><|quad_start|>(1,2),(3,4), (5,6),(7,1000)<|quad_end|>")
         assertEquals(listOf(FoundShape("sign", listOf(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 1000.0))), answer.quads)
         val (quad) = quadsInPixels(answer.quads, listOf(PixelSize(1, 1), PixelSize(100, 2000)))
-        assertEquals(Quad("sign", 1, listOf(Point(2.0, 0.2), Point(6.0, 0.4), Point(10.0, 0.6), Point(14.0, 100.0))), quad)
+        assertEquals(
+            Quad("sign", 1, listOf(Point(2.0, 0.2), Point(6.0, 0.4), Point(10.0, 0.6), Point(14.0, 100.0))),
+            quad,
+        )
         assertEquals(emptyList(), quadsInPixels(answer.quads, emptyList()))
     }
 
@@ -54,7 +58,8 @@ class AnswerTextTest {
     fun `corners are read as Python's regular expression reads them`() {
         assertEquals(listOf(1.0, 2.0, 3.5, 4.0), parseCorners(" ( 1 ,\t2 ) , (3.50, 4)\n"))
         assertEquals(listOf(1.0, 2.0, 3.0, 4.0), parseCorners("(١,٢),(٣,٤)"))
-        val odd = listOf("", "(", "(1,2)", "(1,2),(3,4),", "(1,2)(3,4)", "(12345,2),(3,4)", "(1.,2),(3,4)", "(-1,2),(3,4)")
+        val odd =
+            listOf("", "(", "(1,2)", "(1,2),(3,4),", "(1,2)(3,4)", "(12345,2),(3,4)", "(1.,2),(3,4)", "(-1,2),(3,4)")
         for (text in odd + listOf("(3,2),(1,4)", "(1,2),(1001,4)", "(1e1,2),(30,40)", "(1,2),(3,4) x")) {
             assertNull(parseCorners(text), text)
         }

@@ -40,6 +40,14 @@ class TokenizerFileTest {
     }
 
     @Test
+    fun `a file larger than any tokenizer is refused unread`() {
+        val file = folder.resolve("tokenizer.json")
+        java.io.RandomAccessFile(file, "rw").use { it.setLength((64L shl 20) + 1) }
+        val error = assertFailsWith<BundleException> { Tokenizer(file) }
+        assertTrue("more than any tokenizer" in error.message!!)
+    }
+
+    @Test
     fun `merges may be written as pairs or with a space`() {
         val pairs = tokenizer(SMALL)
         val spaced = tokenizer(SMALL.replace("[\"a\",\"b\"]", "\"a b\"").replace("[\"ab\",\"c\"]", "\"ab c\""))
@@ -107,14 +115,29 @@ class TokenizerFileTest {
                 Fault("no decoder", "decoder is null") { it.replace(DECODER, "null") },
                 Fault("other words", "pre_tokenizer") { it.replace("|\\\\p{N}|", "|\\\\p{N}{1,3}|") },
                 Fault("split away", "pre_tokenizer") { it.replace("Isolated", "Removed") },
-                Fault("a prefix space", "pre_tokenizer") { it.replace("\"add_prefix_space\":false", "\"add_prefix_space\":true") },
+                Fault(
+                    "a prefix space",
+                    "pre_tokenizer",
+                ) { it.replace("\"add_prefix_space\":false", "\"add_prefix_space\":true") },
                 Fault("no words", "pre_tokenizer is null") { it.replace(WORDS, "null") },
                 Fault("another model", "model is WordPiece") { it.replace("\"BPE\"", "\"WordPiece\"") },
                 Fault("dropout", "model's dropout is 0.1") { it.replace("\"dropout\":null", "\"dropout\":0.1") },
-                Fault("bytes for what is unknown", "byte_fallback") { it.replace("\"byte_fallback\":false", "\"byte_fallback\":true") },
-                Fault("a suffix", "end_of_word_suffix") { it.replace("\"dropout\":null", "\"end_of_word_suffix\":\"</w>\"") },
-                Fault("words without merges", "ignore_merges") { it.replace("\"dropout\":null", "\"ignore_merges\":true") },
-                Fault("a setting of tomorrow", "model's cleverness") { it.replace("\"dropout\":null", "\"cleverness\":1") },
+                Fault(
+                    "bytes for what is unknown",
+                    "byte_fallback",
+                ) { it.replace("\"byte_fallback\":false", "\"byte_fallback\":true") },
+                Fault(
+                    "a suffix",
+                    "end_of_word_suffix",
+                ) { it.replace("\"dropout\":null", "\"end_of_word_suffix\":\"</w>\"") },
+                Fault(
+                    "words without merges",
+                    "ignore_merges",
+                ) { it.replace("\"dropout\":null", "\"ignore_merges\":true") },
+                Fault(
+                    "a setting of tomorrow",
+                    "model's cleverness",
+                ) { it.replace("\"dropout\":null", "\"cleverness\":1") },
                 Fault("a token twice", "257 is there twice") { it.replace("\"abc\":257", "\"ab\":257") },
                 Fault("an id twice", "256 is there twice") { it.replace("\"abc\":257", "\"abc\":256") },
                 Fault("a large id", "1048576 lies beyond") { it.replace("\"abc\":257", "\"abc\":1048576") },
@@ -129,13 +152,18 @@ class TokenizerFileTest {
                 Fault("a merge without a half", "merge 1") { it.replace("[\"ab\",\"c\"]", "\"ab\"") },
                 Fault("a merge twice", "there twice") { it.replace("[\"ab\",\"c\"]", "[\"a\",\"b\"]") },
                 Fault("a merge of three", "']' is missing") { it.replace("[\"ab\",\"c\"]", "[\"a\",\"b\",\"c\"]") },
-                Fault("merges first", "before its vocab") { it.replace("\"dropout\":null", "\"merges\":[]").replace(",\"merges\":[[", ",\"dropout\":[[") },
+                Fault("merges first", "before its vocab") {
+                    it.replace("\"dropout\":null", "\"merges\":[]").replace(",\"merges\":[[", ",\"dropout\":[[")
+                },
                 Fault("no model", "no model") { it.replace("\"model\":", "\"padding\":") },
                 Fault("half of a character", "half of a character") { it.replace("\"abc\":257", "\"\\ud800\":257") },
                 Fault("an added token at another id", "not the next, 258") { it.replace("\"id\":258", "\"id\":400") },
                 Fault("an added token over another", "not the next, 258") { it.replace("\"id\":258", "\"id\":7") },
                 Fault("an added token without a text", "no id or content") { it.replace("<|im_end|>", "") },
-                Fault("an added token that strips", "strips the text") { it.replace("\"lstrip\":false", "\"lstrip\":true") },
+                Fault(
+                    "an added token that strips",
+                    "strips the text",
+                ) { it.replace("\"lstrip\":false", "\"lstrip\":true") },
                 Fault("an added token without a flag", "does not say special") { it.replace(",\"special\":true", "") },
             )
 
@@ -148,7 +176,7 @@ class TokenizerFileTest {
                 ) + "},\"behavior\":\"Isolated\",\"invert\":false},{\"type\":\"ByteLevel\",\"add_prefix_space\":false," +
                 "\"trim_offsets\":true,\"use_regex\":false}]}"
         private val ADDED = "[${added(258, "<|im_end|>", true)}]"
-        private val SMALL = small(listOf("ab", "abc"), "[\"a\",\"b\"],[\"ab\",\"c\"]")
+        internal val SMALL = small(listOf("ab", "abc"), "[\"a\",\"b\"],[\"ab\",\"c\"]")
 
         private fun added(id: Int, text: String, special: Boolean) =
             "{\"id\":$id,\"content\":\"$text\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false," +

@@ -9,7 +9,6 @@ import dev.pocketvl.chat.Statistics
 import dev.pocketvl.decoding.StopReason
 import dev.pocketvl.media.RgbImage
 import dev.pocketvl.presentation.model.AnswerEvent
-import dev.pocketvl.presentation.model.Box
 import dev.pocketvl.presentation.model.FinishedAnswer
 import dev.pocketvl.presentation.model.LiveChat
 import dev.pocketvl.presentation.model.LoadedModel
@@ -24,6 +23,7 @@ import dev.pocketvl.presentation.platform.PhotoReader
 import dev.pocketvl.presentation.platform.Thermal
 import dev.pocketvl.presentation.platform.ThermalStatus
 import dev.pocketvl.presentation.policy.Release
+import dev.pocketvl.text.Box
 import kotlinx.coroutines.channels.Channel
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.flow

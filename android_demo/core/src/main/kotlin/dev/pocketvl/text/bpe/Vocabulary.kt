@@ -11,8 +11,7 @@ internal class Vocabulary(private val pool: ByteArray, private val starts: IntAr
     operator fun contains(id: Int): Boolean = id in sizes.indices && sizes[id] >= 0
 
     /** A copy; null for an id without a token. */
-    fun bytes(id: Int): ByteArray? =
-        if (id in this) pool.copyOfRange(starts[id], starts[id] + sizes[id]) else null
+    fun bytes(id: Int): ByteArray? = if (id in this) pool.copyOfRange(starts[id], starts[id] + sizes[id]) else null
 }
 
 /** Tokens as they are read, found by their bytes: an open hash table over one pool of bytes. */

@@ -27,7 +27,7 @@ internal object QwenWords : WordSplitter {
         if (kind == NUMBER) return next
         val following = if (next < text.length) kindOf(text.codePointAt(next)) else END
         if (following == LETTER && kind != LINE_BREAK) return skip(text, next, LETTER)
-        if (kind == OTHER || code == ' '.code && following == OTHER) {
+        if (kind == OTHER || (code == ' '.code && following == OTHER)) {
             return skip(text, skip(text, next, OTHER), LINE_BREAK)
         }
         return space(text, start)
@@ -93,7 +93,13 @@ private fun space(text: String, start: Int): Int {
         if (kind == LINE_BREAK) lastBreak = end
         end++
     }
-    return if (lastBreak >= 0) lastBreak + 1 else if (end == text.length || end == start + 1) end else end - 1
+    return if (lastBreak >= 0) {
+        lastBreak + 1
+    } else if (end == text.length || end == start + 1) {
+        end
+    } else {
+        end - 1
+    }
 }
 
 /** Behind the characters of that kind from [start] on. */

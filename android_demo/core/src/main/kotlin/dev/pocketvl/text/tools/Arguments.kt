@@ -2,6 +2,7 @@ package dev.pocketvl.text.tools
 
 import dev.pocketvl.json.Json
 import dev.pocketvl.json.JsonException
+import dev.pocketvl.text.isSpace
 
 /** A call as it was written; what is wrong with it becomes a reason, never an exception. */
 internal fun readCall(id: String, name: String, raw: String, tools: ToolSet): AnyToolCall {
@@ -29,7 +30,7 @@ internal fun readCall(id: String, name: String, raw: String, tools: ToolSet): An
  */
 @Suppress("UNCHECKED_CAST")
 internal fun parseArguments(raw: String): Map<String, Any?> {
-    val text = raw.trim { it.isWhitespace() }
+    val text = raw.trim { it.isSpace() }
     if (text.isEmpty()) return emptyMap()
     val value = Json.parsePrefix(text)
     if (value !is Map<*, *>) throw JsonException("this is ${kindOf(value)}", 0)

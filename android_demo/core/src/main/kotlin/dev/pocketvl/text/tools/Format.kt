@@ -131,7 +131,12 @@ private fun addResult(turns: MutableList<Turn>, pieces: List<Piece>) {
 }
 
 /** Whether the last turn is the assistant's, open after results. */
-private fun waits(turns: List<Turn>): Boolean = turns.lastOrNull()?.pieces?.lastOrNull()?.part == GoesOn
+private fun waits(turns: List<Turn>): Boolean =
+    turns
+        .lastOrNull()
+        ?.pieces
+        ?.lastOrNull()
+        ?.part == GoesOn
 
 private fun addTools(turns: MutableList<Turn>, tools: ToolSet) {
     if (turns.firstOrNull()?.role != Role.SYSTEM) turns.add(0, Turn(Role.SYSTEM, listOf(text(DEFAULT_SYSTEM))))

@@ -1,7 +1,6 @@
 package dev.pocketvl.text.tools
 
 import dev.pocketvl.UsageException
-import dev.pocketvl.json.Json
 
 // What a small model most often gets wrong is checked: type, enum, properties, required, additionalProperties and
 // items. Other keywords (pattern, minimum, anyOf, ...) are shown to the model and left to the handler.
@@ -14,12 +13,12 @@ internal fun checkParameters(schema: Map<String, Any?>, where: String) {
     if (schema["type"] != "object") {
         throw UsageException("$where must be a JSON schema of the type \"object\", not ${shown(schema)}.")
     }
-    check(schema, where, MAX_DEPTH)
     try {
         writeJson(schema)
     } catch (error: IllegalArgumentException) {
         throw UsageException("$where cannot be written as JSON (${error.message}).")
     }
+    check(schema, where, MAX_DEPTH)
 }
 
 /**
@@ -84,9 +83,19 @@ private fun misfit(value: Any?, schema: Any?, where: String): String? {
     val choices = schema["enum"] as? List<*>
     if (choices != null && choices.none { isEqual(value, it) }) return "$where must be one of ${writeJson(choices)}"
     return when (value) {
-        is Map<*, *> -> objectMisfit(value, schema, where)
-        is List<*> -> value.withIndex().firstNotNullOfOrNull { (i, each) -> misfit(each, schema["items"], "$where[$i]") }
-        else -> null
+        is Map<*, *> -> {
+            objectMisfit(value, schema, where)
+        }
+
+        is List<*> -> {
+            value.withIndex().firstNotNullOfOrNull { (i, each) ->
+                misfit(each, schema["items"], "$where[$i]")
+            }
+        }
+
+        else -> {
+            null
+        }
     }
 }
 
@@ -109,7 +118,7 @@ private fun isOf(value: Any?, kind: Any?): Boolean =
         "integer" -> kind == "integer" || kind == "number"
 
         // 3.0 is an integer to JSON Schema.
-        "number" -> kind == "number" || kind == "integer" && (value as Number).toDouble().let { it == Math.rint(it) }
+        "number" -> kind == "number" || (kind == "integer" && (value as Number).toDouble().let { it == Math.rint(it) })
 
         else -> kind == own
     }

@@ -43,7 +43,7 @@ internal class ToolStream(private val tools: ToolSet, callsBefore: Int = 0, afte
         val events = ArrayList<ToolEvent>()
         held.append(piece)
         if (!isAfterColon) {
-            if (held.isEmpty() || held.length == 1 && held[0] == ':') return events
+            if (held.isEmpty() || (held.length == 1 && held[0] == ':')) return events
             keep(withoutColon(held.toString()))
             isAfterColon = true
         }
@@ -101,7 +101,7 @@ internal class ToolStream(private val tools: ToolSet, callsBefore: Int = 0, afte
             call(before, events)
             calls = true
         }
-        if (marker == RESULT || marker == RETURN || calls && !tools.parallel) {
+        if (marker == RESULT || marker == RETURN || (calls && !tools.parallel)) {
             stoppedBy = marker
             keep("")
         }
@@ -112,7 +112,17 @@ internal class ToolStream(private val tools: ToolSet, callsBefore: Int = 0, afte
     private fun call(said: String, events: MutableList<ToolEvent>) {
         val text = withoutColon(said).trim { it.isSpace() }
         val id = "call_${number++}"
-        events.add(ToolEvent.Called(if (state == State.NAME) readCall(id, text, "", tools) else readCall(id, name, text, tools)))
+        events.add(
+            ToolEvent.Called(
+                if (state ==
+                    State.NAME
+                ) {
+                    readCall(id, text, "", tools)
+                } else {
+                    readCall(id, name, text, tools)
+                },
+            ),
+        )
     }
 
     private fun say(text: String, events: MutableList<ToolEvent>) {

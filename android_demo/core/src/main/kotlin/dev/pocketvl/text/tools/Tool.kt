@@ -87,7 +87,11 @@ class ToolSet
         val parallel: Boolean = parallel && tools.isNotEmpty()
 
         init {
-            val twice = this.tools.groupBy { it.name }.entries.firstOrNull { it.value.size > 1 }
+            val twice =
+                this.tools
+                    .groupBy { it.name }
+                    .entries
+                    .firstOrNull { it.value.size > 1 }
             if (twice != null) throw UsageException("Two tools have the name '${twice.key}'; rename one of them.")
         }
 
@@ -97,7 +101,8 @@ class ToolSet
 
         operator fun get(name: String): Tool? = tools.firstOrNull { it.name == name }
 
-        override fun equals(other: Any?): Boolean = other is ToolSet && tools == other.tools && parallel == other.parallel
+        override fun equals(other: Any?): Boolean =
+            other is ToolSet && tools == other.tools && parallel == other.parallel
 
         override fun hashCode(): Int = tools.hashCode()
     }

@@ -89,13 +89,29 @@ class SchemaTest {
     @Test
     fun `JSON is written as Python writes it`() {
         val value = mapOf("a" to listOf(1, 2.5, null, true), "é\n\u0001" to mapOf("x" to "\"\\/\u007f\u2028"))
-        assertEquals("{\"a\": [1, 2.5, null, true], \"é\\n\\u0001\": {\"x\": \"\\\"\\\\/\u007f\u2028\"}}", writeJson(value))
+        assertEquals(
+            "{\"a\": [1, 2.5, null, true], \"é\\n\\u0001\": {\"x\": \"\\\"\\\\/\u007f\u2028\"}}",
+            writeJson(value),
+        )
         val numbers =
             mapOf(
-                0.0 to "0.0", -0.0 to "-0.0", 1.0 to "1.0", 0.1 to "0.1", 1e-4 to "0.0001", 1e-5 to "1e-05",
-                1.5e-7 to "1.5e-07", 1e15 to "1000000000000000.0", 1e16 to "1e+16", 1.25e22 to "1.25e+22",
-                123456.789 to "123456.789", -2.0e-3 to "-0.002", 5e-324 to "5e-324", 2e23 to "2e+23",
-                1.7976931348623157e308 to "1.7976931348623157e+308", 100.0 to "100.0", 0.30000000000000004 to "0.30000000000000004",
+                0.0 to "0.0",
+                -0.0 to "-0.0",
+                1.0 to "1.0",
+                0.1 to "0.1",
+                1e-4 to "0.0001",
+                1e-5 to "1e-05",
+                1.5e-7 to "1.5e-07",
+                1e15 to "1000000000000000.0",
+                1e16 to "1e+16",
+                1.25e22 to "1.25e+22",
+                123456.789 to "123456.789",
+                -2.0e-3 to "-0.002",
+                5e-324 to "5e-324",
+                2e23 to "2e+23",
+                1.7976931348623157e308 to "1.7976931348623157e+308",
+                100.0 to "100.0",
+                0.30000000000000004 to "0.30000000000000004",
             )
         for ((number, written) in numbers) assertEquals(written, shortest(number))
     }

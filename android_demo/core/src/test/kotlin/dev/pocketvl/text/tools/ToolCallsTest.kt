@@ -37,7 +37,10 @@ class ToolCallsTest {
             val turns = inToolFormat(checkMessages(messagesOf(case["messages"])), ToolSet())
             val isOpen = turns.last().parts.lastOrNull() == GoesOn
             assertEquals(case["open"], isOpen, "${case["name"]}")
-            val found = turns.map { turn -> listOf(turn.role.label, turn.parts.filterIsInstance<TextPart>().joinToString("") { it.text }) }
+            val found =
+                turns.map { turn ->
+                    listOf(turn.role.label, turn.parts.filterIsInstance<TextPart>().joinToString("") { it.text })
+                }
             assertEquals(case["turns"], found, "${case["name"]}")
         }
     }
@@ -60,7 +63,11 @@ class ToolCallsTest {
             val text = case["pieces"].listOf<String>().joinToString("")
             val expected = joined(stream(case), listOf(text))
             for (split in 1 until text.length) {
-                assertEquals(expected, joined(stream(case), listOf(text.take(split), text.drop(split))), "${case["name"]}")
+                assertEquals(
+                    expected,
+                    joined(stream(case), listOf(text.take(split), text.drop(split))),
+                    "${case["name"]}",
+                )
             }
             assertEquals(expected, joined(stream(case), text.map { it.toString() }), "${case["name"]}")
         }

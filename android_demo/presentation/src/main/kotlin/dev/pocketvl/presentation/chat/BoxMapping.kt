@@ -1,6 +1,6 @@
 package dev.pocketvl.presentation.chat
 
-import dev.pocketvl.presentation.model.Box
+import dev.pocketvl.text.Box
 
 /** A rectangle in pixels of a view. */
 data class ViewBox(val left: Float, val top: Float, val right: Float, val bottom: Float, val label: String)

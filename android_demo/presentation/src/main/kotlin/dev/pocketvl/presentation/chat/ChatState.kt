@@ -2,12 +2,12 @@ package dev.pocketvl.presentation.chat
 
 import dev.pocketvl.chat.Statistics
 import dev.pocketvl.decoding.StopReason
-import dev.pocketvl.presentation.model.Box
 import dev.pocketvl.presentation.model.ModelState
 import dev.pocketvl.presentation.model.Question
 import dev.pocketvl.presentation.platform.Memory
 import dev.pocketvl.presentation.platform.Photo
 import dev.pocketvl.presentation.platform.Thermal
+import dev.pocketvl.text.Box
 
 /** All that the chat screen shows. Made anew by [after]; nothing in it changes. */
 data class ChatState(

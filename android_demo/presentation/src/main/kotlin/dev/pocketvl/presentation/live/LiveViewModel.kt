@@ -51,7 +51,12 @@ class LiveViewModel(
     private var lastBegan: Long? = null
     private var isLeaving = false
 
+    private val shown = MutableStateFlow<RgbImage?>(null)
+
     val state: StateFlow<LiveState> = states.asStateFlow()
+
+    /** What the camera sees, as the model gets it; null while it is off. */
+    val frame: StateFlow<RgbImage?> = shown.asStateFlow()
 
     init {
         holder.add(this)
@@ -83,6 +88,7 @@ class LiveViewModel(
                     // a camera or a runtime that fails ends it, not the app
                     states.update { it.copy(message = errorText(error)) }
                 } finally {
+                    shown.value = null
                     show(LivePhase.OFF)
                 }
             }
@@ -126,6 +132,7 @@ class LiveViewModel(
     }
 
     private fun look(live: LiveChat, frame: RgbImage, small: Thumbnail, within: CoroutineScope) {
+        shown.value = frame
         val sight = gate.look(small)
         val (warmth, interval, _) = pace.value
         states.update { it.copy(warmth = warmth) }

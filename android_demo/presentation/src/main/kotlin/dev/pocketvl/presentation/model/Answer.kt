@@ -2,9 +2,7 @@ package dev.pocketvl.presentation.model
 
 import dev.pocketvl.chat.Statistics
 import dev.pocketvl.decoding.StopReason
-
-/** In pixels of the image as it was given, upright. [image]: its number in the conversation, from 0. */
-data class Box(val label: String, val image: Int, val x1: Double, val y1: Double, val x2: Double, val y2: Double)
+import dev.pocketvl.text.Box
 
 /** An answer that ended by itself or was stopped. [isKept]: whether the conversation goes on after it. */
 data class FinishedAnswer(

@@ -5,9 +5,9 @@ import dev.pocketvl.json.Json
 import dev.pocketvl.json.JsonException
 import dev.pocketvl.presentation.chat.Outcome
 import dev.pocketvl.presentation.chat.Turn
-import dev.pocketvl.presentation.model.Box
 import dev.pocketvl.presentation.model.Question
 import dev.pocketvl.presentation.platform.Photo
+import dev.pocketvl.text.Box
 
 /** The turns on the screen as JSON. Failed and unfinished turns, statistics and readings are left out. */
 internal object Transcript {

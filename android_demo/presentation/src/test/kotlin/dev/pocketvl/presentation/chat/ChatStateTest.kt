@@ -3,10 +3,10 @@ package dev.pocketvl.presentation.chat
 import dev.pocketvl.decoding.StopReason
 import dev.pocketvl.presentation.INT4
 import dev.pocketvl.presentation.finished
-import dev.pocketvl.presentation.model.Box
 import dev.pocketvl.presentation.model.ModelState
 import dev.pocketvl.presentation.model.Question
 import dev.pocketvl.presentation.photo
+import dev.pocketvl.text.Box
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFalse

@@ -1,6 +1,6 @@
 package dev.pocketvl.presentation.chat
 
-import dev.pocketvl.presentation.model.Box
+import dev.pocketvl.text.Box
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertNull

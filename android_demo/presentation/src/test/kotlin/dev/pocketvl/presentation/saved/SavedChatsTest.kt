@@ -5,9 +5,9 @@ import dev.pocketvl.presentation.INT4
 import dev.pocketvl.presentation.SMALL
 import dev.pocketvl.presentation.chat.Outcome
 import dev.pocketvl.presentation.chat.Turn
-import dev.pocketvl.presentation.model.Box
 import dev.pocketvl.presentation.model.Question
 import dev.pocketvl.presentation.photo
+import dev.pocketvl.text.Box
 import org.junit.jupiter.api.io.TempDir
 import java.io.File
 import java.io.IOException
