@@ -12,86 +12,119 @@ from tests.golden.written import CHECKPOINT, Json
 
 SEED, SAMPLES = 20261129, 2000
 
+# Hexadecimal code points, first and last; printable ASCII twice as often.
 _SCRIPTS = (
-    (0x21, 0x7E), (0x21, 0x7E), (0xA1, 0x17F), (0x180, 0x2FF), (0x370, 0x52F), (0x530, 0x6FF), (0x700, 0x8FF),
-    (0x900, 0xDFF), (0xE00, 0x11FF), (0x1200, 0x1CFF), (0x1D00, 0x1FFF), (0x2010, 0x2BFF), (0x2C00, 0x2FFF),
-    (0x3000, 0x33FF), (0x4E00, 0x9FFF), (0xA000, 0xABFF), (0xAC00, 0xD7FF), (0xE000, 0xF8FF), (0xF900, 0xFDFF),
-    (0xFE00, 0xFFFF), (0x10000, 0x10FFF), (0x11000, 0x12FFF), (0x13000, 0x16FFF), (0x1B000, 0x1D7FF),
-    (0x1D800, 0x1EFFF), (0x1F000, 0x1FAFF), (0x20000, 0x323AF), (0xE0000, 0xE01EF), (0x100000, 0x10FFFD),
-)  # fmt: skip
-# Canonical and later ones (of which Unicode 9 knows nothing), in any order.
-_MARKS = ((0x300, 0x36F), (0x591, 0x5C7), (0x64B, 0x65F), (0x898, 0x8FF), (0x1AB0, 0x1ACE), (0x1DC0, 0x1DFF),
-          (0x20D0, 0x20F0), (0x302A, 0x302F), (0x3099, 0x309A), (0xFE20, 0xFE2F), (0x1E8D0, 0x1E8D6))  # fmt: skip
-_BASES = "aeiouncsAEIOU가ㄱかはαωиІक가ᄀ각ᆨṩ\u0b47\u09c7\u1025\u2adc\u0344\u212b\uf900\U0001d15e\U00011131"
-_SPACE = (" ", " ", " ", "  ", "\n", "\n", "\r\n", "\r", "\t", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x1f", "\x85",
-          "\xa0", "\u1680", "\u180e", "\u2000", "\u2003", "\u200a", "\u200b", "\u2028", "\u2029", "\u202f", "\u205f",
-          "\u3000", "\ufeff")  # fmt: skip
-_EMOJI = (
-    "👩‍👩‍👧‍👦",
-    "👍🏽",
-    "🏳️‍🌈",
-    "🇩🇪🇯🇵",
-    "1️⃣",
-    "❤️",
-    "🙂",
-    "🧑🏿‍🚀",
-    "\u200d",
-    "\ufe0f",
-    "🏴\U000e0067\U000e0062\U000e007f",
+    "21-7e 21-7e a1-17f 180-2ff 370-52f 530-6ff 700-8ff 900-dff e00-11ff 1200-1cff 1d00-1fff 2010-2bff"
+    " 2c00-2fff 3000-33ff 4e00-9fff a000-abff ac00-d7ff e000-f8ff f900-fdff fe00-ffff 10000-10fff"
+    " 11000-12fff 13000-16fff 1b000-1d7ff 1d800-1efff 1f000-1faff 20000-323af e0000-e01ef 100000-10fffd"
 )
+# Canonical and later ones (of which Unicode 9 knows nothing), in any order.
+_MARKS = (
+    "300-36f 591-5c7 64b-65f 898-8ff 1ab0-1ace 1dc0-1dff 20d0-20f0 302a-302f 3099-309a fe20-fe2f 1e8d0-1e8d6"
+)
+_BASES = "aeiouncsAEIOU\uac00\u3131\u304b\u306f\u03b1\u03c9\u0438\u0406\u0915\u1100\uac01\u11a8\u1e69"
+_BASES += "\u0b47\u09c7\u1025\u2adc\u0344\u212b\uf900\U0001d15e\U00011131"
+_SPACE = (
+    "    \n\n\r\r\t\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u1680\u180e\u2000\u2003\u200a\u200b\u2028\u2029\u202f"
+)
+_SPACE += "\u205f\u3000\ufeff"
+_EMOJI = "👩‍👩‍👧‍👦 👍🏽 🏳️‍🌈 🇩🇪🇯🇵 1️⃣ ❤️ 🙂 🧑🏿‍🚀 \u200d \ufe0f 🏴\U000e0067\U000e0062\U000e007f"
 _DIGITS = "0123456789٠٣٩०७๙۵½²①Ⅷ㊿𝟘𝟟五\U0001fbf3\U00010d41"
-_CONTRACTIONS = ("'s", "'S", "'t", "'re", "'RE", "'Ve", "'vE", "'m", "'ll", "'LL", "'d", "'\u017f", "\u2019s", "'r", "'l",
-                 "''s", "' s", "'lL", "'st", "'x")  # fmt: skip
-_CODE = ("x = y**2 + z[0];", "def f(a, *b):\n    return a\n", "https://example.com/a?b=c#d%20", "<div class=\"x\">",
-         "for(int i=0;i<n;++i){\r\n\t", "```\n", "....", "___", "{{ a }}", "a@b.c", "$3,000.00", "\\u0041", "#!/bin/sh")  # fmt: skip
-_WORDS = ("Hello", "world", "The", "circle", "is", "red", "straße", "Привет", "мир", "日本語", "中文，", "नमस्ते", "สวัสดี",
-          "مرحبا", "שלום", "한국어", "Crème", "brûlée", "don", "QWERTY", "ﬁn")  # fmt: skip
+_CONTRACTIONS = "'s 'S 't 're 'RE 'Ve 'vE 'm 'll 'LL 'd '\u017f \u2019s 'r 'l ''s '\xa0s 'lL 'st 'x"
+_WORDS = (
+    "Hello world The circle is red QWERTY don Crème brûlée straße ﬁn Привет мир 日本語 中文， नमस्ते สวัสดี مرحبا"
+    " שלום 한국어"
+)
+_CODE = (
+    "x = y**2 + z[0];",
+    "def f(a, *b):\n    return a\n",
+    "https://example.com/a?b=c#d%20",
+    "for(int i=0;i<n;++i){\r\n\t",
+    '<div class="x">```\n....___{{ a }}',
+    "$3,000.00 a@b.c \\u0041 #!/bin/sh",
+)
 
 
 def random_texts(seed: int, count: int, special: Sequence[str]) -> Iterator[str]:
-    """Texts of up to some hundred characters; `special` are tokens that some of them hold, whole or broken."""
+    """Texts of up to some hundred characters; some hold one of the tokens `special`, whole or broken."""
     source = random.Random(seed)
+    kinds = (
+        _letters,
+        _one_script,
+        _marked,
+        _space,
+        _emoji,
+        _digits,
+        _contraction,
+        _code,
+        _control,
+        _repeated,
+        _words,
+    )
     for _ in range(count):
-        yield "".join(_piece(source, special) for _ in range(source.choice((1, 1, 2, 3, 5, 8))))
+        pieces = []
+        for _ in range(source.choice((1, 1, 2, 3, 5, 8))):
+            kind = source.randrange(len(kinds) + 1)
+            pieces.append(kinds[kind](source) if kind < len(kinds) else _broken(source, special))
+        yield "".join(pieces)
 
 
-def _piece(source: random.Random, special: Sequence[str]) -> str:
-    kind = source.randrange(12)
-    if kind == 0:
-        return "".join(_in(source, source.choice(_SCRIPTS)) for _ in range(source.randint(1, 8)))
-    if kind == 1:
-        one = source.choice(_SCRIPTS)
-        return "".join(_in(source, one) for _ in range(source.randint(1, 8)))
-    if kind == 2:
-        marks = "".join(_in(source, source.choice(_MARKS)) for _ in range(source.randint(0, 4)))
-        return source.choice(_BASES) + marks + source.choice(("", source.choice(_BASES)))
-    if kind == 3:
-        return "".join(source.choice(_SPACE) for _ in range(source.randint(1, 4)))
-    if kind == 4:
-        return source.choice(_EMOJI)
-    if kind == 5:
-        return "".join(source.choice(_DIGITS) for _ in range(source.randint(1, 5)))
-    if kind == 6:
-        return (
-            source.choice(_WORDS)
-            + source.choice(_CONTRACTIONS)
-            + source.choice(("", "e", "E", "l", " ", "x"))
-        )
-    if kind == 7:
-        return source.choice(_CODE)
-    if kind == 8:
-        token = source.choice(special)
-        cut = source.randrange(len(token) + 1)
-        return source.choice((token, token, token[:cut], token[cut:], token[:cut] + " " + token[cut:]))
-    if kind == 9:
-        return "".join(chr(source.randrange(0x20)) for _ in range(source.randint(1, 3))) + "\x7f"
-    if kind == 10:
-        return source.choice(_WORDS) * source.choice((1, 1, 2, 9))
-    return " ".join(source.choice(_WORDS) for _ in range(source.randint(1, 4)))
+def _letters(source: random.Random) -> str:
+    return "".join(_one_of(source, _SCRIPTS) for _ in range(source.randint(1, 8)))
 
 
-def _in(source: random.Random, ends: tuple[int, int]) -> str:
-    return chr(source.randint(*ends))
+def _one_script(source: random.Random) -> str:
+    script = source.choice(_SCRIPTS.split())
+    return "".join(_one_of(source, script) for _ in range(source.randint(1, 8)))
+
+
+def _marked(source: random.Random) -> str:
+    marks = "".join(_one_of(source, _MARKS) for _ in range(source.randint(0, 4)))
+    return source.choice(_BASES) + marks + source.choice(("", source.choice(_BASES)))
+
+
+def _space(source: random.Random) -> str:
+    return "".join(source.choice(_SPACE) for _ in range(source.randint(1, 4)))
+
+
+def _emoji(source: random.Random) -> str:
+    return source.choice(_EMOJI.split(" "))
+
+
+def _digits(source: random.Random) -> str:
+    return "".join(source.choice(_DIGITS) for _ in range(source.randint(1, 5)))
+
+
+def _contraction(source: random.Random) -> str:
+    after = source.choice(("", "e", "E", "l", " ", "x"))
+    return source.choice(_WORDS.split()) + source.choice(_CONTRACTIONS.split(" ")) + after
+
+
+def _code(source: random.Random) -> str:
+    return source.choice(_CODE)
+
+
+def _control(source: random.Random) -> str:
+    return "".join(chr(source.randrange(0x20)) for _ in range(source.randint(1, 3))) + "\x7f"
+
+
+def _repeated(source: random.Random) -> str:
+    return source.choice(_WORDS.split()) * source.choice((1, 1, 2, 9))
+
+
+def _words(source: random.Random) -> str:
+    return " ".join(source.choice(_WORDS.split()) for _ in range(source.randint(1, 4)))
+
+
+def _broken(source: random.Random, special: Sequence[str]) -> str:
+    token = source.choice(special)
+    cut = source.randrange(len(token) + 1)
+    return source.choice((token, token, token[:cut], token[cut:], token[:cut] + " " + token[cut:]))
+
+
+def _one_of(source: random.Random, ranges: str) -> str:
+    first, last = source.choice(ranges.split()).split("-")
+    return chr(source.randint(int(first, 16), int(last, 16)))
 
 
 def ids_checksum(ids: Sequence[int]) -> int:
@@ -109,8 +142,8 @@ def tokenizer_samples() -> Json:
     library.encode_special_tokens = True
     plain = [library.encode(text, add_special_tokens=False).ids for text in texts]
     return {
-        "about": "plain: the number of a text's ids and their CRC-32 (little-endian, 32 bits each) when special"
-        " tokens in it are text; marked: the same when they are tokens, where that differs.",
+        "about": "plain: the number of a text's ids and their CRC-32 (little-endian, 32 bits each) when"
+        " special tokens in it are text; marked: the same when they are tokens, where that differs.",
         "checkpoint": "export/pocketvl/export/tiny/checkpoint",
         "tokenizer_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
         "cases": [

@@ -1,15 +1,20 @@
-"""Writes what the Python engines make of a bundle's graphs, and of whole questions, for other runtimes to compare with.
+"""Writes what the Python engines make of a bundle's graphs, and of whole questions, for other runtimes.
 
     python -m tests.kotlin.engine_cases OUT [--questions 200]
 
-OUT gets a folder for each bundle of the tiny model (TARGET-RECIPE), cases.json, images.rgb (raw pixels, one image after
-the other) and TARGET-RECIPE.json with the numbers and answers. What is there already is not made again.
+OUT gets a folder for each bundle of the tiny model (TARGET-RECIPE), cases.json, images.rgb (raw pixels, one
+image after the other) and TARGET-RECIPE.json with the numbers and answers. What is there is not made again.
+
+Versions of onnxruntime round activations to 8 bits differently on some machines, which moves a quantized
+model's numbers by a per cent. To compare bit for bit, put the version that the other runtime has before all
+else on PYTHONPATH.
 """
 
 import argparse
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +57,7 @@ def main() -> None:
             bundle = open_bundle(folder)
             engine = open_engine(bundle, 1)
             made = {
+                "runtime": version("onnxruntime" if target == "onnx" else target),
                 "steps": _steps(bundle, engine),
                 "answers": _answers(bundle, engine, conversations, images),
             }

@@ -1,7 +1,7 @@
 """Writes texts and conversations with the ids that Python gives, for the Kotlin tests that compare many.
 
     python -m tests.kotlin.write_text_cases FOLDER OUT [--texts 50000] [--conversations 20000] [--seed 1]
-    JAVA_TOOL_OPTIONS=-Dpocketvl.text.cases=OUT android_demo/jvm.sh test 'dev.pocketvl.text.FullComparisonTest'
+    android_demo/jvm.sh test FullComparisonTest -D pocketvl.text.cases=OUT
 
 FOLDER has tokenizer.json and, for conversations, chat_template.jinja. OUT becomes a folder with texts.jsonl,
 conversations.jsonl and a copy of the tokenizer.

@@ -1,4 +1,4 @@
-"""What the engines' tests run on besides classes: native libraries, and bundles with what Python makes of them."""
+"""What the engines' tests run on besides classes: native libraries, and bundles with Python's answers."""
 
 from __future__ import annotations
 

@@ -38,7 +38,8 @@ data class Shape(
         }
         numbers.firstOrNull { !(it in 0.0..most) }?.let {
             throw PromptException(
-                "A ${kind.label} holds $it, but coordinates lie in 0..$THOUSAND of the image, or in the image as pixels.",
+                "A ${kind.label} holds $it, but coordinates lie in 0..$THOUSAND of the image, or in the image as" +
+                    " pixels.",
             )
         }
         // Of a thin box in pixels, rounding may leave a line.
@@ -116,5 +117,3 @@ internal fun markup(shape: Shape): String =
         .map { toThousandths(it, THOUSAND) }
         .chunked(2)
         .joinToString(",") { (x, y) -> "($x,$y)" }
-
-internal typealias ImageSides = PixelSize

@@ -6,12 +6,9 @@ import dev.pocketvl.PromptException
 import dev.pocketvl.UsageException
 import dev.pocketvl.VideoException
 import dev.pocketvl.VisionEngine
-import dev.pocketvl.bundle.EmbeddingTable
 import dev.pocketvl.bundle.Manifest
 import dev.pocketvl.bundle.ModelGeometry
-import dev.pocketvl.bundle.Provenance
-import dev.pocketvl.bundle.SamplingDefaults
-import dev.pocketvl.bundle.SpecialTokens
+import dev.pocketvl.bundle.goldenManifest
 import dev.pocketvl.decoding.Grid
 import dev.pocketvl.decoding.Media
 import dev.pocketvl.media.video.FrameIterator
@@ -278,24 +275,8 @@ class VisionPipelineTest {
     }
 }
 
-private fun manifest(outputSize: Int) =
-    Manifest(
-        schemaVersion = 2,
-        target = "onnx",
-        recipe = "fp32",
-        quantizationMethod = "none",
-        geometry = ModelGeometry(visionGeometry(outputSize = outputSize), textGeometry(32, 1e6, listOf(4, 6, 6))),
-        specialTokens = SpecialTokens(1, 2, 3, 4, emptyList(), null),
-        image = imageSettings(),
-        buckets = listOf(256, 1024),
-        maxContext = 128,
-        prefillChunk = 32,
-        chat = true,
-        sampling = SamplingDefaults(0.0, 0, 1.0, 1.0),
-        entryPoints = emptyList(),
-        tokenEmbedding = EmbeddingTable("e", 1, 1, "float32", 0, null, null, null),
-        layers = emptyList(),
-        files = emptyList(),
-        optionalFiles = emptyList(),
-        provenance = Provenance("", "", null, null, "", emptyMap(), "", null),
-    )
+private fun manifest(outputSize: Int): Manifest {
+    val text = textGeometry(32, 1e6, listOf(4, 6, 6)).copy(hiddenSize = outputSize)
+    val geometry = ModelGeometry(visionGeometry(outputSize = outputSize), text)
+    return goldenManifest("onnx").copy(geometry = geometry, buckets = listOf(256, 1024))
+}

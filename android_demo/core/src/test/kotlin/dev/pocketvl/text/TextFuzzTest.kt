@@ -105,7 +105,8 @@ class TextFuzzTest {
     @Test
     fun `arguments of any text become a call or a reason`() {
         val base = """{"x": [1, -2.5e3, {"y": "\u00e9"}], "way": "up"} and so on""".toByteArray()
-        val schema = """{"type": "object", "properties": {"x": {"items": {"type": ["number", "object"]}}, "way": {"enum": ["up"]}}}"""
+        val schema =
+            """{"type": "object", "properties": {"x": {"items": {"type": ["number", "object"]}}, "way": {"enum": ["up"]}}}"""
         repeat(rounds) {
             val raw = String(mutated(base))
             readCall("a", "tap", raw, ToolSet(listOf(Tool("tap"))))
@@ -165,12 +166,7 @@ class TextFuzzTest {
                 },
             ).random(random)
 
-    private fun text(): String =
-        String(
-            CharArray(random.nextInt(6)) {
-                listOf('a', ' ', '\n', '<', '|', '✿', '\ud83d', '\ude42', 'é').random(random)
-            },
-        )
+    private fun text(): String = String(CharArray(random.nextInt(6)) { CHARACTERS.random(random) })
 
     private fun mutated(base: ByteArray): ByteArray {
         var bytes = base
@@ -192,6 +188,8 @@ class TextFuzzTest {
     }
 
     private companion object {
+        const val CHARACTERS = "a \n<|✿\ud83d\ude42é"
+
         val FRAGMENTS =
             listOf(
                 "{",

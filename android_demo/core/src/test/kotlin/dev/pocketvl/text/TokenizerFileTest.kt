@@ -40,6 +40,14 @@ class TokenizerFileTest {
     }
 
     @Test
+    fun `a file larger than any tokenizer is refused unread`() {
+        val file = folder.resolve("tokenizer.json")
+        java.io.RandomAccessFile(file, "rw").use { it.setLength((64L shl 20) + 1) }
+        val error = assertFailsWith<BundleException> { Tokenizer(file) }
+        assertTrue("more than any tokenizer" in error.message!!)
+    }
+
+    @Test
     fun `merges may be written as pairs or with a space`() {
         val pairs = tokenizer(SMALL)
         val spaced = tokenizer(SMALL.replace("[\"a\",\"b\"]", "\"a b\"").replace("[\"ab\",\"c\"]", "\"ab c\""))
@@ -165,8 +173,8 @@ class TokenizerFileTest {
                 Json.write(
                     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" +
                         "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-                ) + "},\"behavior\":\"Isolated\",\"invert\":false},{\"type\":\"ByteLevel\",\"add_prefix_space\":false," +
-                "\"trim_offsets\":true,\"use_regex\":false}]}"
+                ) + "},\"behavior\":\"Isolated\",\"invert\":false},{\"type\":\"ByteLevel\"," +
+                "\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":false}]}"
         private val ADDED = "[${added(258, "<|im_end|>", true)}]"
         internal val SMALL = small(listOf("ab", "abc"), "[\"a\",\"b\"],[\"ab\",\"c\"]")
 

@@ -85,7 +85,11 @@ internal fun checkCache(
     one: List<Int>,
     slotAxis: Int,
 ): Int {
-    val count = tensors.values.firstOrNull()?.shape?.getOrNull(slotAxis)
+    val count =
+        tensors.values
+            .firstOrNull()
+            ?.shape
+            ?.getOrNull(slotAxis)
     if (count == null || count !in 0..one[slotAxis] || tensors.size != names.size) throw EngineException(OTHER_CACHE)
     val shape = one.mapIndexed { axis, size -> if (axis == slotAxis) count else size }
     val bytes = shape.fold(4L) { product, size -> product * size }

@@ -2,11 +2,16 @@ package dev.pocketvl.engines
 
 import dev.pocketvl.BundleException
 import dev.pocketvl.Engine
+import dev.pocketvl.EngineFactory
 import dev.pocketvl.Names
 import dev.pocketvl.bundle.Bundle
 
 /** Picks the engine that runs a bundle. */
 object Engines {
+    /** For [dev.pocketvl.PocketVL.load]: opens the engine of a bundle's target. */
+    @JvmField
+    val forTarget: EngineFactory = EngineFactory { bundle, threads -> forTarget(bundle, threads) }
+
     /**
      * The engine for the bundle's target. Nothing is loaded yet, and the classes of the other target's library are not
      * touched, so an app may ship one of the two.

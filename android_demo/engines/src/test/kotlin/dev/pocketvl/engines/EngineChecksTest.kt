@@ -58,18 +58,19 @@ class EngineChecksTest {
 
     @Test
     fun `a bundle goes to the engine of its target`() {
-        assertContains(
-            assertFailsWith<BundleException> { OnnxEngine.open(EngineCases.bundle("executorch-int4")) }.message!!,
-            "is a bundle for executorch, not for onnx",
-        )
-        assertFailsWith<BundleException> { ExecuTorchEngine.open(EngineCases.bundle("onnx-int4")) }
+        val onnx = EngineCases.bundle("onnx-int4")
+        val executorch = EngineCases.bundle("executorch-int4")
+        val failure = assertFailsWith<BundleException> { OnnxEngine.open(executorch) }
+        assertContains(failure.message!!, "is a bundle for executorch, not for onnx")
+        assertFailsWith<BundleException> { ExecuTorchEngine.open(onnx) }
     }
 
     @ParameterizedTest
     @ValueSource(ints = [0, -1, 257])
     fun `numbers of threads that no machine has are refused`(threads: Int) {
         for (name in listOf("onnx-int4", "executorch-int4")) {
-            val failure = assertFailsWith<EngineException> { EngineCases.open(name, threads) }
+            val bundle = EngineCases.bundle(name)
+            val failure = assertFailsWith<EngineException> { Engines.forTarget(bundle, threads) }
             assertEquals("$threads threads were asked for; give 1..256, one a core is best.", failure.message)
         }
     }

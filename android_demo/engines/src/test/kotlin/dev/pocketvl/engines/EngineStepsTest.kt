@@ -15,16 +15,17 @@ class EngineStepsTest {
         val bundle = EngineCases.bundle(name)
         val engine = Engines.forTarget(bundle, 1)
         val expected = EngineCases.json(name)["steps"] as Map<String, Any?>
-        assertNear("image embeddings", expected["image_embeddings"], engine.see(bundle, 64).values)
+        val tolerance = if (name.endsWith("fp32") || EngineCases.isSameRuntime(name)) 1e-5f else 0.03f
+        assertNear("image embeddings", expected["image_embeddings"], engine.see(bundle, 64).values, tolerance)
         for (step in expected["decoded"] as List<Map<String, Any?>>) {
             val slot = (step["slot"] as Long).toInt()
             val hidden = engine.step(bundle, (step["count"] as Long).toInt(), slot).last()
-            assertNear("hidden at $slot", step["hidden"], hidden.values)
-            assertNear("logits at $slot", step["logits"], engine.head(bundle, hidden).values)
+            assertNear("hidden at $slot", step["hidden"], hidden.values, tolerance)
+            assertNear("logits at $slot", step["logits"], engine.head(bundle, hidden).values, tolerance)
         }
         val many = engine.head(bundle, wave(19, hidden(name), 0.5f, 4))
         val first = FloatArray(19 * 8) { many[it / 8, it % 8] }
-        assertNear("logits of 19 rows", expected["logits_of_19"], first)
+        assertNear("logits of 19 rows", expected["logits_of_19"], first, tolerance)
         engine.close()
     }
 
@@ -69,7 +70,9 @@ class EngineStepsTest {
         val engine = Engines.forTarget(bundle, 1)
         val embeddings = engine.see(bundle, 64)
         val hidden = engine.step(bundle, 2, 0)
-        val wrong = java.util.concurrent.atomic.AtomicInteger()
+        val wrong =
+            java.util.concurrent.atomic
+                .AtomicInteger()
         val seeing =
             List(2) {
                 Thread {
@@ -87,14 +90,17 @@ class EngineStepsTest {
         engine.close()
     }
 
-    private fun hidden(name: String) = EngineCases.bundle(name).manifest.geometry.text.hiddenSize
+    private fun hidden(name: String) =
+        EngineCases
+            .bundle(name)
+            .manifest.geometry.text.hiddenSize
 
     @Suppress("UNCHECKED_CAST")
-    private fun assertNear(what: String, expected: Any?, found: FloatArray) {
+    private fun assertNear(what: String, expected: Any?, found: FloatArray, tolerance: Float) {
         val numbers = expected as List<Number>
         assertEquals(numbers.size, found.size, what)
         val largest = numbers.maxOf { abs(it.toFloat()) }
         val off = numbers.indices.maxOf { abs(numbers[it].toFloat() - found[it]) }
-        assertTrue(off <= 1e-4f * largest, "$what: off by $off, the largest is $largest")
+        assertTrue(off <= tolerance * largest, "$what: off by $off, the largest is $largest")
     }
 }

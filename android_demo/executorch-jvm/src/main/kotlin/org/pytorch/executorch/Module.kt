@@ -20,8 +20,7 @@ class Module private constructor(path: String, threads: Int) : Closeable {
     }
 
     @Synchronized
-    fun getMethods(): Array<String> =
-        Array(library.pv_method_count(open())) { library.pv_method_name(open(), it) }
+    fun getMethods(): Array<String> = Array(library.pv_method_count(open())) { library.pv_method_name(open(), it) }
 
     @Synchronized
     fun loadMethod(methodName: String) = check(library.pv_load(open(), methodName, error, error.size.toLong()))
@@ -38,7 +37,9 @@ class Module private constructor(path: String, threads: Int) : Closeable {
         }
         val largest = Tensor.numel(PocketVLExecuTorch.sizes(type))
         val output = outputs.getOrPut(methodName) { Tensor.allocateFloatBuffer(Math.toIntExact(largest)) }
-        val memory = com.sun.jna.Native.getDirectBufferPointer(output)
+        val memory =
+            com.sun.jna.Native
+                .getDirectBufferPointer(output)
         val bytes = output.capacity().toLong() * Float.SIZE_BYTES
         val status =
             library.pv_run(

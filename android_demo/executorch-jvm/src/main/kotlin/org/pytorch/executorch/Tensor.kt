@@ -7,7 +7,9 @@ import java.nio.FloatBuffer
 import java.nio.LongBuffer
 
 /** A tensor over a direct buffer, which it does not copy. */
-abstract class Tensor internal constructor(private val sizes: LongArray, internal val data: Buffer) {
+abstract class Tensor private constructor(private val sizes: LongArray) {
+    internal abstract val data: Buffer
+
     fun shape(): LongArray = sizes.copyOf()
 
     fun numel(): Long = numel(sizes)
@@ -18,7 +20,9 @@ abstract class Tensor internal constructor(private val sizes: LongArray, interna
 
     open fun copyDataInto(dst: FloatBuffer): Unit = throw IllegalStateException("no tensor of float32")
 
-    private class Float32(val floats: FloatBuffer, sizes: LongArray) : Tensor(sizes, floats) {
+    private class Float32(private val floats: FloatBuffer, sizes: LongArray) : Tensor(sizes) {
+        override val data: Buffer get() = floats
+
         override fun dtype() = DType.FLOAT
 
         override fun getDataAsFloatArray() = FloatArray(floats.capacity()).also { floats.duplicate().clear().get(it) }
@@ -28,7 +32,7 @@ abstract class Tensor internal constructor(private val sizes: LongArray, interna
         }
     }
 
-    private class Int64(data: LongBuffer, sizes: LongArray) : Tensor(sizes, data) {
+    private class Int64(override val data: LongBuffer, sizes: LongArray) : Tensor(sizes) {
         override fun dtype() = DType.INT64
     }
 

@@ -30,7 +30,9 @@ internal class BpeReader(private val file: File, private val json: JsonStream) {
         val byteIds =
             IntArray(256) { byte ->
                 bytes[0] = byte.toByte()
-                tokens.find(bytes, 1).also { if (it < 0) throw unreadable(file, "it has no token for the byte $byte") }
+                val id = tokens.find(bytes, 1)
+                if (id < 0 && byte !in NEVER_IN_UTF_8) throw unreadable(file, "it has no token for the byte $byte")
+                id
             }
         val table = MergeTable(merged.count)
         for (i in 0 until merged.count) {
@@ -136,3 +138,6 @@ private val USUAL: Map<String, List<Any?>> =
         "byte_fallback" to listOf(false),
         "ignore_merges" to listOf(false),
     )
+
+/** Bytes for which a vocabulary needs no token. */
+private val NEVER_IN_UTF_8 = listOf(0xc0, 0xc1) + (0xf5..0xff)

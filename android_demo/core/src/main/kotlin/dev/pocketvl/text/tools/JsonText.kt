@@ -1,6 +1,5 @@
 package dev.pocketvl.text.tools
 
-import dev.pocketvl.json.Json
 import java.math.BigDecimal
 import java.math.MathContext
 
@@ -11,7 +10,7 @@ import java.math.MathContext
 internal fun writeJson(value: Any?): String = StringBuilder().also { writeJson(value, it, 0) }.toString()
 
 private fun writeJson(value: Any?, out: StringBuilder, depth: Int) {
-    require(depth <= Json.MAX_DEPTH) { "it is nested too deeply" }
+    require(depth <= MAX_DEPTH) { "it is nested too deeply" }
     when (value) {
         null, is Boolean, is Int, is Long, is Short, is Byte -> {
             out.append(value)
@@ -95,3 +94,6 @@ internal fun shortest(value: Double): String {
 }
 
 private const val HEX = "0123456789abcdef"
+
+/** Twice what Schema.kt allows, and more: what refers to itself ends here. */
+private const val MAX_DEPTH = 128

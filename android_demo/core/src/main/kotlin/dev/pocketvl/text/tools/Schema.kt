@@ -1,7 +1,6 @@
 package dev.pocketvl.text.tools
 
 import dev.pocketvl.UsageException
-import dev.pocketvl.json.Json
 
 // What a small model most often gets wrong is checked: type, enum, properties, required, additionalProperties and
 // items. Other keywords (pattern, minimum, anyOf, ...) are shown to the model and left to the handler.
@@ -14,12 +13,12 @@ internal fun checkParameters(schema: Map<String, Any?>, where: String) {
     if (schema["type"] != "object") {
         throw UsageException("$where must be a JSON schema of the type \"object\", not ${shown(schema)}.")
     }
-    check(schema, where, MAX_DEPTH)
     try {
         writeJson(schema)
     } catch (error: IllegalArgumentException) {
         throw UsageException("$where cannot be written as JSON (${error.message}).")
     }
+    check(schema, where, MAX_DEPTH)
 }
 
 /**

@@ -25,10 +25,11 @@ internal class CacheMemory(count: Int, floats: Int) : Closeable {
             val path = File.createTempFile("pocketvl", ".cache")
             file = RandomAccessFile(path, "rw")
             path.delete() // an open file stays until it is closed
-            buffers = closingOnFailure(file) {
-                file.setLength(bytes * count)
-                List(count) { map(it * bytes, bytes) }
-            }
+            buffers =
+                closingOnFailure(file) {
+                    file.setLength(bytes * count)
+                    List(count) { map(it * bytes, bytes) }
+                }
         } catch (failure: IOException) {
             val folder = System.getProperty("java.io.tmpdir")
             throw EngineException(

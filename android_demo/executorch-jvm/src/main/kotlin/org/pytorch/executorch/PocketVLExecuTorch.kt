@@ -54,7 +54,8 @@ internal interface PocketVLExecuTorch : Library {
         const val NO_TENSOR = -1
 
         val library: PocketVLExecuTorch by lazy {
-            val file = checkNotNull(System.getProperty("pocketvl.executorch")) { "pocketvl.executorch names no library" }
+            val file =
+                checkNotNull(System.getProperty("pocketvl.executorch")) { "pocketvl.executorch names no library" }
             Native.load(file, PocketVLExecuTorch::class.java)
         }
 
