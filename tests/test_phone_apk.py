@@ -6,6 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree
 
 import pytest
 
@@ -77,3 +78,29 @@ def test_a_library_for_small_pages_or_out_of_place_is_refused(apk: ModuleType, t
     file.write_bytes(write(apk, [(name, elf([16_384]), False, 4)]))
     with pytest.raises(apk.BuildError, match="cannot be mapped"):
         apk.check_libraries(file, ("x86_64",))
+
+
+@pytest.mark.parametrize(
+    ("flavor", "permissions"),
+    [
+        ("offline", {"android.permission.CAMERA"}),
+        ("download", {"android.permission.CAMERA", "android.permission.INTERNET"}),
+    ],
+)
+def test_the_manifest_is_what_gradle_would_merge(apk: ModuleType, flavor: str, permissions: set[str]) -> None:
+    from android import NAMESPACE, merged_manifest  # type: ignore[import-not-found]
+
+    text = merged_manifest(flavor).decode()
+    manifest = ElementTree.fromstring(text)
+    name = f"{{{NAMESPACE}}}name"
+    assert {element.get(name) for element in manifest.iter("uses-permission")} == permissions
+    assert permissions == apk.PERMISSIONS[flavor]
+    providers = {element.get(name) for element in manifest.iter("provider")}
+    assert "ai.onnxruntime.TelemetryInitializer" not in providers
+    assert "${" not in text
+
+
+def test_the_readme_names_each_permission(apk: ModuleType) -> None:
+    text = (Path(__file__).resolve().parents[1] / "android_demo/README.md").read_text()
+    for permission in set.union(*apk.PERMISSIONS.values()):
+        assert f"`{permission}`" in text

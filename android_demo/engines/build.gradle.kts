@@ -5,8 +5,14 @@ plugins {
 
 android {
     namespace = "dev.pocketvl.engines"
-    compileSdk = libs.versions.compileSdk.get().toInt()
-    defaultConfig.minSdk = libs.versions.minSdk.get().toInt()
+    compileSdk =
+        libs.versions.compileSdk
+            .get()
+            .toInt()
+    defaultConfig.minSdk =
+        libs.versions.minSdk
+            .get()
+            .toInt()
 
     // Their tests need native libraries that jvm.sh builds; Gradle's unit tests have none.
     sourceSets.named("test") { kotlin.setSrcDirs(emptyList<String>()) }

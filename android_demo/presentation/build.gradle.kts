@@ -5,8 +5,14 @@ plugins {
 
 android {
     namespace = "dev.pocketvl.presentation"
-    compileSdk = libs.versions.compileSdk.get().toInt()
-    defaultConfig.minSdk = libs.versions.minSdk.get().toInt()
+    compileSdk =
+        libs.versions.compileSdk
+            .get()
+            .toInt()
+    defaultConfig.minSdk =
+        libs.versions.minSdk
+            .get()
+            .toInt()
     testOptions.unitTests.all { it.useJUnitPlatform { excludeTags("slow") } }
 }
 

@@ -160,6 +160,7 @@ def _geometry() -> Iterator[Check]:
 
 def _settings() -> Iterator[Check]:
     """Images, buckets, context, target and version."""
+    value: Any
     yield [*IMAGE, "min_pixels"], 0, "min_pixels 0 must lie in 1..max_pixels 4096"
     yield [*IMAGE, "min_pixels"], 4096, None
     yield [*IMAGE, "min_pixels"], 4097, "min_pixels 4097 must lie in 1..max_pixels 4096"
@@ -276,6 +277,7 @@ def _table() -> Iterator[Check]:
 
 def _lists() -> Iterator[Check]:
     """Layers, files, provenance and shapes."""
+    value: Any
     least = "bits, group_size and layers must be at least 1, parameters and bytes at least 0"
     for name, value, refused in (
         ("bits", 0, least), ("group_size", -1, least), ("layers", 0, least), ("parameters", -1, least),

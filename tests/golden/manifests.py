@@ -171,6 +171,8 @@ def _structure() -> Iterator[Case]:
 
 def _contents() -> Iterator[Case]:
     """What fits together, for both targets."""
+    value: Any
+    refused: str | None
 
     def case(
         path: list[Any], value: Any, refused: str | None, bundle: str = "executorch", **more: Any

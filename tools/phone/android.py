@@ -13,6 +13,7 @@ from pathlib import Path
 from modules import ANDROID, HERE, LIBRARY, MODULES, BuildError, Compiler, MissingError, hash_of, uses_of
 
 NAMESPACE = "http://schemas.android.com/apk/res/android"
+APPLICATION = "dev.pocketvl.app"
 TOOLS_NAMESPACE = "http://schemas.android.com/tools"
 FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
 # The flavours and the modules that each has beside those that all have.
@@ -178,8 +179,9 @@ class AndroidBuild:
 def merged_manifest(flavor: str) -> bytes:
     """The app's manifest with the flavour's permissions and components, as Gradle's merger puts them."""
     ET.register_namespace("android", NAMESPACE)
-    tree = ET.parse(ANDROID / "app/src/main/AndroidManifest.xml").getroot()
-    tree.set("package", "dev.pocketvl.app")
+    main = (ANDROID / "app/src/main/AndroidManifest.xml").read_text(encoding="utf-8")
+    tree = ET.fromstring(main.replace("${applicationId}", APPLICATION))
+    tree.set("package", APPLICATION)
     application = tree.find("application")
     assert application is not None
     added = ANDROID / f"app/src/{flavor}/AndroidManifest.xml"

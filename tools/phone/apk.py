@@ -178,8 +178,11 @@ def check_manifest(apk: Path, flavor: str, abis: tuple[str, ...]) -> None:
     ):
         if wanted not in badging:
             raise BuildError(f"{apk.name} does not say {wanted}:\n{badging}")
-    if "TelemetryInitializer" in run("aapt2", "dump", "xmltree", "--file", "AndroidManifest.xml", apk):
+    manifest = run("aapt2", "dump", "xmltree", "--file", "AndroidManifest.xml", apk)
+    if "TelemetryInitializer" in manifest:
         raise BuildError(f"{apk.name} starts ONNX Runtime's telemetry")
+    if "${" in manifest:
+        raise BuildError(f"{apk.name} has a placeholder of Gradle's in its manifest:\n{manifest}")
 
 
 def check_libraries(apk: Path, abis: tuple[str, ...]) -> None:

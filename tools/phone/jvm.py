@@ -23,7 +23,7 @@ def main() -> int:
     try:
         tools = install()
         if arguments.command == "lint":
-            return lint(tools, mend=arguments.format)
+            return lint(tools, arguments.files, mend=arguments.format)
         return build(tools, arguments)
     except BuildError as failure:
         print(failure, file=sys.stderr)
@@ -44,6 +44,7 @@ def parse() -> argparse.Namespace:
     commands.add_parser("compile", help="compile only")
     commands.add_parser("android", help="compile all for Android and check what is referred to")
     lint = commands.add_parser("lint", help="ktlint")
+    lint.add_argument("files", nargs="*", help="patterns of files under android_demo (all)")
     lint.add_argument("--format", action="store_true", help="mend what can be mended")
     for command in commands.choices.values():
         command.add_argument(
@@ -63,9 +64,11 @@ def build(tools: Path, arguments: argparse.Namespace) -> int:
     return run_tests(compiler, arguments) if arguments.command == "test" else 0
 
 
-def lint(tools: Path, *, mend: bool) -> int:
+def lint(tools: Path, files: list[str], *, mend: bool) -> int:
     command = ["java", "-jar", str(tools / "ktlint.jar"), *(["--format"] if mend else [])]
-    return subprocess.run([*command, "**/src/**/*.kt", "**/*.kts"], cwd=ANDROID, check=False).returncode
+    return subprocess.run(
+        [*command, *(files or ["**/src/**/*.kt", "**/*.kts"])], cwd=ANDROID, check=False
+    ).returncode
 
 
 def install(*options: str) -> Path:

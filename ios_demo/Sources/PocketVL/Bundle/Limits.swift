@@ -8,7 +8,7 @@ enum Limits {
         "patch_size": 256,
         "temporal_patch_size": 16,
         "max_position_embeddings": 1 << 30,  // nothing is that long; max_context bounds what is
-        "max_pixels": 1 << 40,  // likewise, the largest bucket does
+        "max_pixels": (1 << 31) - 1,  // likewise, the largest bucket does; an int in every language
     ]
 
     /// Throws ``Fault`` for a number that no model has.
@@ -24,6 +24,13 @@ enum Limits {
         try check("max_pixels", image.maxPixels)
         try check("max_context", maxContext)
         for bucket in buckets { try check("a bucket", bucket) }
+    }
+
+    /// Throws ``Fault`` for a number that no group of layers has.
+    static func checkLayers(bits: Int, groupSize: Int?, layers: Int) throws(Fault) {
+        try check("bits", bits)
+        if let groupSize { try check("group_size", groupSize) }
+        try check("layers", layers)
     }
 
     private static func check(_ name: String, _ value: Int) throws(Fault) {

@@ -150,6 +150,7 @@ public struct LayerGroup: Sendable, Equatable {
         if bits < 1 || groupSize.map({ $0 != 0 && $0 < 1 }) ?? false || layers < 1 || parameters < 0 || bytes < 0 {
             throw Fault("bits, group_size and layers must be at least 1, parameters and bytes at least 0")
         }
+        try Limits.checkLayers(bits: bits, groupSize: groupSize, layers: layers)
         self.component = component
         self.bits = bits
         self.groupSize = groupSize

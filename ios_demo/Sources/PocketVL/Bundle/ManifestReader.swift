@@ -263,6 +263,7 @@ extension JSON {
         case .null: return "None"
         case .bool(let value): return value ? "True" : "False"
         case .integer(let value): return String(value)
+        case .largeInteger(let digits): return digits.shortened(to: 80)
         case .double(let value): return String(value)
         case .string(let value): return value.quoted
         case .array(let values): return "[\(values.map(\.shown).joined(separator: ", "))]".shortened(to: 80)

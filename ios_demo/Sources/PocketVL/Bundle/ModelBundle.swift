@@ -75,7 +75,9 @@ public struct ModelBundle: Sendable {
             return "has an embedding table of \(table.rows) x \(table.columns), but the model needs"
                 + " \(text.vocabSize) x \(text.hiddenSize)"
         }
-        let bytes = size(table.file) ?? 0
+        guard let bytes = size(table.file) else {
+            return "has its embedding table in \(table.file), which is no file of it"
+        }
         if table.end > bytes {
             return "ends its embedding table at byte \(table.end) of \(table.file), which has \(bytes)"
         }

@@ -80,7 +80,10 @@ enum Strict {
     }
 
     static func int(_ value: JSON, _ place: String) throws(PocketVLError) -> Int {
-        guard case .integer = value else { throw mismatch("int", value, place) }
+        switch value {
+        case .integer, .largeInteger: break
+        default: throw mismatch("int", value, place)
+        }
         guard let integer = value.asInteger, integer > .min else {
             throw .manifest("\(place) must be an integer of at most 64 bits.")
         }
@@ -89,6 +92,7 @@ enum Strict {
 
     static func double(_ value: JSON, _ place: String) throws(PocketVLError) -> Double {
         guard let double = value.asDouble else { throw mismatch("float", value, place) }
+        if !double.isFinite { throw .manifest("\(place) must be a finite number.") }
         return double
     }
 

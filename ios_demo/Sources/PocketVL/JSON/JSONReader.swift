@@ -1,5 +1,7 @@
 /// Reads one JSON document from UTF-8.
 struct JSONReader {
+    private static let mostDigits = 4300  // of an integer, as in Python
+
     private let bytes: [UInt8]
     private var at = 0
 
@@ -213,7 +215,10 @@ struct JSONReader {
             try digits()
         }
         let written = String(decoding: bytes[start..<at], as: UTF8.self)
-        if isWhole, let value = Int64(written) { return .integer(value) }
+        if isWhole {
+            if at - start > Self.mostDigits { throw fail("an integer of more than \(Self.mostDigits) digits") }
+            return Int64(written).map(JSON.integer) ?? .largeInteger(written)
+        }
         guard let value = Double(written), value.isFinite else {
             throw fail("the number \(written.prefix(20)) is too large")
         }

@@ -2,7 +2,7 @@ package dev.pocketvl.chat
 
 import dev.pocketvl.UsageException
 import dev.pocketvl.decoding.Feed
-import dev.pocketvl.text.ImageSides
+import dev.pocketvl.media.PixelSize
 import dev.pocketvl.text.Message
 import dev.pocketvl.text.tools.AnyToolCall
 import dev.pocketvl.text.tools.ToolSet
@@ -17,7 +17,7 @@ class Conversation internal constructor(
     /** Without the stop token of the last answer, which the next turn writes as its template does. */
     val feed: Feed = Feed.EMPTY,
     /** Of all images, as they were given. */
-    val imageSizes: List<ImageSides> = emptyList(),
+    val imageSizes: List<PixelSize> = emptyList(),
     /** The conversation without its last question and answer; null at the start. */
     val before: Conversation? = null,
     /** The slot of [feed] where its last answer begins; 0 at the start. */

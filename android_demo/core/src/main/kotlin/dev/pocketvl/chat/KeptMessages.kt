@@ -4,7 +4,6 @@ import dev.pocketvl.decoding.Media
 import dev.pocketvl.media.EncodedImage
 import dev.pocketvl.media.PixelSize
 import dev.pocketvl.text.ImagePart
-import dev.pocketvl.text.ImageSides
 import dev.pocketvl.text.Message
 import dev.pocketvl.text.VideoPart
 
@@ -14,7 +13,7 @@ import dev.pocketvl.text.VideoPart
  * [media]: of all images and videos, in order. [sizes]: of the images as they were given. So an app can give a part
  * of the history back as messages, and its images are not encoded again.
  */
-internal fun keptMessages(messages: List<Message>, media: List<Media>, sizes: List<ImageSides>): List<Message> {
+internal fun keptMessages(messages: List<Message>, media: List<Media>, sizes: List<PixelSize>): List<Message> {
     val encoded = media.iterator()
     val given = sizes.iterator()
     return messages.map { message ->
@@ -22,9 +21,7 @@ internal fun keptMessages(messages: List<Message>, media: List<Media>, sizes: Li
             message.parts.map { part ->
                 when (part) {
                     is ImagePart -> {
-                        ImagePart(
-                            EncodedImage(encoded.next(), given.next().let { PixelSize(it.height, it.width) }),
-                        )
+                        ImagePart(EncodedImage(encoded.next(), given.next()))
                     }
 
                     is VideoPart -> {

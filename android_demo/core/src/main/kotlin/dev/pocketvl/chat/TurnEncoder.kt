@@ -8,12 +8,12 @@ import dev.pocketvl.decoding.Feed
 import dev.pocketvl.decoding.Media
 import dev.pocketvl.decoding.buildFeed
 import dev.pocketvl.media.ImageSource
+import dev.pocketvl.media.PixelSize
 import dev.pocketvl.media.PreparedImage
 import dev.pocketvl.media.PreparedMedia
 import dev.pocketvl.media.PreparedVideo
 import dev.pocketvl.media.VisionPipeline
 import dev.pocketvl.text.ImagePart
-import dev.pocketvl.text.ImageSides
 import dev.pocketvl.text.MediaPart
 import dev.pocketvl.text.Message
 import dev.pocketvl.text.PromptEncoder
@@ -30,7 +30,7 @@ import dev.pocketvl.text.withThousandths
 internal class EncodedTurn(
     val messages: List<Message>,
     val feed: Feed,
-    val imageSizes: List<ImageSides>,
+    val imageSizes: List<PixelSize>,
     val notes: List<String>,
 )
 
@@ -112,7 +112,7 @@ internal class TurnEncoder(
         prepared: List<PreparedMedia>,
     ): Boolean {
         val images = prepared.filterIsInstance<PreparedImage>()
-        val sizes = images.map { it.sides }
+        val sizes = images.map { it.sourceSize }
         val whole = start.messages + withThousandths(new, sizes, 0)
         val count = part.feed.media.size
         return whole.size > part.messages.size &&
@@ -129,7 +129,7 @@ internal class TurnEncoder(
         prepared: List<PreparedMedia>,
         turn: Turn,
     ): EncodedTurn {
-        val own = prepared.filterIsInstance<PreparedImage>().map { it.sides }
+        val own = prepared.filterIsInstance<PreparedImage>().map { it.sourceSize }
         val sizes = before.imageSizes + own
         val new = withThousandths(given, sizes, before.imageSizes.size)
         val ids = tokenIds(before, new, prepared)
@@ -244,5 +244,3 @@ private fun isSame(one: Message, other: Message): Boolean {
     fun said(message: Message) = message.parts.map { if (it is MediaPart) it.javaClass else it }
     return one.role == other.role && said(one) == said(other)
 }
-
-private val PreparedImage.sides: ImageSides get() = ImageSides(sourceSize.height, sourceSize.width)

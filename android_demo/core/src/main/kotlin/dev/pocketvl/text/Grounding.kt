@@ -117,5 +117,3 @@ internal fun markup(shape: Shape): String =
         .map { toThousandths(it, THOUSAND) }
         .chunked(2)
         .joinToString(",") { (x, y) -> "($x,$y)" }
-
-internal typealias ImageSides = PixelSize

@@ -36,7 +36,7 @@ class ImageFilesTest {
         }
     }
 
-    /** Those that `python -m tests.golden.photographs FOLDER` writes. */
+    /** Those that `python -m tests.golden.photographs FOLDER` writes; the property is pocketvl.images. */
     @Test
     fun `so are those of photographs in a folder that a property names`() {
         val folder = System.getProperty("pocketvl.images")?.let { File(it) }

@@ -173,8 +173,8 @@ class TokenizerFileTest {
                 Json.write(
                     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" +
                         "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-                ) + "},\"behavior\":\"Isolated\",\"invert\":false},{\"type\":\"ByteLevel\",\"add_prefix_space\":false," +
-                "\"trim_offsets\":true,\"use_regex\":false}]}"
+                ) + "},\"behavior\":\"Isolated\",\"invert\":false},{\"type\":\"ByteLevel\"," +
+                "\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":false}]}"
         private val ADDED = "[${added(258, "<|im_end|>", true)}]"
         internal val SMALL = small(listOf("ab", "abc"), "[\"a\",\"b\"],[\"ab\",\"c\"]")
 

@@ -1,6 +1,8 @@
 package dev.pocketvl.presentation
 
+import dev.pocketvl.Names
 import dev.pocketvl.bundle.EmbeddingTable
+import dev.pocketvl.bundle.EntryPoint
 import dev.pocketvl.bundle.FileRecord
 import dev.pocketvl.bundle.ImageSettings
 import dev.pocketvl.bundle.Manifest
@@ -36,8 +38,11 @@ fun manifest(
     prefillChunk = prefillChunk,
     chat = true,
     sampling = SamplingDefaults(0.0, 0, 1.0, 1.0),
-    entryPoints = emptyList(),
-    tokenEmbedding = EmbeddingTable("text_decoder.pte", 151_936, 1536, "int8", 0, 0, "float32", 1536),
+    entryPoints =
+        listOf(Names.VISION_ENCODER, Names.TEXT_DECODER, Names.LM_HEAD).map { name ->
+            EntryPoint(name, files.first().first, name, null, emptyList(), emptyList())
+        },
+    tokenEmbedding = EmbeddingTable(files.first().first, 151_936, 1536, "int8", 0, 0, "float32", 1536),
     layers = emptyList(),
     files = files.map { (path, size) -> FileRecord(path, size, HASH) },
     optionalFiles = emptyList(),

@@ -61,7 +61,9 @@ class BackCamera(
             try {
                 manager.openCamera(chosen.id, capture, handler)
             } catch (error: CameraAccessException) {
-                close(ImageException("The camera cannot be opened (${error.message}); close other apps that use it.", error))
+                close(
+                    ImageException("The camera does not open (${error.message}); close other apps that use it.", error),
+                )
             } catch (error: SecurityException) {
                 close(noPermission(error))
             }
@@ -78,7 +80,10 @@ class BackCamera(
 
     private class Chosen(val id: String, val size: Size, val sensor: Int, val isFront: Boolean) {
         /** Clockwise, so that a frame stands as the display does. */
-        fun degrees(rotation: Int): Int = ((if (isFront) sensor + 90 * rotation else sensor - 90 * rotation) + 360) % 360
+        fun degrees(rotation: Int): Int {
+            val display = 90 * rotation
+            return (if (isFront) sensor + display else sensor - display + 360) % 360
+        }
     }
 
     private fun choose(): Chosen {
@@ -88,8 +93,9 @@ class BackCamera(
         try {
             val all = manager.cameraIdList.map { it to manager.getCameraCharacteristics(it) }
             val (id, facts) = all.firstOrNull { it.second.isBack() } ?: all.firstOrNull() ?: throw none()
-            val sizes = facts.get(CameraCharacteristics.SCALER_STREAM_CONFIGURATION_MAP)?.getOutputSizes(ImageFormat.YUV_420_888)
-            val size = sizes.orEmpty().filter { it.isUsable() }.minByOrNull { it.width.toLong() * it.height } ?: throw none()
+            val streams = facts.get(CameraCharacteristics.SCALER_STREAM_CONFIGURATION_MAP)
+            val sizes = streams?.getOutputSizes(ImageFormat.YUV_420_888).orEmpty().filter { it.isUsable() }
+            val size = sizes.minByOrNull { it.width.toLong() * it.height } ?: throw none()
             val isFront = facts.get(CameraCharacteristics.LENS_FACING) == CameraCharacteristics.LENS_FACING_FRONT
             return Chosen(id, size, facts.get(CameraCharacteristics.SENSOR_ORIENTATION) ?: 0, isFront)
         } catch (error: CameraAccessException) {

@@ -33,7 +33,7 @@ internal class CameraCapture(
 
     override fun onError(opened: CameraDevice, error: Int) {
         opened.close()
-        onFailure(ImageException("The camera has failed (error $error); close other apps that use it, or restart the phone."))
+        onFailure(ImageException("The camera has failed (error $error); close other apps that use it."))
     }
 
     fun stop() {
@@ -54,7 +54,7 @@ internal class CameraCapture(
         }
 
         override fun onConfigureFailed(session: CameraCaptureSession) {
-            onFailure(ImageException("The camera does not give frames of this size; please report the phone's model."))
+            onFailure(ImageException("The camera gives no frames of this size; please report the phone's model."))
         }
     }
 
@@ -63,9 +63,11 @@ internal class CameraCapture(
             call()
         } catch (error: CameraAccessException) {
             onFailure(ImageException("The camera has failed (${error.message}); try again.", error))
-        } catch (error: IllegalStateException) { // closed meanwhile
+        } catch (error: IllegalStateException) {
+            // closed meanwhile
             if (!isStopped) onFailure(ImageException("The camera was closed; try again.", error))
-        } catch (error: IllegalArgumentException) { // the preview's surface is gone
+        } catch (error: IllegalArgumentException) {
+            // the preview's surface is gone
             if (!isStopped) onFailure(ImageException("The camera's preview is gone; try again.", error))
         }
     }

@@ -20,11 +20,8 @@ import java.io.IOException
 import java.io.InputStream
 
 /** An image behind a content Uri, decoded by Android in sRGB and sampled down where it is huge. */
-class ContentImage(
-    private val resolver: ContentResolver,
-    private val uri: Uri,
-    override val name: String,
-) : ImageSource {
+class ContentImage(private val resolver: ContentResolver, private val uri: Uri, override val name: String) :
+    ImageSource {
     private val header: ImageHeader by lazy { open { readImageHeader(it, name) } }
 
     override fun size(): PixelSize = header.upright
@@ -60,7 +57,7 @@ class ContentImage(
     /** HEIF and AVIF keep a rotation of their own, which ImageDecoder applies. */
     private fun decodeTurned(wanted: PixelSize): Bitmap {
         if (Build.VERSION.SDK_INT < ANDROID_9) {
-            throw ImageException("$name is a ${header.format} image, which this Android does not decode; save it as JPEG.")
+            throw ImageException("$name is in ${header.format}, which this Android does not decode; save it as JPEG.")
         }
         try {
             return ImageDecoder.decodeBitmap(ImageDecoder.createSource(resolver, uri)) { decoder, _, _ ->

@@ -29,7 +29,7 @@ class DocumentTree(private val resolver: ContentResolver, private val tree: Uri)
         query(DocumentsContract.buildDocumentUriUsingTree(tree, id)).firstOrNull()?.name ?: "bundle"
 
     private fun listInto(files: MutableList<SourceFile>, folder: String, prefix: String, depth: Int) {
-        if (depth > DEEPEST) throw BundleException("The folder is nested deeper than any bundle; choose the bundle's own.")
+        if (depth > DEEPEST) throw BundleException("The folder is nested deeper than any bundle; choose another.")
         for (entry in query(DocumentsContract.buildChildDocumentsUriUsingTree(tree, folder))) {
             val path = prefix + entry.name
             if (entry.type == Document.MIME_TYPE_DIR) {
@@ -39,7 +39,7 @@ class DocumentTree(private val resolver: ContentResolver, private val tree: Uri)
                 files += SourceFile(path, entry.bytes) { open(uri, path) }
             }
             if (files.size > MOST_FILES) {
-                throw BundleException("The folder has more than $MOST_FILES files, far more than a bundle; choose another.")
+                throw BundleException("The folder has more than $MOST_FILES files, unlike a bundle; choose another.")
             }
         }
     }
@@ -55,7 +55,9 @@ class DocumentTree(private val resolver: ContentResolver, private val tree: Uri)
 
     private fun query(uri: Uri): List<Entry> {
         val entries = ArrayList<Entry>()
-        val rows = resolver.query(uri, COLUMNS, null, null, null) ?: throw BundleException("The folder gives no list of files.")
+        val rows =
+            resolver.query(uri, COLUMNS, null, null, null)
+                ?: throw BundleException("The folder gives no list of files; choose it again.")
         rows.use {
             while (it.moveToNext()) {
                 val bytes = if (it.isNull(3)) 0 else it.getLong(3)

@@ -14,8 +14,8 @@ import dev.pocketvl.chat.keptMessages
 import dev.pocketvl.decoding.Feed
 import dev.pocketvl.json.Json
 import dev.pocketvl.json.JsonException
+import dev.pocketvl.media.PixelSize
 import dev.pocketvl.text.ImagePart
-import dev.pocketvl.text.ImageSides
 import dev.pocketvl.text.Message
 import dev.pocketvl.text.Role
 import dev.pocketvl.text.mediaOf
@@ -189,10 +189,10 @@ private fun Members.conversationOf(feed: Feed): Conversation {
 }
 
 /** Height, width. */
-private fun storedSides(value: Any?, where: String): ImageSides {
+private fun storedSides(value: Any?, where: String): PixelSize {
     val sides = (value as? List<*>).orEmpty().map { toInt(it, where) }
     if (sides.size != 2 || sides.any { it < 1 }) throw Misfit("an image has no size")
-    return ImageSides(sides[0], sides[1])
+    return PixelSize(sides[0], sides[1])
 }
 
 private fun storedTurn(value: Any?, where: String): StoredTurn =
@@ -214,7 +214,7 @@ private fun follows(turn: StoredTurn, before: Conversation?, messages: List<Mess
 }
 
 /** Each image has its embeddings as the source. */
-private fun withEmbeddings(messages: List<Message>, feed: Feed, sizes: List<ImageSides>): List<Message> {
+private fun withEmbeddings(messages: List<Message>, feed: Feed, sizes: List<PixelSize>): List<Message> {
     val parts = mediaOf(messages)
     if (parts.size != feed.media.size || parts.count { it is ImagePart } != sizes.size) {
         throw Misfit("its messages have other images than its slots")

@@ -2,7 +2,7 @@ package dev.pocketvl.media.header
 
 import dev.pocketvl.ImageException
 
-/** Boxes deeper than those that are looked into are never opened. */
+/** Bytes of the description of all images, which is read whole; a photo of 48 tiles has a few thousand. */
 private const val LONGEST_META = LONGEST_BLOCK
 
 /** Major and compatible brands of a file that begins with [head]; empty where it is none of that family. */

@@ -51,7 +51,7 @@ class CoreModels(private val engines: EngineFactory, private val images: ImageOp
     }
 }
 
-private class CoreModel(
+internal class CoreModel(
     private val model: Model,
     override val engine: Engine,
     override val threads: Int?,

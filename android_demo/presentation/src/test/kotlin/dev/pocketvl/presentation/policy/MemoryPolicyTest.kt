@@ -29,8 +29,8 @@ class MemoryPolicyTest {
     fun `files of the vision encoder are told by their names in every target`() {
         val onnx = listOf("onnx/host_text_decoder.onnx" to 3L, "onnx/host_vision_encoder.onnx" to 5L)
         val data = listOf("onnx/vision_encoder_int8.onnx_data" to 70L, "onnx/decoder_model_merged_q4.onnx_data" to 900L)
-        val need = MemoryPolicy.need(manifest(onnx + data, buckets = listOf(0)))
-        assertEquals(75, need.vision)
+        val need = MemoryPolicy.need(manifest(onnx + data, buckets = listOf(4)))
+        assertEquals(75 + 4 * (1176 + 8 * 1280 + 2 * 5120) * 4L, need.vision)
         assertEquals(903, need.weights)
     }
 
