@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-python test-kotlin check check-kotlin bench clean
+.PHONY: demo test test-python test-kotlin test-swift check check-python check-kotlin check-swift apk bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/pocketvl demo
 
-test: test-python test-kotlin
+test: test-python test-kotlin test-swift
 
 # Commands that tests start are compiled once. A worker has one core.
 test-python: $(INSTALLED)
@@ -21,11 +21,26 @@ test-kotlin:
 
 check-kotlin:
 	android_demo/jvm.sh lint --optional
+	android_demo/jvm.sh android --optional
 
-check: $(INSTALLED) check-kotlin
+# Swift is not installed by these, see tools/phone/install_swift.sh; without it they say so and succeed.
+test-swift:
+	ios_demo/swift.sh test --optional
+
+check-swift:
+	ios_demo/swift.sh lint --optional
+
+check: check-python check-kotlin check-swift
+
+check-python: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The app with ONNX Runtime inside, for phones and emulators, signed with a debug key.
+apk:
+	android_demo/build_apk.sh
+	android_demo/build_apk.sh --download
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/full_size.py
@@ -37,4 +52,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf android_demo/build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-output
+	rm -rf android_demo/build ios_demo/build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-output

@@ -14,9 +14,14 @@ from tests.golden.conversations import prompts, tokenizer_strings
 from tests.golden.decoding import lookup, sampler, stop_strings
 from tests.golden.frames import change
 from tests.golden.images import bicubic, patches, resize
+from tests.golden.manifests import manifests
+from tests.golden.photographs import image_files
 from tests.golden.positions import mrope, text_rope, vision_rope
+from tests.golden.saved_chats import saved_chat
+from tests.golden.sizes import sizes
 from tests.golden.slots import prefix
 from tests.golden.tables import embedding
+from tests.golden.texts import tokenizer_samples
 from tests.golden.tools import tool_calls
 from tests.golden.trace import conversation_trace
 from tests.golden.videos import video_sampling
@@ -25,12 +30,15 @@ from tests.golden.written import CHECKPOINT, FOLDER, Json
 
 GOLDENS: dict[str, Callable[[], Json]] = {
     "resize": resize,
+    "sizes": sizes,
     "bicubic": bicubic,
     "patches": patches,
+    "image_files": image_files,
     "vision_rope": vision_rope,
     "text_rope": text_rope,
     "mrope": mrope,
     "embedding": embedding,
+    "manifests": manifests,
     "prompts": prompts,
     "grounding": grounding,
     "image_size": image_size,
@@ -44,10 +52,12 @@ GOLDENS: dict[str, Callable[[], Json]] = {
     "video_sampling": video_sampling,
     "tool_calls": tool_calls,
     "tokenizer_strings": tokenizer_strings,
+    "tokenizer_samples": tokenizer_samples,
     "tiny_answers": tiny_answers,
+    "saved_chat": saved_chat,
 }
 
-NEED_CHECKPOINT = ("prompts", "conversation_trace", "tokenizer_strings", "tiny_answers")
+NEED_CHECKPOINT = ("prompts", "conversation_trace", "tokenizer_strings", "tokenizer_samples", "tiny_answers")
 
 
 def write(path: Path, golden: Json) -> None:

@@ -1,6 +1,7 @@
 """The runtime against tests/golden/*.json, which Kotlin and Swift read too."""
 
 import base64
+import copy
 import hashlib
 import json
 from pathlib import Path
@@ -8,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from pocketvl.runtime.bundle.geometry import ImageSettings, SpecialTokens, TextGeometry, VisionGeometry
 from pocketvl.runtime.bundle.manifest import EmbeddingTable
+from pocketvl.runtime.bundle.open import open_bundle
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
-from pocketvl.runtime.errors import ImageError, VideoError
+from pocketvl.runtime.errors import BundleError, ImageError, VideoError
+from pocketvl.runtime.media.image import content_key, open_image
 from pocketvl.runtime.media.patches import patchify
 from pocketvl.runtime.media.resize import resize_image, resize_to_bucket, smart_resize
 from pocketvl.runtime.media.video.fit import tokens_of
@@ -23,6 +26,8 @@ from pocketvl.runtime.positions import mrope_positions, text_rope, vision_positi
 from pocketvl.runtime.text.messages import parse_messages
 from pocketvl.runtime.text.prompt import PromptEncoder
 from pocketvl.runtime.text.tokenizer import Tokenizer
+from tests.golden.sizes import cases
+from tests.golden.texts import ids_checksum
 
 FOLDER = Path(__file__).parents[1] / "golden"
 REPOSITORY = FOLDER.parents[1]
@@ -63,6 +68,37 @@ def test_resize() -> None:
             case["height"], case["width"], vision(patch_size=case["patch_size"]), settings, case["buckets"]
         )
         assert list(size) == case["expected"], case
+
+
+def test_sizes() -> None:
+    data = golden("sizes")
+    digests, digest = [], hashlib.sha256()
+    for number, (height, width, low, high, bucket) in enumerate(cases(), 1):
+        try:
+            found = resize_to_bucket(height, width, vision(), ImageSettings(low, high, MEAN, STD), [bucket])
+            answer = f"{found[0]} {found[1]}"
+        except ImageError:
+            answer = "refused"
+        digest.update(f"{height} {width} {low} {high} {bucket} {answer}\n".encode())
+        if number % data["each"] == 0:
+            digests.append(digest.hexdigest())
+    assert digests == data["digests"]
+
+
+def test_image_files() -> None:
+    data = golden("image_files")
+    settings = ImageSettings(data["min_pixels"], data["max_pixels"], MEAN, STD)
+    for case in data["cases"]:
+        if case["format"] == "AVIF" and not features.check("avif"):
+            continue
+        with open_image(base64.b64decode(case["file_base64"])) as opened:
+            size = resize_to_bucket(*opened.size, vision(), settings, [4096])
+            image = opened.read(size)
+        assert list(size) == case["size"], case["name"]
+        assert content_key(image) == case["key"], case["name"]
+        patches, _ = patchify(image, vision(), settings)
+        digest = hashlib.sha256(patches.astype("<f4").tobytes()).hexdigest()
+        assert digest == case["patches_sha256"], case["name"]
 
 
 def test_bicubic() -> None:
@@ -189,3 +225,56 @@ def test_tokenizer_strings() -> None:
     tokenizer = Tokenizer(CHECKPOINT / "tokenizer.json")
     for case in data["cases"]:
         assert list(tokenizer.encode_text(case["text"])) == case["ids"], case
+
+
+def test_tokenizer_samples() -> None:
+    data = golden("tokenizer_samples")
+    tokenizer = Tokenizer(CHECKPOINT / "tokenizer.json")
+    assert len(data["cases"]) == 2000
+    for case in data["cases"]:
+        plain, marked = tokenizer.encode_text(case["text"]), tokenizer.encode_template(case["text"])
+        assert [len(plain), ids_checksum(plain)] == case["plain"], case
+        assert [len(marked), ids_checksum(marked)] == case.get("marked", case["plain"]), case
+
+
+def test_manifests(tmp_path: Path) -> None:
+    data = golden("manifests")
+    for name, value in data["bundles"].items():
+        for record in value["files"]:
+            path = tmp_path / name / record["path"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bytes(record["size"]))
+        (tmp_path / name / "manifest.json").write_text(json.dumps(value))
+        open_bundle(tmp_path / name, "never")
+    for case in data["cases"]:
+        value = copy.deepcopy(data["bundles"][case["bundle"]])
+        raw = [edit["raw"] for edit in case["edits"] if apply_edit(value, edit)]
+        text = json.dumps(value)
+        for written in raw:
+            text = text.replace(json.dumps(PLACE), written)
+        (tmp_path / case["bundle"] / "manifest.json").write_text(text, encoding="utf-8")
+        assert says(tmp_path / case["bundle"], case["refused"]), case
+
+
+def says(folder: Path, expected: str | None) -> bool:
+    """Whether the bundle is refused with this part of the sentence, or opens where that is None."""
+    try:
+        open_bundle(folder, "never")
+    except BundleError as error:
+        return expected is not None and expected in str(error)
+    return expected is None
+
+
+PLACE = "<raw>"
+
+
+def apply_edit(value: Any, edit: Any) -> bool:
+    """Whether what is written there is to be put in afterwards."""
+    *path, last = edit["path"]
+    for key in path:
+        value = value[key]
+    if "remove" in edit:
+        del value[last]
+    else:
+        value[last] = edit.get("set", PLACE)
+    return "raw" in edit

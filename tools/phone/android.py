@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tomllib
@@ -11,9 +10,10 @@ import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modules import ANDROID, HERE, LIBRARY, MODULES, BuildError, Compiler, hash_of, uses_of
+from modules import ANDROID, HERE, LIBRARY, MODULES, BuildError, Compiler, MissingError, hash_of, uses_of
 
 NAMESPACE = "http://schemas.android.com/apk/res/android"
+APPLICATION = "dev.pocketvl.app"
 TOOLS_NAMESPACE = "http://schemas.android.com/tools"
 FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
 # The flavours and the modules that each has beside those that all have.
@@ -24,7 +24,7 @@ TARGET = ["-no-jdk", "-jvm-target", "1.8"]
 
 def run(*command: str | Path) -> str:
     """Run a command quietly; where it fails, show what it said."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         raise BuildError(f"{Path(command[0]).name} failed:\n{done.stdout}{done.stderr}".rstrip())
     return done.stdout
@@ -40,9 +40,9 @@ def need_android_tools(*names: str) -> None:
     packages = {"aapt2": "aapt", "keytool": "default-jdk-headless"}
     for name in names:
         if shutil.which(name) is None:
-            raise BuildError(f"{name} is not installed (on Debian: {packages.get(name, name)})")
+            raise MissingError(f"{name} is not installed (on Debian: {packages.get(name, name)})")
     if "aapt2" in names and not FRAMEWORK.is_file():
-        raise BuildError(f"{FRAMEWORK} is not there (on Debian: android-framework-res)")
+        raise MissingError(f"{FRAMEWORK} is not there (on Debian: android-framework-res)")
 
 
 @dataclass
@@ -62,11 +62,17 @@ class AndroidBuild:
     def out(self) -> Path:
         return self.compiler.out / self.flavor
 
-    def r8(self, program: str, *arguments: str | Path) -> str:
+    def r8(self, program: str, *arguments: str | Path) -> list[str | Path]:
         jar = self.android_tools / "r8.jar"
-        return run(
-            "java", "-Xmx2g", "-XX:+UseSerialGC", "-cp", jar, f"com.android.tools.r8.{program}", *arguments
-        )
+        return [
+            "java",
+            "-Xmx2g",
+            "-XX:+UseSerialGC",
+            "-cp",
+            jar,
+            f"com.android.tools.r8.{program}",
+            *arguments,
+        ]
 
     def modules(self) -> list[str]:
         others = {name for names in FLAVORS.values() for name in names} - set(FLAVORS[self.flavor])
@@ -85,7 +91,11 @@ class AndroidBuild:
         if not (ANDROID / "app/src/main").is_dir():
             return
         generated = self._resources()
-        folders = [ANDROID / "app/src/main/kotlin", ANDROID / f"app/src/{self.flavor}/kotlin", generated / "java"]
+        folders = [
+            ANDROID / "app/src/main/kotlin",
+            ANDROID / f"app/src/{self.flavor}/kotlin",
+            generated / "java",
+        ]
         jars = dict.fromkeys(jar for name in self.modules() for jar in self._jars(name))
         self.classes["app"] = self.compiler.compile(
             f"android-app-{self.flavor}", folders, [*self.classes.values(), *jars, android],
@@ -93,20 +103,37 @@ class AndroidBuild:
         )  # fmt: skip
 
     def check_references(self) -> list[str]:
-        """Fail where a class, method or field of Android or Java is used that the phone lacks; what is newer than
-        API 23, and therefore declared in stubs/, is returned."""
+        """Fail where something used is neither in API 23 nor in stubs/; return what is used of stubs/."""
         source = self.out / "references.zip"
         with zipfile.ZipFile(source, "w", zipfile.ZIP_STORED) as archive:
             for classes in self.classes.values():
                 for file in sorted(classes.rglob("*.class")):
                     archive.write(file, file.relative_to(classes))
+        missing = self._missing(source, self.compiler.out / "android-with-stubs.jar")
+        if missing:
+            raise BuildError("\n".join(missing))
+        return [
+            line.partition(" (referenced")[0].removeprefix("Missing ")
+            for line in self._missing(source, self.android_jar)
+        ]
+
+    def _missing(self, source: Path, android: Path) -> list[str]:
+        """What SOURCE's classes refer to that is neither in them, nor in their libraries, nor in ANDROID."""
         jars = dict.fromkeys(jar for name in self.modules() for jar in self._jars(name))
-        targets = [argument for jar in jars for argument in ("--lib", jar)]
-        self.r8(
-            "tracereferences.TraceReferences", "--check", "--source", source,
-            *targets, "--lib", self.out.parent / "android-with-stubs.jar", "--target", self._empty_jar(),
+        targets = [argument for jar in jars for argument in ("--target", jar)]
+        done = subprocess.run(
+            self.r8(
+                "tracereferences.TraceReferences", "--check", "--source", source, *targets, "--lib", android
+            ),
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
-        return []
+        if done.returncode == 0:
+            return []
+        lines = [line.removeprefix("Error: ") for line in done.stderr.splitlines()]
+        missing = [line for line in lines if line.startswith("Missing ")]
+        if not missing:
+            raise BuildError(f"TraceReferences failed:\n{done.stderr}")
+        return list(dict.fromkeys(missing))
 
     def _jars(self, name: str) -> list[Path]:
         named = dict.fromkeys([jar for each in (name, *uses_of(name)) for jar in MODULES[each].jars])
@@ -150,10 +177,11 @@ class AndroidBuild:
 
 
 def merged_manifest(flavor: str) -> bytes:
-    """The app's manifest with the flavour's permissions and components, as Gradle's manifest merger puts them."""
+    """The app's manifest with the flavour's permissions and components, as Gradle's merger puts them."""
     ET.register_namespace("android", NAMESPACE)
-    tree = ET.parse(ANDROID / "app/src/main/AndroidManifest.xml").getroot()
-    tree.set("package", "dev.pocketvl.app")
+    main = (ANDROID / "app/src/main/AndroidManifest.xml").read_text(encoding="utf-8")
+    tree = ET.fromstring(main.replace("${applicationId}", APPLICATION))
+    tree.set("package", APPLICATION)
     application = tree.find("application")
     assert application is not None
     added = ANDROID / f"app/src/{flavor}/AndroidManifest.xml"
@@ -163,6 +191,8 @@ def merged_manifest(flavor: str) -> bytes:
                 application.extend(list(element))
             else:
                 tree.insert(0, element)
+    # Libraries are mapped from the APK itself, where they are stored as they are.
+    application.set(f"{{{NAMESPACE}}}extractNativeLibs", "false")
     # Words to Gradle's merger about what other manifests bring, which there are none of here.
     for element in list(application):
         if element.get(f"{{{TOOLS_NAMESPACE}}}node") == "remove":

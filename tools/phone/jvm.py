@@ -11,75 +11,91 @@ import tempfile
 from pathlib import Path
 
 from android import FLAVORS, AndroidBuild
-from modules import ANDROID, HERE, LIBRARY, MODULES, ROOT, BuildError, Compiler, uses_of
+from modules import ANDROID, HERE, LIBRARY, MODULES, ROOT, BuildError, Compiler, MissingError, uses_of
+
+from native import Native, prepare
 
 MISSING = 3  # install.sh's exit status where the machine lacks something
 
 
 def main() -> int:
+    arguments = parse()
+    try:
+        tools = install()
+        if arguments.command == "lint":
+            return lint(tools, arguments.files, mend=arguments.format)
+        return build(tools, arguments)
+    except BuildError as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    except MissingError as missing:
+        print(f"{arguments.command} skipped: {missing}" if arguments.optional else missing)
+        return 0 if arguments.optional else MISSING
+
+
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="android_demo/jvm.sh", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     test = commands.add_parser("test", help="compile what changed and run the tests")
     test.add_argument("pattern", nargs="?", default="", help="expression that the class's name contains")
     test.add_argument("--slow", action="store_true", help="also the tests tagged slow")
-    test.add_argument("--optional", action="store_true", help="where tools are missing, say so and succeed")
     test.add_argument("--memory", default="2g", help="heap of the tests' JVM (2g)")
-    test.add_argument(
-        "-D", dest="properties", action="append", default=[], metavar="NAME=VALUE", help="for the tests"
-    )
+    test.add_argument("-D", dest="properties", action="append", default=[], help="NAME=VALUE, for the tests")
     commands.add_parser("compile", help="compile only")
-    android = commands.add_parser("android", help="compile all for Android and check what is referred to")
-    android.add_argument("--optional", action="store_true", help="where tools are missing, say so and succeed")
+    commands.add_parser("android", help="compile all for Android and check what is referred to")
     lint = commands.add_parser("lint", help="ktlint")
+    lint.add_argument("files", nargs="*", help="patterns of files under android_demo (all)")
     lint.add_argument("--format", action="store_true", help="mend what can be mended")
-    lint.add_argument("--optional", action="store_true", help="where tools are missing, say so and succeed")
-    arguments = parser.parse_args()
+    for command in commands.choices.values():
+        command.add_argument(
+            "--optional", action="store_true", help="where tools are missing, say so and succeed"
+        )
+    return parser.parse_args()
 
-    try:
-        tools = install()
-        android_tools = install("--android") if arguments.command == "android" else None
-    except subprocess.CalledProcessError as failure:
-        if failure.returncode == MISSING and getattr(arguments, "optional", False):
-            print(f"{arguments.command} skipped: the Kotlin parts need what is named above")
-            return 0
-        return failure.returncode
-    if arguments.command == "lint":
-        mend = ["--format"] if arguments.format else []
-        command = ["java", "-jar", str(tools / "ktlint.jar"), *mend, "**/src/**/*.kt", "**/*.kts"]
-        return subprocess.run(command, cwd=ANDROID, check=False).returncode
+
+def build(tools: Path, arguments: argparse.Namespace) -> int:
     compiler = Compiler(tools, Path(os.environ.get("POCKETVL_JVM_OUT", ANDROID / "build/jvm")).absolute())
     try:
-        if android_tools is not None:
-            return check_android(compiler, android_tools)
+        if arguments.command == "android":
+            return check_android(compiler, install("--android"))
         compile_all(compiler)
-    except BuildError as failure:
-        print(failure, file=sys.stderr)
-        return 1
     finally:
         compiler.close()
     return run_tests(compiler, arguments) if arguments.command == "test" else 0
 
 
+def lint(tools: Path, files: list[str], *, mend: bool) -> int:
+    command = ["java", "-jar", str(tools / "ktlint.jar"), *(["--format"] if mend else [])]
+    return subprocess.run(
+        [*command, *(files or ["**/src/**/*.kt", "**/*.kts"])], cwd=ANDROID, check=False
+    ).returncode
+
+
 def install(*options: str) -> Path:
     """The folder of tools, which is filled first where it is not there."""
-    command = [HERE / "install.sh", *options]
-    return Path(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip())
+    done = subprocess.run([HERE / "install.sh", *options], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode == MISSING:
+        raise MissingError("the machine lacks what is named above")
+    if done.returncode:
+        raise BuildError("the tools could not be installed")
+    return Path(done.stdout.strip())
 
 
 def check_android(compiler: Compiler, android_tools: Path) -> int:
+    newer: set[str] = set()
     for flavor in FLAVORS:
         build = AndroidBuild(compiler, android_tools, flavor)
         build.compile()
-        newer = build.check_references()
-        print(f"{flavor}: {', '.join(build.classes)} use nothing that Android's API 23 lacks", end="")
-        print(", but for these:" if newer else "")
-        for name in newer:
-            print(f"  {name}")
+        newer.update(build.check_references())
+        print(f"{flavor}: {', '.join(build.classes)} refer to nothing that Android lacks", flush=True)
+    print("Newer than API 23, and declared in android_demo/stubs:" if newer else "All of it is in API 23.")
+    for name in sorted(newer):
+        print(f"  {name}")
     return 0
 
 
 def compile_all(compiler: Compiler) -> None:
-    for name, module in MODULES.items():
+    for name in MODULES:
         main = classpath(compiler, name)
         options = ["-jvm-target", "17"]
         lint = ["--release", "17", "-Xlint:all,-processing", "-Werror"]
@@ -87,7 +103,7 @@ def compile_all(compiler: Compiler) -> None:
         compiler.compile(name, [folder / "main"], main, options=options, java_options=lint)
         if (folder / "test").is_dir():
             shared = ["core-test"] if name != "core" and (compiler.out / "core-test").is_dir() else []
-            used = [compiler.out / each for each in (*module.test_uses, name, *shared)]
+            used = [compiler.out / each for each in (*doubles(name), name, *shared)]
             compiler.compile(
                 f"{name}-test", [folder / "test"], [*used, *main, *junit(compiler.tools)],
                 friends=[compiler.out / name], options=options, java_options=lint,
@@ -102,6 +118,11 @@ def classpath(compiler: Compiler, name: str) -> list[Path]:
         *(compiler.out / each for each in used),
         *(compiler.tools / jar for jar in dict.fromkeys([*jars, *LIBRARY])),
     ]
+
+
+def doubles(name: str) -> list[str]:
+    """The modules whose classes stand in for Android's own when a module is tested."""
+    return [each for each in MODULES[name].test_uses if each in MODULES]
 
 
 def junit(tools: Path) -> list[Path]:
@@ -139,14 +160,18 @@ def has_match(classes: Path, pattern: str) -> bool:
 
 def run_module(compiler: Compiler, name: str, counts: Path, arguments: argparse.Namespace) -> int:
     """Run one module's tests in a JVM of their own: a crash in native code takes no others along."""
-    module, tools, out = MODULES[name], compiler.tools, compiler.out
+    tools, out = compiler.tools, compiler.out
+    native = prepare(tools, out.parent) if name == "engines" else Native()
+    if native.missing:
+        print(f"  skips tests for want of {', '.join(native.missing)}")
     shared = [out / "core-test", *(ANDROID / each / "src/test/resources" for each in ("core", name))]
     path = [
-        *(out / each for each in module.test_uses), out / f"{name}-test", *shared, out / name,
-        *classpath(compiler, name), *(tools / jar for each in module.test_uses for jar in MODULES[each].jars),
+        *(out / each for each in doubles(name)), out / f"{name}-test", *shared, out / name,
+        *classpath(compiler, name), *(tools / jar for each in doubles(name) for jar in MODULES[each].jars),
         *junit(tools),
     ]  # fmt: skip
     properties = {
+        **native.properties,
         "pocketvl.root": ROOT,
         "pocketvl.golden": ROOT / "tests/golden",
         "pocketvl.tools": tools,
@@ -161,7 +186,8 @@ def run_module(compiler: Compiler, name: str, counts: Path, arguments: argparse.
         HERE / "RunTests.java", out / f"{name}-test", arguments.pattern, "-" if arguments.slow else "slow",
         counts,
     ]  # fmt: skip
-    return subprocess.run(command, cwd=ANDROID, check=False).returncode
+    environment = {**os.environ, **native.environment}
+    return subprocess.run(command, cwd=ANDROID, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -69,3 +69,16 @@ extension Unicode.Scalar {
         return "\\U" + String(repeating: "0", count: 8 - digits.count) + digits
     }
 }
+
+extension Unicode.Scalar {
+    /// As Python's str.isalnum: a letter, or anything that is a number by itself.
+    var isAlphanumeric: Bool {
+        switch properties.generalCategory {
+        case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter: true
+        default: properties.numericType != nil
+        }
+    }
+
+    /// As Python's str.isspace: White_Space, and the four separators of ASCII.
+    var isSpace: Bool { properties.isWhitespace || (0x1C...0x1F).contains(value) }
+}

@@ -106,6 +106,10 @@ def _frequencies(theta: float, dim: int) -> Float32:
 
 
 def _cos_sin(angles: Float32) -> tuple[Float32, Float32]:
-    """The angles in both halves of a head, since a head's first half is rotated against its second."""
-    doubled = np.concatenate([angles, angles], axis=1)
-    return np.cos(doubled), np.sin(doubled)
+    """The angles in both halves of a head, since a head's first half is rotated against its second.
+
+    Computed in float64: numpy's float32 cosine is off by a bit that no other language has, and where a graph
+    rounds its inputs to 8 bits, one bit can change a token.
+    """
+    doubled = np.concatenate([angles, angles], axis=1, dtype=np.float64)
+    return np.cos(doubled).astype(np.float32), np.sin(doubled).astype(np.float32)

@@ -4,5 +4,5 @@ public class Build {
     private Build() {}
 
     /** API 31 */
-    public static final String SOC_MODEL = String.valueOf("");
+    public static String SOC_MODEL;
 }

@@ -4,7 +4,7 @@ public struct JSONError: Error, Equatable, Sendable {
     public let offset: Int
 }
 
-/// JSON as values. An integer outside of `Int64` becomes a double.
+/// JSON as values.
 ///
 /// Stricter than most readers, since what is read decides what native code gets: a key that is there twice, NaN,
 /// infinities, control characters in strings, halves of surrogate pairs and bytes that are no UTF-8 are refused, as is
@@ -13,6 +13,8 @@ public enum JSON: Equatable, Sendable {
     case null
     case bool(Bool)
     case integer(Int64)
+    /// An integer outside of `Int64`, as it is written.
+    case largeInteger(String)
     case double(Double)
     case string(String)
     case array([JSON])
@@ -42,11 +44,12 @@ public enum JSON: Equatable, Sendable {
     public var asBool: Bool? { if case .bool(let value) = self { value } else { nil } }
     public var asInteger: Int? { if case .integer(let value) = self { Int(exactly: value) } else { nil } }
 
-    /// An integer counts, too.
+    /// An integer counts, too; one beyond any double is infinity.
     public var asDouble: Double? {
         switch self {
         case .double(let value): value
         case .integer(let value): Double(value)
+        case .largeInteger(let digits): Double(digits)  // maybe infinity
         default: nil
         }
     }
@@ -56,7 +59,7 @@ public enum JSON: Equatable, Sendable {
         switch self {
         case .null: "null"
         case .bool: "bool"
-        case .integer: "int"
+        case .integer, .largeInteger: "int"
         case .double: "float"
         case .string: "str"
         case .array: "list"

@@ -1,5 +1,7 @@
 /// Reads one JSON document from UTF-8.
 struct JSONReader {
+    private static let mostDigits = 4300  // of an integer, as in Python
+
     private let bytes: [UInt8]
     private var at = 0
 
@@ -7,8 +9,7 @@ struct JSONReader {
 
     mutating func document() throws(JSONError) -> JSON {
         let value = try value(depth: 0)
-        skipSpace()
-        if at < bytes.count { throw fail("more text after the value") }
+        try finish()
         return value
     }
 
@@ -65,15 +66,21 @@ struct JSONReader {
     }
 
     private mutating func string() throws(JSONError) -> String {
-        at += 1
+        let start = at
+        return try decoded(stringBytes(), from: start)
+    }
+
+    /// The bytes of a string, whose opening quote is next; whether they are UTF-8 is not looked at.
+    mutating func stringBytes() throws(JSONError) -> [UInt8] {
+        if !taken("\"") { throw fail("a string is missing") }
         var start = at
         var built: [UInt8] = []
         while let next = peek() {
             switch next {
             case UInt8(ascii: "\""):
-                let text = try decoded(built + bytes[start..<at], from: start)
+                built += bytes[start..<at]
                 at += 1
-                return text
+                return built
             case UInt8(ascii: "\\"):
                 built += bytes[start..<at]
                 try escape(into: &built)
@@ -86,6 +93,54 @@ struct JSONReader {
         }
         throw fail("a string has no end")
     }
+
+    /// Reads an object member by member without keeping any: `body` is called at each value, which it must read.
+    mutating func members(
+        _ body: (inout JSONReader, _ key: [UInt8]) throws(JSONError) -> Void
+    ) throws(JSONError) {
+        skipSpace()
+        try expect("{")
+        skipSpace()
+        if taken("}") { return }
+        while true {
+            skipSpace()
+            let key = try stringBytes()
+            skipSpace()
+            try expect(":")
+            skipSpace()
+            try body(&self, key)
+            skipSpace()
+            if taken("}") { return }
+            try expect(",")
+        }
+    }
+
+    /// Likewise an array.
+    mutating func elements(_ body: (inout JSONReader) throws(JSONError) -> Void) throws(JSONError) {
+        skipSpace()
+        try expect("[")
+        skipSpace()
+        if taken("]") { return }
+        while true {
+            skipSpace()
+            try body(&self)
+            skipSpace()
+            if taken("]") { return }
+            try expect(",")
+        }
+    }
+
+    /// Whatever comes next, as a value.
+    mutating func value() throws(JSONError) -> JSON { try value(depth: 0) }
+
+    /// Throws unless everything has been read.
+    mutating func finish() throws(JSONError) {
+        skipSpace()
+        if at < bytes.count { throw fail("more text after the value") }
+    }
+
+    /// Whether the next value is an array.
+    var isAtArray: Bool { peek() == UInt8(ascii: "[") }
 
     /// Swift repairs what is no UTF-8, so that a text is what was there only if its bytes still are.
     private func decoded(_ utf8: [UInt8], from start: Int) throws(JSONError) -> String {
@@ -160,7 +215,10 @@ struct JSONReader {
             try digits()
         }
         let written = String(decoding: bytes[start..<at], as: UTF8.self)
-        if isWhole, let value = Int64(written) { return .integer(value) }
+        if isWhole {
+            if at - start > Self.mostDigits { throw fail("an integer of more than \(Self.mostDigits) digits") }
+            return Int64(written).map(JSON.integer) ?? .largeInteger(written)
+        }
         guard let value = Double(written), value.isFinite else {
             throw fail("the number \(written.prefix(20)) is too large")
         }
@@ -202,5 +260,5 @@ struct JSONReader {
         return "the byte 0x" + String(byte, radix: 16)
     }
 
-    private func fail(_ what: String) -> JSONError { JSONError(message: "\(what) at byte \(at)", offset: at) }
+    func fail(_ what: String) -> JSONError { JSONError(message: "\(what) at byte \(at)", offset: at) }
 }

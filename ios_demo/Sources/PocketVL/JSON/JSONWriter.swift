@@ -8,6 +8,7 @@ struct JSONWriter {
         case .null: text += "null"
         case .bool(let bool): text += bool ? "true" : "false"
         case .integer(let integer): text += String(integer)
+        case .largeInteger(let digits): text += digits
         case .double(let double):
             guard double.isFinite else { return false }
             text += String(double)

@@ -47,9 +47,11 @@ import Testing
         #expect(object["e\u{301}"] == .integer(2))
     }
 
-    @Test("an integer beyond 64 bits becomes a double")
+    @Test("an integer beyond 64 bits keeps its digits, and one of thousands of them is refused")
     func large() throws {
-        #expect(try JSON.parse("9223372036854775808") == .double(9.223372036854775808e18))
+        #expect(try JSON.parse("9223372036854775808") == .largeInteger("9223372036854775808"))
+        #expect(try JSON.parse("9223372036854775808").written() == "9223372036854775808")
         #expect(try JSON.parse("-9223372036854775808") == .integer(.min))
+        #expect(throws: JSONError.self) { try JSON.parse(String(repeating: "9", count: 5000)) }
     }
 }

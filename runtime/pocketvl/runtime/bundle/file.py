@@ -33,7 +33,7 @@ def read_json(folder: Path, file: str, kind: type[BundleError] = BundleError) ->
     if size > _MOST_JSON:
         raise kind(f"{path} has {size} bytes, more than any that pocketvl writes; export the bundle again.")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_doubles)
         json.dumps(value, ensure_ascii=False).encode("utf-8")  # halves of characters could not be printed
         return value
     except OSError as error:
@@ -44,3 +44,13 @@ def read_json(folder: Path, file: str, kind: type[BundleError] = BundleError) ->
         raise kind(f"{path} is not valid JSON: it is nested too deeply; export the bundle again.") from None
     except ValueError as error:  # also for an integer of thousands of digits
         raise kind(f"{path} is not valid JSON ({error}); export the bundle again.") from None
+
+
+def _without_doubles(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a key that is there twice another reader may take the other value."""
+    value: dict[str, Any] = {}
+    for key, item in members:
+        if key in value:
+            raise ValueError(f"the key {key!r} is there twice")
+        value[key] = item
+    return value

@@ -13,7 +13,7 @@ _MOST_OF = {
     "patch_size": 256,
     "temporal_patch_size": 16,
     "max_position_embeddings": 1 << 30,  # nothing is that long; max_context bounds what is
-    "max_pixels": 1 << 40,  # likewise, the largest bucket does
+    "max_pixels": (1 << 31) - 1,  # likewise, the largest bucket does; an int in every language
 }
 
 
@@ -26,6 +26,13 @@ def check_limits(
     _check("max_context", max_context)
     for bucket in buckets:
         _check("a bucket", bucket)
+
+
+def check_layer_limits(bits: int, group_size: int | None, layers: int) -> None:
+    """Raises ValueError for a number that no group of layers has."""
+    _check("bits", bits)
+    _check("group_size", group_size)
+    _check("layers", layers)
 
 
 def check_geometry_limits(geometry: ModelGeometry) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.file import read_json
 from pocketvl.runtime.bundle.geometry import ImageSettings, ModelGeometry, SamplingDefaults, SpecialTokens
-from pocketvl.runtime.bundle.limits import check_limits
+from pocketvl.runtime.bundle.limits import check_layer_limits, check_limits
 from pocketvl.runtime.bundle.strict import from_json, shortened, to_json
 from pocketvl.runtime.errors import ManifestError
 
@@ -106,6 +106,7 @@ class LayerGroup:
             raise ValueError(
                 "bits, group_size and layers must be at least 1, parameters and bytes at least 0"
             )
+        check_layer_limits(self.bits, self.group_size, self.layers)
 
 
 @dataclass(frozen=True)

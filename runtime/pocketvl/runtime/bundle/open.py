@@ -77,6 +77,8 @@ def _check_contents(folder: Path, manifest: Manifest) -> None:
             f"has an embedding table of {table.rows} x {table.columns}, but the model needs"
             f" {text.vocab_size} x {text.hidden_size}",
         )
+    if table.file not in sizes:
+        raise _unfit(folder, f"has its embedding table in {table.file}, which is no file of it")
     if table.end > sizes[table.file]:
         raise _unfit(
             folder,

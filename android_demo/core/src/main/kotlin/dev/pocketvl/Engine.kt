@@ -1,6 +1,7 @@
 package dev.pocketvl
 
 import dev.pocketvl.decoding.KVCache
+import dev.pocketvl.decoding.speculation.PassCosts
 
 /**
  * The vision encoder of one bundle, loaded when first needed.
@@ -65,8 +66,8 @@ interface SavesCache {
 /** Bytes of a tensor, little-endian and row-major. [dtype] is numpy's name: float32, float16, int8. */
 class CacheTensor(val dtype: String, val shape: List<Int>, val bytes: ByteArray)
 
-/** All graphs of one bundle. */
-class Engine(val vision: VisionEngine, val text: TextEngine) {
+/** All graphs of one bundle. [costs] are measured while it answers. */
+class Engine(val vision: VisionEngine, val text: TextEngine, val costs: PassCosts = PassCosts()) {
     /** Frees the memory of both. */
     fun close() {
         vision.release()

@@ -1,4 +1,4 @@
-/**
+/*
  * Rotary positions, all computed on the host in float32, so that no graph knows about them.
  *
  * Vision: a patch has a row and a column, each turning a quarter of headDim's frequencies.
@@ -165,8 +165,9 @@ private fun frequencies(theta: Double, dim: Int): FloatArray =
 
 private fun checkPads(tokenIds: IntArray, from: Int, grid: Grid, merge: Int) {
     val count = grid.t.toLong() * (grid.h / merge) * (grid.w / merge)
-    val fits = count <= tokenIds.size - from &&
-        (from until from + count.toInt()).all { tokenIds[it] == tokenIds[from] }
+    val fits =
+        count <= tokenIds.size - from &&
+            (from until from + count.toInt()).all { tokenIds[it] == tokenIds[from] }
     if (!fits || count < 1) {
         throw PromptException(
             "An image of (${grid.t}, ${grid.h}, ${grid.w}) patches needs $count placeholder tokens in a row at token" +

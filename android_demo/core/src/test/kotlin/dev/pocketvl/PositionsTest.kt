@@ -31,6 +31,7 @@ class PositionsTest {
     fun `placeholders and grids that do not belong together are refused`() {
         val pad = special.imagePad
         val square = Grid(1, 4, 4)
+
         fun refusal(tokens: IntArray, grids: List<Grid>) =
             assertFailsWith<PromptException> { mropePositions(tokens, grids, special, 2, 0) }.message
         assertEquals(
@@ -41,8 +42,9 @@ class PositionsTest {
             "The prompt has fewer image placeholders than the 1 images given; put each image into a message.",
             refusal(intArrayOf(1, 2), listOf(square)),
         )
-        val short = "An image of (1, 4, 4) patches needs 4 placeholder tokens in a row at token 1, and the prompt has" +
-            " fewer; build it with PromptEncoder."
+        val short =
+            "An image of (1, 4, 4) patches needs 4 placeholder tokens in a row at token 1, and the prompt has" +
+                " fewer; build it with PromptEncoder."
         assertEquals(short, refusal(intArrayOf(1, pad, pad, pad), listOf(square)))
         assertEquals(short, refusal(intArrayOf(1, pad, pad, 5, pad, pad), listOf(square)))
         assertEquals(short, refusal(intArrayOf(1, pad, pad, special.videoPad, pad), listOf(square)))
@@ -57,7 +59,12 @@ class PositionsTest {
             val rows = case["rows"].int()
             val columns = case["columns"].int()
             case["positions"]?.let { expected ->
-                val flat = expected.listOf<List<Any?>>().flatten().map { it.int() }.toIntArray()
+                val flat =
+                    expected
+                        .listOf<List<Any?>>()
+                        .flatten()
+                        .map { it.int() }
+                        .toIntArray()
                 assertContentEquals(flat, visionPositions(rows, columns, data["spatial_merge_size"].int()))
             }
             val rope = visionRope(rows, columns, visionGeometry(headDim = case["head_dim"].int()))
@@ -94,10 +101,11 @@ class PositionsTest {
         for (sample in samples.listOf<List<Any?>>()) {
             val row = sample[0].int()
             val element = sample[1].int()
-            val wrong = maxOf(
-                abs(rope.cos[row, element] - sample[2].double()),
-                abs(rope.sin[row, element] - sample[3].double()),
-            )
+            val wrong =
+                maxOf(
+                    abs(rope.cos[row, element] - sample[2].double()),
+                    abs(rope.sin[row, element] - sample[3].double()),
+                )
             assertTrue(wrong <= tolerance, "row $row, element $element is $wrong away")
         }
     }

@@ -1,5 +1,7 @@
 package dev.pocketvl.bundle
 
+import dev.pocketvl.Names
+
 /** A named input or output of an entry point. */
 data class TensorSpec(
     val name: String,
@@ -49,7 +51,52 @@ data class EmbeddingTable(
     val scalesDtype: String?,
     /** Columns that share a scale. */
     val groupSize: Int?,
-)
+) {
+    init {
+        require(storage in STORED_BITS) { "storage '$storage' is none of ${STORED_BITS.keys.joinToString()}" }
+        if ("int" in storage) {
+            require(scalesOffset != null && scalesDtype != null && groupSize != null) {
+                "an integer table needs scales_offset, scales_dtype and group_size"
+            }
+            require(scalesDtype in SCALE_BYTES) {
+                "scales_dtype '$scalesDtype' is none of ${SCALE_BYTES.keys.joinToString()}"
+            }
+            require(groupSize >= 1 && columns % groupSize == 0) {
+                "group_size $groupSize does not divide $columns columns"
+            }
+        } else {
+            require(scalesOffset == null && scalesDtype == null && groupSize == null) { "a float table has no scales" }
+        }
+        require(dataOffset >= 0 && (scalesOffset ?: 0) >= 0 && rows >= 1 && columns >= 1) {
+            "offsets must not be negative, rows and columns at least 1"
+        }
+    }
+
+    val rowBytes: Long get() = columns.toLong() * STORED_BITS.getValue(storage) / 8
+
+    /** Bytes of the scales of one row; 0 for float storage. */
+    val scaleRowBytes: Long
+        get() =
+            if (scalesDtype == null ||
+                groupSize == null
+            ) {
+                0
+            } else {
+                columns / groupSize * SCALE_BYTES.getValue(scalesDtype)
+            }
+
+    /** The first byte behind the table and its scales; the largest Long where there is no such file. */
+    val end: Long get() = maxOf(sectionEnd(dataOffset, rowBytes), sectionEnd(scalesOffset ?: 0, scaleRowBytes))
+
+    private fun sectionEnd(offset: Long, bytesPerRow: Long): Long =
+        if (bytesPerRow > (Long.MAX_VALUE - offset) / rows) Long.MAX_VALUE else offset + rows * bytesPerRow
+
+    private companion object {
+        val STORED_BITS =
+            mapOf("float32" to 32, "float16" to 16, "int8" to 8, "offset_int8" to 8, "int4" to 4, "signed_int4" to 4)
+        val SCALE_BYTES = mapOf("float32" to 4L, "bfloat16" to 2L, "float16" to 2L)
+    }
+}
 
 /** Layers of one component that share bits. */
 data class LayerGroup(
@@ -59,10 +106,23 @@ data class LayerGroup(
     val layers: Int,
     val parameters: Long,
     val bytes: Long,
-)
+) {
+    init {
+        require(bits >= 1 && (groupSize ?: 0) >= 0 && layers >= 1 && parameters >= 0 && bytes >= 0) {
+            "bits, group_size and layers must be at least 1, parameters and bytes at least 0"
+        }
+        checkLayerLimits(bits, groupSize, layers)
+    }
+}
 
 /** A file of the bundle; [sha256] is 64 lowercase hexadecimal digits. */
-data class FileRecord(val path: String, val size: Long, val sha256: String)
+data class FileRecord(val path: String, val size: Long, val sha256: String) {
+    init {
+        require(sha256.length == 64 && sha256.all { it in '0'..'9' || it in 'a'..'f' }) {
+            "the sha256 of $path is not 64 lowercase hexadecimal digits"
+        }
+    }
+}
 
 /** Where a bundle comes from. */
 data class Provenance(
@@ -102,6 +162,45 @@ data class Manifest(
     val optionalFiles: List<FileRecord>,
     val provenance: Provenance,
 ) {
+    init {
+        require(target in Names.TARGETS) { "target '$target' is none of ${Names.TARGETS.joinToString()}" }
+        require(buckets.isNotEmpty() && buckets[0] >= 1 && buckets.zipWithNext().all { (one, next) -> one < next }) {
+            "buckets must be ascending numbers of patches, 1 or more"
+        }
+        val merge = geometry.vision.spatialMergeSize.toLong()
+        require(buckets.all { it % (merge * merge) == 0L }) {
+            "each bucket must be a multiple of ${merge * merge} patches"
+        }
+        require(prefillChunk in 1..maxContext) { "prefill_chunk $prefillChunk must lie in 1..$maxContext" }
+        checkLimits(geometry, image, buckets, maxContext)
+        checkPaths()
+        for (needed in listOf(Names.VISION_ENCODER, Names.TEXT_DECODER, Names.LM_HEAD)) {
+            require(entryPoints.any { it.name == needed }) { "the entry point $needed is missing" }
+        }
+    }
+
+    /** Equal for bundles of equal files: in hex, over a line "sha256  path" for each of them, by path. */
+    val contentSha256: String
+        get() {
+            val digest = sha256()
+            for (record in files.sortedWith { one, other -> comparePaths(one.path, other.path) }) {
+                digest.update("${record.sha256}  ${record.path}\n".toByteArray())
+            }
+            return hex(digest.digest())
+        }
+
     /** The entry points of that name, smallest static shape first. */
     fun entries(name: String): List<EntryPoint> = entryPoints.filter { it.name == name }.sortedBy { it.patches ?: 0 }
+
+    private fun checkPaths() {
+        val listed = HashSet<String>()
+        for (record in files + optionalFiles) {
+            checkRelative(record.path)
+            require(listed.add(record.path)) { "the file ${record.path} is listed twice" }
+        }
+        for (path in entryPoints.map { it.file } + tokenEmbedding.file) {
+            val isListed = files.any { it.path == path } || listed.any { it.startsWith("$path/") }
+            require(isListed) { "$path is used but not listed under files" }
+        }
+    }
 }

@@ -1,15 +1,16 @@
 package dev.pocketvl.decoding
 
+import kotlin.math.exp
+
 /**
- * The [most] ids of highest score among those offered; of equal scores the lowest ids.
+ * The [most] ids of highest score among those offered, in any order; of equal scores the lowest ids.
  *
  * A heap whose root is the worst of those kept, in arrays that are used again: an offer that is no better costs one
- * comparison. Offer ids in ascending order.
+ * comparison. An id of score -infinity is not kept.
  */
-internal class RankedIds(most: Int) {
+internal class RankedIds(private var most: Int) {
     private var scores = DoubleArray(minOf(most, 64))
     private var ids = IntArray(minOf(most, 64))
-    private var most = most
 
     var size = 0
         private set
@@ -25,18 +26,19 @@ internal class RankedIds(most: Int) {
     }
 
     fun offer(score: Double, id: Int) {
-        if (size < most) {
+        if (size == most) {
+            if (most == 0 || score < scores[0] || (score == scores[0] && id > ids[0])) return
+            scores[0] = score
+            ids[0] = id
+            sink(0, size)
+        } else if (score > Double.NEGATIVE_INFINITY) {
             if (size == ids.size) {
-                ids = ids.copyOf(grown(size + 1))
+                ids = ids.copyOf(minOf(grown(size + 1), most))
                 scores = scores.copyOf(ids.size)
             }
             scores[size] = score
             ids[size] = id
             rise(size++)
-        } else if (most > 0 && score > scores[0]) { // an equal one has the higher id
-            scores[0] = score
-            ids[0] = id
-            sink(0, size)
         }
     }
 
@@ -46,6 +48,25 @@ internal class RankedIds(most: Int) {
             swap(0, end)
             sink(0, end)
         }
+    }
+
+    /** Turns sorted scores into weights exp((score - best) / temperature); returns their sum. */
+    fun toWeights(temperature: Double): Double {
+        val best = scores[0]
+        var sum = 0.0
+        for (rank in 0 until size) {
+            scores[rank] = exp((scores[rank] - best) / temperature)
+            sum += scores[rank]
+        }
+        return sum
+    }
+
+    /** Keeps of sorted weights the fewest that reach [mass] together, and none of weight 0. */
+    fun keepMass(mass: Double) {
+        var before = 0.0
+        var kept = 0
+        while (kept < size && before < mass && scores[kept] > 0) before += scores[kept++]
+        size = kept
     }
 
     private fun rise(from: Int) {
@@ -87,6 +108,6 @@ internal inline fun forEachAllowed(count: Int, never: IntArray, block: (Int) -> 
     for (index in 0..never.size) {
         val until = if (index < never.size) minOf(never[index], count) else count
         for (id in from until until) block(id)
-        from = until + 1
+        from = maxOf(from, until + 1)
     }
 }

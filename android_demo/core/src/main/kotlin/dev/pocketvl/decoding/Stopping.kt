@@ -29,7 +29,7 @@ class StopRule(eos: List<Int>, private val maxTokens: Int, private val room: Int
     private val ends = eos.toIntArray()
 
     /** Tokens that an answer can have: one more than fits, which is not fed any more. */
-    val most: Int get() = minOf(maxTokens, room + 1)
+    val most: Int get() = if (room < maxTokens) room + 1 else maxTokens
 
     /**
      * Why the answer ends with the last of these tokens; null if it goes on.

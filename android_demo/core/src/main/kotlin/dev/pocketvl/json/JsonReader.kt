@@ -1,5 +1,7 @@
 package dev.pocketvl.json
 
+import java.math.BigInteger
+
 internal class JsonReader(private val text: String) {
     private var at = 0
 
@@ -9,6 +11,8 @@ internal class JsonReader(private val text: String) {
         if (at < text.length) fail("more text after the value")
         return value
     }
+
+    fun prefix(): Any? = value(0)
 
     private fun value(depth: Int): Any? {
         if (depth > Json.MAX_DEPTH) fail("nesting deeper than ${Json.MAX_DEPTH}")
@@ -172,6 +176,7 @@ internal class JsonReader(private val text: String) {
     private fun number(): Any {
         val start = at
         if (text[at] == '-') at++
+        val digitsFrom = at
         if (!taken('0')) digits()
         var isWhole = true
         if (taken('.')) {
@@ -185,7 +190,10 @@ internal class JsonReader(private val text: String) {
             digits()
         }
         val written = text.substring(start, at)
-        if (isWhole) written.toLongOrNull()?.let { return it }
+        if (isWhole) {
+            if (at - digitsFrom > Json.MAX_DIGITS) fail("an integer of more than ${Json.MAX_DIGITS} digits")
+            return written.toLongOrNull() ?: BigInteger(written)
+        }
         val value = written.toDouble()
         if (value.isInfinite()) fail("the number ${written.take(20)} is too large")
         return value

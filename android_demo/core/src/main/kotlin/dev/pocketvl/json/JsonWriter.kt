@@ -1,9 +1,11 @@
 package dev.pocketvl.json
 
+import java.math.BigInteger
+
 internal class JsonWriter(private val out: StringBuilder) {
     fun write(value: Any?) {
         when (value) {
-            null, is Boolean, is Int, is Long -> {
+            null, is Boolean, is Int, is Long, is BigInteger -> {
                 out.append(value)
             }
 

@@ -2,6 +2,8 @@ package dev.pocketvl.json
 
 import org.junit.jupiter.params.ParameterizedTest
 import org.junit.jupiter.params.provider.ValueSource
+import java.math.BigInteger
+import java.nio.charset.CharacterCodingException
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
@@ -34,5 +36,37 @@ class JsonTest {
     @Test
     fun `deep nesting is refused before the stack ends`() {
         assertFailsWith<JsonException> { Json.parse("[".repeat(100_000)) }
+    }
+
+    @Test
+    fun `integers beyond 64 bits are kept, and those of thousands of digits refused`() {
+        val large = BigInteger.TEN.pow(30).negate()
+        assertEquals(
+            listOf(large, Long.MAX_VALUE, Long.MIN_VALUE),
+            Json.parse("[$large, ${Long.MAX_VALUE}, ${Long.MIN_VALUE}]"),
+        )
+        assertEquals("[$large]", Json.write(listOf(large)))
+        assertEquals(BigInteger("9".repeat(4300)), Json.parse("9".repeat(4300)))
+        assertEquals(BigInteger("-" + "9".repeat(4300)), Json.parse("-" + "9".repeat(4300)))
+        assertFailsWith<JsonException> { Json.parse("9".repeat(4301)) }
+        assertEquals(0.0, Json.parse("1e-999"))
+    }
+
+    @Test
+    fun `bytes that are not UTF-8 are refused, as is a mark before the text`() {
+        assertEquals("é😀", Json.parse("\"é😀\"".toByteArray()))
+        val odd =
+            listOf(
+                listOf(0xFF),
+                listOf(0xC0, 0x80),
+                listOf(0xE2, 0x82),
+                listOf(0xED, 0xA0, 0x80),
+                listOf(0xF5, 0x80, 0x80, 0x80),
+            )
+        for (bytes in odd) {
+            val quoted = byteArrayOf(34) + bytes.map { it.toByte() } + 34
+            assertFailsWith<CharacterCodingException> { Json.parse(quoted) }
+        }
+        assertFailsWith<JsonException> { Json.parse("\ufeff{}".toByteArray()) }
     }
 }

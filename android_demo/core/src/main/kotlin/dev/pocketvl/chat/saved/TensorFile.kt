@@ -152,8 +152,6 @@ internal class TensorFile(val texts: Map<String, String>, val tensors: Map<Strin
             )
         }
 
-        private class Misfit(message: String) : Exception(message)
-
         private class Entry(val dtype: String, val shape: List<Int>, val begin: Long, val end: Long) {
             val bytes: Int get() = (end - begin).toInt()
         }
@@ -262,6 +260,9 @@ internal class TensorFile(val texts: Map<String, String>, val tensors: Map<Strin
         }
     }
 }
+
+/** Something in a file that no saved conversation has; the message is a clause. */
+internal class Misfit(message: String) : Exception(message)
 
 /** At most 120 characters of a path or a name, for messages. */
 internal fun shortened(name: Any): String {

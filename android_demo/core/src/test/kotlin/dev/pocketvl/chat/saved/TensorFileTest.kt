@@ -134,7 +134,7 @@ class TensorFileTest {
                 "[".repeat(100_000) to "nesting",
                 """{"a": 1, "a": 2}""" to "there twice",
                 "{}" to "does not end with its hash",
-                """{"a": ${"9".repeat(10_000)}}""" to "too large",
+                """{"a": ${"9".repeat(10_000)}}""" to "4300 digits",
                 "" to "too early",
             )
         for ((header, sentence) in cases) {
