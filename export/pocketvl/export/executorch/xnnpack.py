@@ -31,7 +31,8 @@ def lower(
 ) -> None:
     """Write a .pte file with a method per program and one per constant.
 
-    Takes the programs out of the dictionary: weights are let go of as soon as their method is lowered.
+    A program that calls delegates (see stencil.py) is taken to be lowered but for those calls. Takes the
+    programs out of the dictionary: weights are let go of as soon as their method is lowered.
     """
     from executorch.exir import EdgeCompileConfig, EdgeProgramManager, ExecutorchBackendConfig
 
@@ -55,16 +56,26 @@ def _lower_one(program: ExportedProgram, progress: Progress, step: str) -> Expor
     from pocketvl.export.executorch.level_partitioner import LevelPartitioner
 
     progress(step, 0.0)
-    program = program.run_decompositions({})
-    share_quantized_inputs(program)
+    done = _calls_delegates(program)
+    if not done:
+        program = program.run_decompositions({})
+        share_quantized_inputs(program)
     progress(step, _DECOMPOSED)
     config = EdgeCompileConfig(preserve_ops=[torch.ops.aten.linear.default], _check_ir_validity=False)
-    edge = to_edge(program, compile_config=config).exported_program()
+    edge: ExportedProgram = to_edge(program, compile_config=config).exported_program()
     del program
     progress(step, _CONVERTED)
+    if done:
+        return edge
     # One partition after the other; given several programs at once, ExecuTorch copies all weights first.
     result: ExportedProgram = to_backend(edge, LevelPartitioner())
     return result
+
+
+def _calls_delegates(program: ExportedProgram) -> bool:
+    from executorch.exir.delegate import executorch_call_delegate
+
+    return any(node.target is executorch_call_delegate for node in program.graph.nodes)
 
 
 def share_quantized_inputs(program: ExportedProgram) -> None:
