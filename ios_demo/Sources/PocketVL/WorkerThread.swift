@@ -30,6 +30,7 @@ final class WorkerThread: @unchecked Sendable {
         let thread = Thread { self.loop() }
         thread.name = name
         thread.stackSize = Self.stack
+        thread.qualityOfService = .userInitiated  // somebody waits for the answer
         thread.start()
     }
 
