@@ -120,14 +120,4 @@ enum Tiny {
         let text = try folder.write("text.json", Array("[1, 2".utf8))
         #expect(try refusal { _ = try Tokenizer(text) }?.isBundle == true)
     }
-
-    /// CRC-32 (ISO 3309) of the ids in 32 bits each, little-endian.
-    private func checksum(_ ids: [Int]) -> Int {
-        var crc: UInt32 = 0xFFFF_FFFF
-        for byte in ids.flatMap({ id in (0..<4).map { UInt32(truncatingIfNeeded: id >> (8 * $0)) & 0xFF } }) {
-            crc ^= byte
-            for _ in 0..<8 { crc = crc & 1 == 1 ? crc >> 1 ^ 0xEDB8_8320 : crc >> 1 }
-        }
-        return Int(crc ^ 0xFFFF_FFFF)
-    }
 }
