@@ -13,14 +13,14 @@ let package = Package(
     swiftLanguageVersions: [.version("6")]
 )
 
+let engineTests = Target.testTarget(name: "EngineTests", dependencies: ["PocketVL"])
+
 /// Adds an engine and its tests' dependency on it.
 func addEngine(_ name: String, dependencies: [Target.Dependency]) {
     package.products.append(.library(name: name, targets: [name]))
     package.targets.append(.target(name: name, dependencies: ["PocketVL"] + dependencies))
     engineTests.dependencies.append(.target(name: name))
 }
-
-let engineTests = Target.testTarget(name: "EngineTests", dependencies: ["PocketVL"])
 
 #if os(macOS)
     package.dependencies += [

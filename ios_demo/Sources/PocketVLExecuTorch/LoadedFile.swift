@@ -21,7 +21,7 @@ final class LoadedFile {
         }
         let refusal = Self.failure { error, size in
             program = pv_open(file.path, error, size)
-            return program == nil ? Int32(PV_FAILED.rawValue) : Int32(PV_OK.rawValue)
+            return program == nil ? Int32(PV_FAILED) : Int32(PV_OK)
         }
         if let refusal { throw unreadable(refusal) }
         try check(methods, constants)
@@ -36,10 +36,10 @@ final class LoadedFile {
         _ method: String, _ inputs: [Input], shape: [Int], into result: inout Matrix, from row: Int = 0
     ) -> PocketVLError? {
         let tensors = inputs.map(\.tensor)
-        let count = shape.reduce(1, *)
+        let (first, count) = (row * result.columns, shape.reduce(1, *))
         var type = pv_type()
         let failure = result.withUnsafeMutableValues { values in
-            let part = UnsafeMutableBufferPointer(rebasing: values[row * result.columns..<row * result.columns + count])
+            let part = UnsafeMutableBufferPointer(rebasing: values[first..<first + count])
             return Self.failure { error, size in
                 pv_run(
                     program, method, tensors, Int32(tensors.count), &type, part.baseAddress,
@@ -79,11 +79,13 @@ final class LoadedFile {
     func bufferShape(_ name: String, of method: String) -> [Int]? {
         var type = pv_type()
         let failure = Self.failure { pv_buffer(program, method, name, &type, $0, $1) }
-        return failure == nil && type.dtype == PV_FLOAT32.rawValue ? type.shape : nil
+        return failure == nil && type.dtype == Int32(PV_FLOAT32) ? type.shape : nil
     }
 
     private func check(_ methods: [String], _ constants: [String: Int]) throws(PocketVLError) {
-        let found = (0..<pv_method_count(program)).compactMap { pv_method_name(program, $0).map { String(cString: $0) } }
+        let found = (0..<pv_method_count(program)).compactMap {
+            pv_method_name(program, $0).map { String(cString: $0) }
+        }
         for method in methods + constants.keys.sorted() where !found.contains(method) {
             throw .bundle("\(file.path) lacks the method '\(method)'; export the bundle again.")
         }
@@ -107,7 +109,7 @@ final class LoadedFile {
     private static func failure(_ call: (UnsafeMutablePointer<CChar>?, Int) -> Int32) -> String? {
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: errorBytes) { buffer in
             buffer.initialize(repeating: 0)
-            if call(buffer.baseAddress, buffer.count) == Int32(PV_OK.rawValue) { return nil }
+            if call(buffer.baseAddress, buffer.count) == Int32(PV_OK) { return nil }
             return buffer.baseAddress.map { String(cString: $0) } ?? ""
         }
     }
@@ -123,11 +125,11 @@ struct Input {
     fileprivate let tensor: pv_tensor
 
     init(_ floats: UnsafeBufferPointer<Float>, _ shape: [Int]) {
-        tensor = pv_tensor(type: pv_type(PV_FLOAT32.rawValue, shape), data: floats.baseAddress)
+        tensor = pv_tensor(type: pv_type(PV_FLOAT32, shape), data: floats.baseAddress)
     }
 
     init(_ number: UnsafePointer<Int64>) {
-        tensor = pv_tensor(type: pv_type(PV_INT64.rawValue, [1]), data: number)
+        tensor = pv_tensor(type: pv_type(PV_INT64, [1]), data: number)
     }
 }
 

@@ -72,7 +72,8 @@ struct GraphSignature {
     private typealias Count = @convention(c) (OpaquePointer?, UnsafeMutablePointer<Int>?) -> OrtStatusPtr?
     private typealias Name =
         @convention(c) (
-            OpaquePointer?, Int, UnsafeMutablePointer<OrtAllocator>?, UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
+            OpaquePointer?, Int, UnsafeMutablePointer<OrtAllocator>?,
+            UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
         ) -> OrtStatusPtr?
     private typealias Info =
         @convention(c) (OpaquePointer?, Int, UnsafeMutablePointer<OpaquePointer?>?) -> OrtStatusPtr?

@@ -36,7 +36,8 @@ final class NativeMatrix {
     /// Copies the first rows to some of a matrix with as many columns.
     func copy(to matrix: inout Matrix, rows range: Range<Int>) {
         matrix.withUnsafeMutableValues { target in
-            let part = UnsafeMutableBufferPointer(rebasing: target[range.lowerBound * columns..<range.upperBound * columns])
+            let part = UnsafeMutableBufferPointer(
+                rebasing: target[range.lowerBound * columns..<range.upperBound * columns])
             _ = part.update(fromContentsOf: values.prefix(range.count * columns))
         }
     }
