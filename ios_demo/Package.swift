@@ -55,4 +55,14 @@ func addEngine(_ name: String, dependencies: [Target.Dependency]) {
         addEngine("PocketVLExecuTorch", dependencies: ["CPocketVLExecuTorch"])
     }
 #endif
-if engineTests.dependencies.count > 1 { package.targets.append(engineTests) }
+#if os(macOS)
+    addEngine("PocketVLCoreML", dependencies: [])
+#else
+    // The engine's own lines are compiled and tested here with a module that has Apple's names; it is no product.
+    package.targets += [
+        .target(name: "CoreML", path: "Tests/Support/CoreML"),
+        .target(name: "PocketVLCoreML", dependencies: ["PocketVL", "CoreML"]),
+    ]
+    engineTests.dependencies += ["PocketVLCoreML", "CoreML"]
+#endif
+package.targets.append(engineTests)

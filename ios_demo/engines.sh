@@ -46,6 +46,26 @@ PYTHON
     engine_environment+=(POCKETVL_EXECUTORCH="$out/lib")
 }
 
+# Python inside of the root folder, which evaluates Core ML's packages in the engine's tests.
+find_evaluator() {
+    local prefix
+    prefix="$("$venv/bin/python" -c 'import sys, coremltools.proto; print(sys.base_prefix)' 2>/dev/null || true)"
+    case "$prefix" in
+    "") without "Core ML" "its tests need $venv with coremltools; make it with \`make test-python\`." ;;
+    /usr | /usr/local)
+        if [ "$root" = / ]; then
+            engine_environment+=(POCKETVL_EVALUATOR="$venv/bin/python")
+        else
+            without "Core ML" "its tests need a Python that does not lie in $prefix, to run in Swift's root folder."
+        fi
+        ;;
+    *)
+        engine_mounts+=("$prefix")
+        engine_environment+=(POCKETVL_EVALUATOR="$venv/bin/python")
+        ;;
+    esac
+}
+
 # The bundles of the tiny model with Python's answers, the same that Kotlin's engines are tested with.
 find_cases() {
     local cases="$repository/android_demo/build/engine-cases"
@@ -60,3 +80,4 @@ venv="$repository/.venv"
 mkdir -p "$out/lib"
 find_onnxruntime
 find_executorch
+find_evaluator

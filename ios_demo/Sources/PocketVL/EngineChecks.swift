@@ -70,19 +70,19 @@ package enum EngineChecks {
 
     /// For ``SavesCache/loadCache(_:)``: how many slots are given.
     ///
-    /// Each of `names` must have a tensor of `dtype` and the shape `whole`, with any number of slots, the same for
-    /// all, at `slotAxis`, where `whole` has the most.
+    /// There must be a tensor of `dtype` for each of `wholes`, a name and the shape with the most slots, and no other,
+    /// with the same number of slots, at `slotAxis`, in all.
     package static func cache(
-        _ tensors: [String: CacheTensor], names: [String], dtype: String, whole: [Int], slotAxis: Int
+        _ tensors: [String: CacheTensor], wholes: [(name: String, shape: [Int])], dtype: String, slotAxis: Int
     ) throws(PocketVLError) -> Int {
-        guard let shape = tensors.first?.value.shape, shape.indices.contains(slotAxis),
-            (0...whole[slotAxis]).contains(shape[slotAxis]), tensors.count == names.count
+        guard let first = wholes.first, let shape = tensors[first.name]?.shape, shape.indices.contains(slotAxis),
+            (0...first.shape[slotAxis]).contains(shape[slotAxis]), tensors.count == wholes.count
         else { throw .engine(otherCache) }
         let count = shape[slotAxis]
-        var wanted = whole
-        wanted[slotAxis] = count
-        let bytes = Saturating.product(wanted.reduce(1, Saturating.product), dtype.isExactly("float16") ? 2 : 4)
-        for name in names {
+        for (name, whole) in wholes {
+            var wanted = whole
+            wanted[slotAxis] = count
+            let bytes = wanted.reduce(dtype.isExactly("float16") ? 2 : 4, Saturating.product)
             guard let tensor = tensors[name], tensor.dtype.isExactly(dtype), tensor.shape == wanted,
                 tensor.bytes.count == bytes
             else { throw .engine(otherCache) }

@@ -61,7 +61,8 @@ final class ExecuTorchText: SavesCache, @unchecked Sendable {  // for one task a
         let file = try file()
         let names = savedBuffers(file)
         let whole = [1, manifest.maxContext, text.numKvHeads, text.headDim]
-        let count = try EngineChecks.cache(tensors, names: names, dtype: "float32", whole: whole, slotAxis: 1)
+        let count = try EngineChecks.cache(
+            tensors, wholes: names.map { ($0, whole) }, dtype: "float32", slotAxis: 1)
         cache.truncate(0)
         for name in names {
             if let tensor = tensors[name] { try file.write(tensor.bytes, to: name, of: Names.textDecoder) }

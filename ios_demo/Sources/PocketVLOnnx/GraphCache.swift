@@ -47,7 +47,7 @@ final class GraphCache {
     /// How many slots are given; throws ``PocketVLError/engine(_:)`` for tensors of another model.
     func check(_ tensors: [String: CacheTensor]) throws(PocketVLError) -> Int {
         let whole = [1, text.numKvHeads, slots, text.headDim]
-        return try EngineChecks.cache(tensors, names: names, dtype: "float32", whole: whole, slotAxis: 2)
+        return try EngineChecks.cache(tensors, wholes: names.map { ($0, whole) }, dtype: "float32", slotAxis: 2)
     }
 
     /// Writes `count` slots, as checked.
