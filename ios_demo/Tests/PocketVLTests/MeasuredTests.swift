@@ -40,20 +40,31 @@ import Testing
         try measure("reading the tokenizer") { tokenizer = try Tokenizer(file) }
         let sentence = "The quick brown fox jumps over 13 lazy dogs, naïve café. "
         let text = String(String(repeating: sentence, count: 200).prefix(10_000))
-        for _ in 0..<2 { measure("10,000 characters to ids") { _ = tokenizer?.encode(text) } }
+        for _ in 0..<2 {
+            var count = 0
+            measure("10,000 characters to ids") { count = tokenizer?.encode(text).count ?? 0 }
+            #expect(count > 1000)
+        }
         let row = (0..<4000 * 3).map { UInt8(truncatingIfNeeded: $0 &* 7) }
         let photo = try RgbImage(width: 4000, height: 3000, pixels: [UInt8]((0..<3000).map { _ in row }.joined()))
         let vision = try Sample.vision()
         let settings = try Sample.settings(minPixels: 3136, maxPixels: 1024 * 784)
         try measure("a photo of 12 megapixels to patches") {
             let size = try Resize.toBucket(photo.size, vision: vision, settings: settings, buckets: [4096])
-            _ = try Patches.of(Bicubic.resize(photo, to: size), vision, settings)
+            let patches = try Patches.of(Bicubic.resize(photo, to: size), vision, settings)
+            #expect(patches.values.reduce(0, +).isFinite)
         }
         let bytes = [UInt8](repeating: 7, count: 100_000_000)
-        measure("SHA-256 of 100 MB") { _ = Digest.hex(of: bytes) }
+        var hash = ""
+        measure("SHA-256 of 100 MB") { hash = Digest.hex(of: bytes) }
+        #expect(hash.count == 64)
         var sampler = try Sampler(temperature: 0.7, topK: 20, topP: 0.8, repetitionPenalty: 1.05, seed: 1)
         let logits = (0..<151_936).map { Float(($0 &* 7919) % 10_007) / 1000 }
-        try measure("a token drawn of 151,936") { _ = try sampler.sample(logits[...], seen: Array(0..<1000)) }
+        for _ in 0..<2 {
+            var token = -1
+            try measure("a token drawn of 151,936") { token = try sampler.sample(logits[...], seen: Array(0..<1000)) }
+            #expect(logits.indices.contains(token))
+        }
     }
 
     /// Prints seconds of the clock, and of this process's processors.

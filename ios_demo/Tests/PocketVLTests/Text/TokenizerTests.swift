@@ -52,6 +52,17 @@ enum Tiny {
         }
     }
 
+    @Test("form C joins the letters of every Hangul syllable, whatever follows")
+    func hangul() {
+        for (text, expected) in [
+            ("\u{D55C}\u{AD6D}\u{C5B4}\u{11B9}\u{10BAC}", "\u{D55C}\u{AD6D}\u{C5C6}\u{10BAC}"),
+            ("\u{110B}\u{1165}\u{11B9}", "\u{C5C6}"), ("\u{C5B4}\u{11A7}", "\u{C5B4}\u{11A7}"),
+            ("\u{C5C6}\u{11B9}", "\u{C5C6}\u{11B9}"), ("\u{C5B4}\u{11A8}\u{FE21}", "\u{C5B5}\u{FE21}"),
+        ] {
+            #expect(NFC.normalized(text) == Array(expected.unicodeScalars), "\(text.quoted)")
+        }
+    }
+
     @Test("what is no UTF-8 becomes one U+FFFD for each maximal subpart")
     func replacement() {
         let cases: [([UInt8], String)] = [
