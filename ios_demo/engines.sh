@@ -34,7 +34,7 @@ find_executorch() {
         without ExecuTorch "native/build.sh needs $venv with executorch; make it with \`make test-python\`."
         return
     fi
-    # Where the packages lie, and the interpreter's library, which those want though it is not started.
+    # Where the packages lie, and the interpreter's library, which they want though it is not started.
     mapfile -t found < <("$venv/bin/python" - <<'PYTHON'
 import importlib.util, pathlib, sysconfig
 print(pathlib.Path(next(iter(importlib.util.find_spec("executorch").submodule_search_locations))).parent)
@@ -68,8 +68,10 @@ find_evaluator() {
 
 # The bundles of the tiny model with Python's answers, the same that Kotlin's engines are tested with.
 find_cases() {
-    local cases="$repository/android_demo/build/engine-cases"
-    if [ -x "$venv/bin/python" ] && (cd "$repository" && "$venv/bin/python" -m tests.kotlin.engine_cases "$cases"); then
+    local cases="$repository/android_demo/build/engine-cases" options=()
+    case "${engine_environment[*]}" in *POCKETVL_EVALUATOR*) options=(--coreml) ;; esac
+    if [ -x "$venv/bin/python" ] &&
+        (cd "$repository" && "$venv/bin/python" -m tests.kotlin.engine_cases "$cases" "${options[@]}"); then
         engine_environment+=(POCKETVL_CASES="$cases")
     else
         echo "Without the engines' cases: they need $venv; make it with \`make test-python\`." >&2

@@ -7,10 +7,10 @@ import Testing
 @Suite struct DamagedFilesTests {
     @Test(
         "a file of zeros or of text is a typed error, and the whole one loads afterwards",
-        arguments: EngineCases.quantized)
+        arguments: EngineCases.threaded)
     func overwritten(name: String) throws {
-        let copy = try Copy(name)
-        let bundle = try ModelBundle.open(copy.url, verify: .never)
+        let folder = TemporaryFolder()
+        let bundle = try copied(name, into: folder)
         let engine = try EngineCases.open(bundle)
         for entry in bundle.manifest.entryPoints {
             let file = try bundle.file(entry.file)
@@ -30,10 +30,10 @@ import Testing
         engine.close()
     }
 
-    @Test("a graph of another entry point is refused", arguments: EngineCases.quantized)
+    @Test("a graph of another entry point is refused", arguments: EngineCases.threaded)
     func exchanged(name: String) throws {
-        let copy = try Copy(name)
-        let bundle = try ModelBundle.open(copy.url, verify: .never)
+        let folder = TemporaryFolder()
+        let bundle = try copied(name, into: folder)
         let entries = bundle.manifest.entryPoints
         let (first, last) = (try #require(entries.first), try #require(entries.last))
         try Data(contentsOf: bundle.file(last.file)).write(to: bundle.file(first.file))
@@ -44,10 +44,10 @@ import Testing
         #expect(error?.message.contains(part) == true)
     }
 
-    @Test("a file that is gone is a typed error", arguments: EngineCases.quantized)
+    @Test("a file that is gone is a typed error", arguments: EngineCases.threaded)
     func missing(name: String) throws {
-        let copy = try Copy(name)
-        let bundle = try ModelBundle.open(copy.url, verify: .never)
+        let folder = TemporaryFolder()
+        let bundle = try copied(name, into: folder)
         for entry in bundle.manifest.entryPoints
         where FileManager.default.fileExists(atPath: try bundle.file(entry.file).path) {
             try FileManager.default.removeItem(at: bundle.file(entry.file))
@@ -61,19 +61,13 @@ import Testing
             } != nil)
     }
 
+    private func copied(_ name: String, into folder: TemporaryFolder) throws -> ModelBundle {
+        let copy = folder.url.appendingPathComponent(name)
+        try FileManager.default.copyItem(at: EngineCases.url(name), to: copy)
+        return try ModelBundle.open(copy, verify: .never)
+    }
+
     private func everything(_ engine: Engine, _ bundle: ModelBundle) throws -> [Float] {
         try engine.see(bundle, 16).values + engine.head(bundle, engine.step(bundle, 2, at: 0)).values
     }
-}
-
-/// A bundle's copy that is removed after the test.
-private final class Copy {
-    let url: URL
-
-    init(_ name: String) throws {
-        url = FileManager.default.temporaryDirectory.appendingPathComponent("pocketvl-\(UUID().uuidString)")
-        try FileManager.default.copyItem(at: EngineCases.url(name), to: url)
-    }
-
-    deinit { try? FileManager.default.removeItem(at: url) }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import PocketVLCoreML
 import Testing
 
 @testable import PocketVL
@@ -25,18 +26,30 @@ enum EngineCases {
         #if canImport(PocketVLExecuTorch)
             names += ["executorch-int4", "executorch-fp32"]
         #endif
+        // Core ML's packages are evaluated by Python, see Tests/Support/CoreML.
+        if ProcessInfo.processInfo.environment["POCKETVL_EVALUATOR"] != nil { names.append("coreml-int4") }
         return names
     }()
 
     /// The quantized ones, for tests that one recipe is enough for.
     static let quantized = names.filter { $0.hasSuffix("int4") }
 
+    /// Of runtimes that have threads.
+    static let threaded = quantized.filter { !$0.hasPrefix("coreml") }
+
     static func url(_ name: String) throws -> URL { try #require(folder).appendingPathComponent(name) }
 
     static func bundle(_ name: String) throws -> ModelBundle { try ModelBundle.open(url(name), verify: .never) }
 
-    static func open(_ bundle: ModelBundle, threads: Int? = 1) throws -> Engine {
+    /// Where Core ML's engine keeps what it compiled, removed when the tests end.
+    private static let cache = TemporaryFolder()
+
+    static func open(_ bundle: ModelBundle, threads: Int? = 1) throws -> Engine { try factory(bundle, threads) }
+
+    /// For ``PocketVL/load(_:engine:options:)``.
+    static let factory: EngineFactory = { (bundle, threads) throws(PocketVLError) in
         switch bundle.manifest.target {
+        case Names.coreml: return try CoreMLEngine.open(bundle, cache: cache.url)
         #if canImport(PocketVLOnnx)
             case Names.onnx: return try OnnxEngine.open(bundle, threads: threads)
         #endif
@@ -46,8 +59,6 @@ enum EngineCases {
         default: throw PocketVLError.bundle("No engine for \(bundle.manifest.target) is linked.")
         }
     }
-
-    static func open(_ name: String) throws -> Engine { try open(bundle(name)) }
 
     static func json(_ name: String) throws -> JSON {
         try JSON.parse(bytes: Array(Data(contentsOf: url("\(name).json"))))
@@ -121,4 +132,16 @@ func refusal(_ body: () throws -> Void) throws -> PocketVLError? {
     } catch let error as PocketVLError {
         return error
     }
+}
+
+/// A folder that is removed after the test.
+final class TemporaryFolder: Sendable {
+    let url: URL
+
+    init() {
+        url = FileManager.default.temporaryDirectory.appendingPathComponent("pocketvl-\(UUID().uuidString)")
+        try? FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+    }
+
+    deinit { try? FileManager.default.removeItem(at: url) }
 }

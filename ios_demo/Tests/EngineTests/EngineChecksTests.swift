@@ -55,7 +55,7 @@ import Testing
         try decode(1, context - 1)
     }
 
-    @Test("numbers of threads that no machine has are refused", arguments: EngineCases.quantized, [0, -1, 257])
+    @Test("numbers of threads that no machine has are refused", arguments: EngineCases.threaded, [0, -1, 257])
     func threads(name: String, threads: Int) throws {
         let bundle = try EngineCases.bundle(name)
         let error = try refusal { _ = try EngineCases.open(bundle, threads: threads) }
