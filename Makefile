@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-python test-kotlin check check-python check-kotlin apk bench clean
+.PHONY: demo test test-python test-kotlin test-swift check check-python check-kotlin check-swift apk bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/pocketvl demo
 
-test: test-python test-kotlin
+test: test-python test-kotlin test-swift
 
 # Commands that tests start are compiled once. A worker has one core.
 test-python: $(INSTALLED)
@@ -23,7 +23,14 @@ check-kotlin:
 	android_demo/jvm.sh lint --optional
 	android_demo/jvm.sh android --optional
 
-check: check-python check-kotlin
+# Swift is not installed by these, see tools/phone/install_swift.sh; without it they say so and succeed.
+test-swift:
+	ios_demo/swift.sh test --optional
+
+check-swift:
+	ios_demo/swift.sh lint --optional
+
+check: check-python check-kotlin check-swift
 
 check-python: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -45,4 +52,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf android_demo/build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-output
+	rm -rf android_demo/build ios_demo/build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-output

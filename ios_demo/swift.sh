@@ -6,6 +6,7 @@
 #   ios_demo/swift.sh lint [--format]          swift format: say what it would change, or change it
 #   ios_demo/swift.sh shell [COMMAND...]       anything else, in this folder
 #
+# With --optional after test or lint nothing is installed: where Swift is missing, that is said, and all is well.
 # What is built lies in build/swift (POCKETVL_SWIFT_OUT: elsewhere in the repository). POCKETVL_SWIFT_CONFIG=release
 # compiles with optimization.
 set -euo pipefail
@@ -49,13 +50,18 @@ swift_with() {
 case "${1:-}" in
 build | test | lint | shell) ;;
 *)
-    sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac
-root="$("$repository/tools/phone/install_swift.sh")"
 command="$1"
 shift
+if [ "${1:-}" = --optional ]; then
+    shift
+    root="$("$repository/tools/phone/install_swift.sh" --find)" || exit 0
+else
+    root="$("$repository/tools/phone/install_swift.sh")"
+fi
 case "$command" in
 build) swift_with build "$@" ;;
 test)

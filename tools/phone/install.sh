@@ -36,7 +36,8 @@ debian() {
     for package in ./*.deb; do dpkg -x "$package" .; done
 }
 
-# debian_sid PACKAGE: download a package of Debian's unstable release, from the mirror that this machine uses.
+# debian_sid PACKAGE: download a package of Debian's unstable release, from the mirror that this machine uses. A list
+# of packages may be old, of a frozen mirror for one: the caller knows the package's hash.
 debian_sid() {
     local mirror keys
     mirror="$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m1 '/debian/*$' || true)"
@@ -47,7 +48,7 @@ debian_sid() {
     echo "deb [signed-by=$keys] ${mirror:-http://deb.debian.org/debian/} sid main" >sid/sources.list
     local apt=(apt-get -qq -o APT::Sandbox::User= -o Dir::Etc::sourcelist="$PWD/sid/sources.list"
         -o Dir::Etc::sourceparts=/dev/null -o Dir::State::lists="$PWD/sid/lists" -o Dir::Cache="$PWD/sid/cache"
-        -o Dir::State::status="$PWD/sid/status")
+        -o Dir::State::status="$PWD/sid/status" -o Acquire::Check-Valid-Until=false)
     "${apt[@]}" update >&2
     "${apt[@]}" download "$1" >&2
 }

@@ -2,6 +2,7 @@
 # Installs Swift 6 and prints the root folder in which it runs: / where the system has it.
 #
 #   tools/phone/install_swift.sh            needs root, and debootstrap where Debian's own packages lack Swift
+#   tools/phone/install_swift.sh --find     installs nothing
 #
 # Debian has swiftlang from version 13 on. Elsewhere a Debian 13 root folder is made outside the checkout
 # (POCKETVL_TOOLS, else ~/.cache/pocketvl-tools), 3.1 GB, which ios_demo/swift.sh enters by chroot. What is there
@@ -29,6 +30,7 @@ if [ -e "$folder/complete" ]; then
     echo "$folder/root"
     exit
 fi
+if [ "${1:-}" = --find ]; then missing "Swift is not installed, so its parts are left out; run tools/phone/install_swift.sh."; fi
 [ "$(uname -m)" = x86_64 ] || [ "$(uname -m)" = aarch64 ] || missing "Debian has no Swift for $(uname -m)."
 [ "$(id -u)" = 0 ] || missing "Swift is not installed, and installing it needs root: run this once by sudo."
 

@@ -16,7 +16,7 @@ ANDROID = ROOT / "android_demo"
 HERE = Path(__file__).resolve().parent
 
 # A cold compiler spends its time on being compiled itself: the quick compiler alone takes half as long.
-JAVA_OPTIONS = ["-Xmx2g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+JAVA_OPTIONS = ["-Xmx2g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=256m"]
 
 
 class BuildError(Exception):

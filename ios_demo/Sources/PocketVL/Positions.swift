@@ -13,7 +13,9 @@ public struct Grid: Sendable, Hashable {
     }
 
     /// Tokens of an image or video of these patches; the largest `Int` where that is beyond any.
-    func tokens(merge: Int) -> Int { Saturating.product(t, Saturating.product(h / merge, w / merge)) }
+    func tokens(merge: Int) -> Int {
+        merge < 1 ? 0 : Saturating.product(t, Saturating.product(h / merge, w / merge))
+    }
 }
 
 extension Grid: CustomStringConvertible {

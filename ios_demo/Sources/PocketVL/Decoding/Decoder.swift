@@ -76,6 +76,7 @@ public struct Decoder {
     /// From the hidden states of the last call, all of them or the last alone.
     public mutating func computeLogits(ofLastAlone: Bool = false) throws(PocketVLError) {
         let rows = hidden.rows
+        if rows == 0 { throw .usage("The decoder was fed nothing yet, so that no token follows; feed a prompt first.") }
         let wanted = ofLastAlone && rows > 1 ? hidden.slice(rows - 1..<rows) : hidden
         resize(&logits, rows: wanted.rows)
         try engine.logits(hidden: wanted, into: &logits)

@@ -117,7 +117,8 @@ public struct Feed: Sendable {
         if given != wanted || media.contains(where: { $0.embeddings.columns != columns }) {
             throw .prompt(
                 "The prompt has \(wanted) image placeholders for \(given) image embeddings of"
-                    + " \(media.map(\.embeddings.columns)) values, but the decoder takes \(columns); build it with Feed."
+                    + " \(media.map(\.embeddings.columns)) values, but the decoder takes \(columns); build it"
+                    + " with Feed."
             )
         }
     }

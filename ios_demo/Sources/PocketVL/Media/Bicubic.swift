@@ -9,7 +9,8 @@ enum Bicubic {
             throw .image("An image cannot get \(size) pixels.")
         }
         var pixels = image.pixels
-        // As Pillow 13: along the columns first where that takes away more than twice as many rows as the other columns.
+        // As Pillow 13: along the columns first where that takes away more than twice as many rows as the other way
+        // takes columns.
         let isColumnsFirst =
             size.height < image.height && image.height - size.height > 2 * (image.width - size.width)
         if isColumnsFirst && size.width != image.width {

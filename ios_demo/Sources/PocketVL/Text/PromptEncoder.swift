@@ -61,8 +61,8 @@ public struct PromptEncoder: Sendable {
     /// `history` ends with that answer, whose text and ids are in the KV cache already without the token that closed
     /// it: the ids returned begin with closing it and end with opening the next answer. They are the tail of
     /// encode(history + following). A message of the assistant as the first of `following` goes on in that answer's
-    /// turn. `mediaTokens` is for `following` alone. Throws ``PocketVLError/prompt(_:)`` if history does not end with an
-    /// answer.
+    /// turn. `mediaTokens` is for `following` alone. Throws ``PocketVLError/prompt(_:)`` if history does not end with
+    /// an answer.
     public func encodeContinuation(
         history: [Message], following: [Message], mediaTokens: [Int]
     ) throws(PocketVLError) -> [Int] {

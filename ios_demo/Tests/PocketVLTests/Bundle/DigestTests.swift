@@ -1,4 +1,3 @@
-import Foundation
 import Testing
 
 @testable import PocketVL
@@ -27,16 +26,5 @@ import Testing
             let hex = function.finalize().map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
             #expect(hex == Digest.hex(of: bytes))
         }
-    }
-
-    @Test(
-        "how fast it is",
-        .enabled(if: ProcessInfo.processInfo.environment["POCKETVL_SPEED"] != nil, "only asked for by POCKETVL_SPEED")
-    )
-    func speed() {
-        let bytes = [UInt8](repeating: 7, count: 256 << 20)
-        let began = Date()
-        _ = Digest.hex(of: bytes)
-        print("SHA-256: \(Int(268.4 / Date().timeIntervalSince(began))) MB/s")
     }
 }

@@ -52,6 +52,17 @@ enum Tiny {
         }
     }
 
+    @Test("form C joins the letters of every Hangul syllable, whatever follows")
+    func hangul() {
+        for (text, expected) in [
+            ("\u{D55C}\u{AD6D}\u{C5B4}\u{11B9}\u{10BAC}", "\u{D55C}\u{AD6D}\u{C5C6}\u{10BAC}"),
+            ("\u{110B}\u{1165}\u{11B9}", "\u{C5C6}"), ("\u{C5B4}\u{11A7}", "\u{C5B4}\u{11A7}"),
+            ("\u{C5C6}\u{11B9}", "\u{C5C6}\u{11B9}"), ("\u{C5B4}\u{11A8}\u{FE21}", "\u{C5B5}\u{FE21}"),
+        ] {
+            #expect(NFC.normalized(text) == Array(expected.unicodeScalars), "\(text.quoted)")
+        }
+    }
+
     @Test("what is no UTF-8 becomes one U+FFFD for each maximal subpart")
     func replacement() {
         let cases: [([UInt8], String)] = [
@@ -119,15 +130,5 @@ enum Tiny {
         #expect(try refusal { _ = try Tokenizer(missing) }?.isBundle == true)
         let text = try folder.write("text.json", Array("[1, 2".utf8))
         #expect(try refusal { _ = try Tokenizer(text) }?.isBundle == true)
-    }
-
-    /// CRC-32 (ISO 3309) of the ids in 32 bits each, little-endian.
-    private func checksum(_ ids: [Int]) -> Int {
-        var crc: UInt32 = 0xFFFF_FFFF
-        for byte in ids.flatMap({ id in (0..<4).map { UInt32(truncatingIfNeeded: id >> (8 * $0)) & 0xFF } }) {
-            crc ^= byte
-            for _ in 0..<8 { crc = crc & 1 == 1 ? crc >> 1 ^ 0xEDB8_8320 : crc >> 1 }
-        }
-        return Int(crc ^ 0xFFFF_FFFF)
     }
 }

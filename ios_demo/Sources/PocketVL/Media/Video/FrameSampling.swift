@@ -13,9 +13,9 @@ struct FrameSampling {
 
     /// The frames to take, spread evenly from the first to the last of the range, a multiple of `factor`.
     ///
-    /// nframes frames; else those of `fps` (2), but at least minFrames (4) and at most maxFrames (768), and no more than
-    /// there are. A list of frames is taken whole up to maxFrames, its last one repeated if need be; a single frame is
-    /// taken `factor` times, as an image is. Throws ``PocketVLError/video(_:)``.
+    /// nframes frames; else those of `fps` (2), but at least minFrames (4) and at most maxFrames (768), and no more
+    /// than there are. A list of frames is taken whole up to maxFrames, its last one repeated if need be; a single
+    /// frame is taken `factor` times, as an image is. Throws ``PocketVLError/video(_:)``.
     func indices() throws(PocketVLError) -> [Int] {
         let range = try range()
         let there = range.count
@@ -30,8 +30,8 @@ struct FrameSampling {
             if !(factor <= count && count <= there) {
                 throw .video(
                     "\(info.name) has \(there) frames to take, so that nframes \(nframes) (rounded to a multiple of"
-                        + " \(factor): \(count)) cannot be taken; give \(factor) to \(there / factor * factor), or leave"
-                        + " nframes out.")
+                        + " \(factor): \(count)) cannot be taken; give \(factor) to \(there / factor * factor), or"
+                        + " leave nframes out.")
             }
         } else if info.times == nil && there <= bound {
             return Array(range) + [Int](repeating: range.upperBound - 1, count: (factor - there % factor) % factor)
@@ -40,14 +40,16 @@ struct FrameSampling {
         }
         if there < factor { return [Int](repeating: range.lowerBound, count: factor) }
         if count < factor {
+            let most = wanted.maxFrames ?? VideoPlan.maxFrames
             throw .video(
-                "\(info.name) cannot be taken \(factor) frames at a time up to max_frames \(wanted.maxFrames ?? VideoPlan.maxFrames); give more."
+                "\(info.name) cannot be taken \(factor) frames at a time up to max_frames \(most); give more."
             )
         }
         return Self.spread(there, count).map { range.lowerBound + $0 }
     }
 
-    /// linspace(0, there - 1, count), rounded with halves to the even number, in exact arithmetic; a single one is the first.
+    /// linspace(0, there - 1, count), rounded with halves to the even number, in exact arithmetic; a single one is the
+    /// first.
     static func spread(_ there: Int, _ count: Int) -> [Int] {
         guard count > 1 else { return [0] }
         return (0..<count).map { k in

@@ -29,6 +29,34 @@ enum NFC {
         if scalars.isEmpty { return [] }
         var text = String.UnicodeScalarView()
         text.append(contentsOf: scalars)
-        return Array(String(text).precomposedStringWithCanonicalMapping.unicodeScalars)
+        return composedHangul(Array(String(text).precomposedStringWithCanonicalMapping.unicodeScalars))
+    }
+
+    /// Foundation on Linux now and then leaves a syllable and its final consonant apart. By arithmetic, as Unicode has it
+    /// (chapter 3.12): a syllable without a final consonant and one that follows are one; so are two letters before it.
+    private static func composedHangul(_ scalars: [Unicode.Scalar]) -> [Unicode.Scalar] {
+        var composed: [Unicode.Scalar] = []
+        composed.reserveCapacity(scalars.count)
+        for scalar in scalars {
+            if let before = composed.last, let joined = joined(before.value, scalar.value) {
+                composed[composed.count - 1] = joined
+            } else {
+                composed.append(scalar)
+            }
+        }
+        return composed
+    }
+
+    private static func joined(_ first: UInt32, _ second: UInt32) -> Unicode.Scalar? {
+        let (leading, vowel, trailing, syllable): (UInt32, UInt32, UInt32, UInt32) = (0x1100, 0x1161, 0x11A7, 0xAC00)
+        if (leading..<leading + 19).contains(first), (vowel..<vowel + 21).contains(second) {
+            return Unicode.Scalar(syllable + ((first - leading) * 21 + (second - vowel)) * 28)
+        }
+        if (syllable..<syllable + 11172).contains(first), (first - syllable) % 28 == 0,
+            (trailing + 1..<trailing + 28).contains(second)
+        {
+            return Unicode.Scalar(first + second - trailing)
+        }
+        return nil
     }
 }

@@ -2,7 +2,8 @@
 enum WordSplitter: Sendable {
     /// The words of Qwen2's regular expression, by hand, so that they are the same on every system:
     ///
-    ///     (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+    ///     (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*
+    ///     |\s*[\r\n]+|\s+(?!\S)|\s+
     ///
     /// The classes are those of the tokenizers library (Unicode 16), case is ignored as there: U+017F is an s.
     case qwen

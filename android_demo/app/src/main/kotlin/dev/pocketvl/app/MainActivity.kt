@@ -32,7 +32,7 @@ import kotlinx.coroutines.CoroutineScope
 class MainActivity : ScreenActivity() {
     private val chat get() = app.chat
     private val texts by lazy { Texts(this, numbers) }
-    private val thumbnails by lazy { Thumbnails(app.photos::source) }
+    private val thumbnails by lazy { Thumbnails(app.photos::source, created) }
     private val turnViews = ArrayList<TurnView>()
     private val spoken = SpokenText()
     private var photo: Uri? = null // that the camera's app is writing
@@ -76,12 +76,12 @@ class MainActivity : ScreenActivity() {
         outState.putString(PHOTO, photo?.toString())
     }
 
-    override fun render(scope: CoroutineScope) = scope.show(chat.state) { render(it, scope) }
+    override fun render(scope: CoroutineScope) = scope.show(chat.state, ::render)
 
-    private fun render(state: ChatState, scope: CoroutineScope) {
+    private fun render(state: ChatState) {
         renderModel(state.model)
-        renderTurns(state, scope)
-        renderDraft(state, scope)
+        renderTurns(state)
+        renderDraft(state)
         state.notice?.let {
             tell(it)
             chat.noticeShown()
@@ -99,14 +99,14 @@ class MainActivity : ScreenActivity() {
             model is ModelState.NotChosen || model is ModelState.Failed || model is ModelState.LowMemory
     }
 
-    private fun renderTurns(state: ChatState, scope: CoroutineScope) {
+    private fun renderTurns(state: ChatState) {
         val isAtEnd = !scroll.canScrollVertically(1)
         while (turnViews.size > state.turns.size) turns.removeView(turnViews.removeAt(turnViews.lastIndex).view)
         for (index in state.turns.indices) {
             if (index == turnViews.size) {
                 turnViews += TurnView(this, turns, thumbnails, texts, numbers).also { turns.addView(it.view) }
             }
-            turnViews[index].render(state, index, scope)
+            turnViews[index].render(state, index)
         }
         if (isAtEnd) scroll.post { scroll.fullScroll(View.FOCUS_DOWN) }
         speak(state)
@@ -128,7 +128,7 @@ class MainActivity : ScreenActivity() {
         if (sentences.isNotEmpty()) scroll.announceForAccessibility(sentences)
     }
 
-    private fun renderDraft(state: ChatState, scope: CoroutineScope) {
+    private fun renderDraft(state: ChatState) {
         if (draft.text.toString() != state.draft.text) {
             draft.setText(state.draft.text)
             draft.setSelection(draft.length())
@@ -148,7 +148,7 @@ class MainActivity : ScreenActivity() {
             item.tag = photo.uri
             val image = item.findViewById(R.id.image) as ImageView
             image.contentDescription = getString(R.string.photo_named, photo.name)
-            thumbnails.load(photo, image, scope)
+            thumbnails.load(photo, image)
             val remove = item.findViewById(R.id.remove) as ImageButton
             remove.contentDescription = getString(R.string.remove_photo, photo.name)
             remove.setOnClickListener { chat.detach(photo.uri) }

@@ -17,6 +17,9 @@ import java.util.Locale
 abstract class ScreenActivity : Activity() {
     private var visible: CoroutineScope? = null
 
+    /** For as long as the views are there. */
+    protected val created = CoroutineScope(Job() + MainThread)
+
     protected val app: PocketVLApp get() = application as PocketVLApp
     protected val numbers: Numbers by lazy { Numbers(Locale.getDefault()) }
 
@@ -39,6 +42,11 @@ abstract class ScreenActivity : Activity() {
         visible?.cancel()
         visible = null
         super.onStop()
+    }
+
+    override fun onDestroy() {
+        created.cancel()
+        super.onDestroy()
     }
 
     override fun onOptionsItemSelected(item: MenuItem): Boolean {

@@ -12,12 +12,15 @@ import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
 
-/** Small versions of photos for the screen, decoded as the model's are: upright, whatever the file says. */
-class Thumbnails(private val images: ImageOpener) {
+/**
+ * Small versions of photos for the screen, decoded as the model's are: upright, whatever the file says. [scope] is that
+ * of the views.
+ */
+class Thumbnails(private val images: ImageOpener, private val scope: CoroutineScope) {
     private val cache = LruCache<String, Bitmap>(KEPT)
 
     /** Fills [view] when the photo is read; a photo that cannot be read any more leaves it empty. */
-    fun load(photo: Photo, view: ImageView, scope: CoroutineScope) {
+    fun load(photo: Photo, view: ImageView) {
         if (view.tag == photo.uri) return
         view.tag = photo.uri
         view.setImageBitmap(cache.get(photo.uri))

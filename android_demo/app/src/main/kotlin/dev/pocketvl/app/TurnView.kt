@@ -13,7 +13,6 @@ import dev.pocketvl.presentation.chat.Turn
 import dev.pocketvl.presentation.platform.Photo
 import dev.pocketvl.presentation.text.Numbers
 import dev.pocketvl.presentation.text.statisticsLine
-import kotlinx.coroutines.CoroutineScope
 
 /** A question with its images, and the answer with boxes, numbers and whatever went wrong. */
 internal class TurnView(
@@ -33,15 +32,15 @@ internal class TurnView(
     private val facts = find<TextView>(R.id.facts)
     private var shown: Turn? = null
 
-    fun render(state: ChatState, index: Int, scope: CoroutineScope) {
+    fun render(state: ChatState, index: Int) {
         val turn = state.turns[index]
         if (turn == shown) return
         question.text = turn.question.text
-        if (turn.question.photos != shown?.question?.photos) showPhotos(turn.question.photos, scope)
+        if (turn.question.photos != shown?.question?.photos) showPhotos(turn.question.photos)
         answer.text = turn.answer.ifEmpty { if (turn.outcome is Outcome.Answering) "…" else "" }
         answer.isPresent = answer.text.isNotEmpty()
         val finished = turn.outcome as? Outcome.Finished
-        showBoxes(state, index, finished, scope)
+        showBoxes(state, index, finished)
         val remarks = finished?.let { listOfNotNull(texts.end(it.end)) + it.notes }.orEmpty()
         show(remark, remarks.joinToString("\n"))
         show(error, (turn.outcome as? Outcome.Failed)?.message.orEmpty())
@@ -51,18 +50,18 @@ internal class TurnView(
         shown = turn
     }
 
-    private fun showPhotos(all: List<Photo>, scope: CoroutineScope) {
+    private fun showPhotos(all: List<Photo>) {
         photos.removeAllViews()
         for (photo in all) {
             val image = LayoutInflater.from(view.context).inflate(R.layout.photo, photos, false) as ImageView
             image.contentDescription = view.context.getString(R.string.photo_named, photo.name)
             photos.addView(image)
-            thumbnails.load(photo, image, scope)
+            thumbnails.load(photo, image)
         }
         (photos.parent as View).isPresent = all.isNotEmpty()
     }
 
-    private fun showBoxes(state: ChatState, index: Int, finished: Outcome.Finished?, scope: CoroutineScope) {
+    private fun showBoxes(state: ChatState, index: Int, finished: Outcome.Finished?) {
         val found = finished?.boxes.orEmpty()
         val photo = found.firstOrNull()?.let { state.photoOf(index, it) }
         boxes.isPresent = photo != null
@@ -71,7 +70,7 @@ internal class TurnView(
         boxes.contentDescription =
             view.resources.getQuantityString(R.plurals.boxes, found.size, found.size, labels.joinToString())
         boxes.show(photo, found)
-        thumbnails.load(photo, boxes, scope)
+        thumbnails.load(photo, boxes)
     }
 
     private fun show(line: TextView, text: String) {

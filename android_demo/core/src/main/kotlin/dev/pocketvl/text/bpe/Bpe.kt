@@ -1,6 +1,9 @@
 package dev.pocketvl.text.bpe
 
-/** A byte-level BPE model: [byteIds] are the tokens of the 256 single bytes, from which [merges] make longer ones. */
+/**
+ * A byte-level BPE model: [byteIds] are the tokens of the 256 single bytes (-1: none), from which [merges] make longer
+ * ones.
+ */
 internal class Bpe(val vocabulary: Vocabulary, val merges: MergeTable, val byteIds: IntArray)
 
 /**

@@ -31,7 +31,7 @@ internal class BpeReader(private val file: File, private val json: JsonStream) {
             IntArray(256) { byte ->
                 bytes[0] = byte.toByte()
                 val id = tokens.find(bytes, 1)
-                if (id < 0 && byte !in NEVER_IN_UTF_8) throw unreadable(file, "it has no token for the byte $byte")
+                if (id < 0 && byte !in RARE_BYTES) throw unreadable(file, "it has no token for the byte $byte")
                 id
             }
         val table = MergeTable(merged.count)
@@ -139,5 +139,5 @@ private val USUAL: Map<String, List<Any?>> =
         "ignore_merges" to listOf(false),
     )
 
-/** Bytes for which a vocabulary needs no token. */
-private val NEVER_IN_UTF_8 = listOf(0xc0, 0xc1) + (0xf5..0xff)
+/** Control characters, empty planes of Unicode, and bytes that UTF-8 has not: some vocabularies lack them. */
+private val RARE_BYTES = (0x00..0x1f) + 0xc0 + 0xc1 + (0xf1..0xff)

@@ -45,12 +45,15 @@ internal class WordEncoder(private val bpe: Bpe) {
 
     /** Makes [ids] of [bytes]. */
     fun merge() {
-        val count = byteCount
-        reserve(count)
-        for (i in 0 until count) {
-            ids[i] = bpe.byteIds[bytes[i].toInt() and 0xff]
-            previous[i] = i - 1
-            next[i] = i + 1
+        reserve(byteCount)
+        var count = 0
+        for (i in 0 until byteCount) {
+            val id = bpe.byteIds[bytes[i].toInt() and 0xff]
+            if (id < 0) continue // the tokenizers library leaves out what a vocabulary lacks, too
+            ids[count] = id
+            previous[count] = count - 1
+            next[count] = count + 1
+            count++
         }
         waiting = 0
         for (i in 0 until count - 1) offer(i, i + 1)

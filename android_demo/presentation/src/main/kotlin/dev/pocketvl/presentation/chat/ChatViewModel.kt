@@ -49,6 +49,7 @@ class ChatViewModel(
     private var answering: Job? = null
     private var hasBegun = false
     private var isSaved = true
+    private var isSaveWanted = false // when the answer in progress is made
 
     val state: StateFlow<ChatState> = states.asStateFlow()
 
@@ -133,9 +134,13 @@ class ChatViewModel(
 
     fun noticeShown() = happened(ChatEvent.NoticeShown)
 
-    /** Writes the conversation to the app's files if it has changed since; for when the app leaves the screen. */
+    /**
+     * Writes the conversation to the app's files if it has changed since, after the answer in progress; for when the
+     * app leaves the screen.
+     */
     fun save() {
-        if (isSaved || states.value.isAnswering) return
+        isSaveWanted = states.value.isAnswering
+        if (isSaved || isSaveWanted) return
         scope.launch {
             try {
                 holder.use { saveNow() }
@@ -222,6 +227,7 @@ class ChatViewModel(
                     // also OutOfMemoryError: the app goes on without this answer
                     happened(ChatEvent.AnswerFailed(errorText(error)))
                 }
+                if (isSaveWanted) save()
             }
     }
 

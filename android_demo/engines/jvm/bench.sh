@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Measures a bundle on the JVM; see Bench.kt. `android_demo/jvm.sh test engines` compiles it and builds the libraries.
+#
+#   android_demo/engines/jvm/bench.sh BUNDLE [THREADS [IMAGE.rgb WIDTH HEIGHT [TOKENS]]]
+set -euo pipefail
+demo="$(cd "$(dirname "$0")/../.." && pwd)"
+tools="$("$demo/../tools/phone/install.sh")" build="$demo/build"
+classes="$build/jvm"
+export LD_LIBRARY_PATH="$build/onnxruntime"
+exec java -XX:+UseSerialGC -Donnxruntime.native.path="$build/onnxruntime" \
+    -Dpocketvl.executorch="$build/executorch/libpocketvl_executorch.so" -Djna.boot.library.path="$tools/jars" \
+    -cp "$classes/executorch-jvm:$classes/engines-test:$classes/engines:$classes/core:$tools/onnxruntime/classes.jar:$tools/executorch/classes.jar:$tools/jars/jna.jar:$tools/kotlin/lib/kotlin-stdlib.jar:$tools/kotlin/lib/kotlinx-coroutines-core-jvm.jar" \
+    dev.pocketvl.bench.Bench "$@"
