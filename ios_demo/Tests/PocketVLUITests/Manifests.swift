@@ -38,7 +38,8 @@ func manifest(
 func writeGoldenBundle(_ target: String, into folder: URL) throws {
     let repository = (0..<4).reduce(URL(fileURLWithPath: #filePath)) { url, _ in url.deletingLastPathComponent() }
     let golden = try Data(contentsOf: repository.appendingPathComponent("tests/golden/manifests.json"))
-    var bundle = try #require(try JSON.parse(bytes: Array(golden)).asObject?["bundles"]?.asObject?[target]?.asObject)
+    let parsed = try JSON.parse(bytes: Array(golden))
+    var bundle = try #require(parsed.asObject?["bundles"]?.asObject?[target]?.asObject)
     let records = try #require(bundle["files"]?.asArray)
     bundle["files"] = .array(
         try records.map { record in

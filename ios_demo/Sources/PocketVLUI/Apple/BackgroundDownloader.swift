@@ -30,8 +30,11 @@
         public init(_ folders: BundleFolders) { self.folders = folders }
 
         /// For UIApplicationDelegate's handleEventsForBackgroundURLSession.
-        public func handleEvents(completion: @escaping @Sendable () -> Void) {
-            lock.withLock { whenEventsEnd = completion }
+        @MainActor
+        public func handleEvents(completion: @escaping () -> Void) {
+            // UIKit wants it called on the main thread, which urlSessionDidFinishEvents does.
+            nonisolated(unsafe) let completion = completion
+            lock.withLock { whenEventsEnd = { completion() } }
             _ = session
         }
 

@@ -18,17 +18,21 @@
         private var warnings: MemoryWarnings?
 
         /// - Parameters:
-        ///   - source: opens bundles with the engines that the app links.
+        ///   - source: opens bundles with the engine that the app links, such as ``CoreModels``.
+        ///   - photos: where attached images are kept.
+        ///   - bundles: where bundles lie.
         ///   - downloader: nil in an app that may not use the network.
-        ///   - folder: of the app's own, such as its Application Support.
-        public init(source: any ModelSource, downloader: BackgroundDownloader?, folder: URL) {
+        ///   - folder: of the app's own, such as one in its Application Support.
+        public init(
+            source: any ModelSource, photos: PhotoFolder, bundles folders: BundleFolders,
+            downloader: BackgroundDownloader?, folder: URL
+        ) {
             let (memory, thermal) = (AppleMemory(), AppleThermal())
             let system = ProcessInfo.processInfo.operatingSystemVersionString
-            let folders = BundleFolders(folder: folder.appendingPathComponent("bundles"))
             let saved = SavedChats(folder: folder.appendingPathComponent("chats"))
             folders.removeLeftovers()
-            photos = PhotoFolder(folder.appendingPathComponent("photos"))
             photos.keep(saved.photoFiles())
+            self.photos = photos
             holder = ModelHolder(
                 source: source, memory: memory,
                 firstLoads: FirstLoads(file: folder.appendingPathComponent("first-loads.txt"), system: system))

@@ -14,9 +14,11 @@ public struct BundleFolders: Sendable {
 
     public init(folder: URL) { self.folder = folder }
 
-    /// By name.
+    /// By name. Whoever put them there, none of them is backed up from now on.
     public func list() -> [InstalledBundle] {
-        contents().filter(Self.isBundle).sorted { $0.lastPathComponent < $1.lastPathComponent }
+        let bundles = contents().filter(Self.isBundle)
+        bundles.forEach(Self.excludeFromBackup)
+        return bundles.sorted { $0.lastPathComponent < $1.lastPathComponent }
             .map { InstalledBundle(folder: $0, bytes: Self.bytes(in: $0)) }
     }
 
@@ -78,7 +80,6 @@ public struct BundleFolders: Sendable {
         } catch {
             throw PocketVLError.bundle("\(filled.path) cannot be moved to \(target.path); is the storage full?")
         }
-        Self.excludeFromBackup(target)
     }
 
     /// A name that every file system takes and that is no hidden one.
