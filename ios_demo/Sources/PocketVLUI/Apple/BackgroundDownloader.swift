@@ -83,7 +83,7 @@
                     try await run.fetch(record, task)
                 } onCancel: {
                     task.cancel { data in
-                        if let data { try? data.write(to: folder.resumeFile(record)) }
+                        if let data { folder.keep(data, for: record) }
                     }
                 }
             }
@@ -94,7 +94,7 @@
         private func begin(
             _ folder: DownloadFolder, _ record: FileRecord, _ address: BundleAddress
         ) -> URLSessionDownloadTask {
-            if let notes = try? Data(contentsOf: folder.resumeFile(record)) {
+            if let notes = folder.notes(record) {
                 return session.downloadTask(withResumeData: notes)
             }
             var request = URLRequest(url: address.url(of: record.path))
@@ -203,7 +203,7 @@
                 return
             }
             if let notes = error.userInfo[NSURLSessionDownloadTaskResumeData] as? Data {
-                try? notes.write(to: folder.resumeFile(running.record))
+                folder.keep(notes, for: running.record)
             }
             let isCancelled = error.domain == NSURLErrorDomain && error.code == NSURLErrorCancelled
             running.done.resume(throwing: isCancelled ? CancellationError() : broken(error.localizedDescription))

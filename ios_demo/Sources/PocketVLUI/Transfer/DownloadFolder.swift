@@ -33,8 +33,16 @@ struct DownloadFolder: Sendable {
 
     var missing: [FileRecord] { records.filter { !isWhole($0) } }
 
-    /// Where the system's notes on an interrupted transfer of this file lie.
-    func resumeFile(_ record: FileRecord) -> URL { file(record, "resume") }
+    /// Keeps the system's notes on an interrupted transfer of this file. Without them it begins anew.
+    func keep(_ notes: Data, for record: FileRecord) {
+        let target = resumeFile(record)
+        try? FileManager.default.createDirectory(
+            at: target.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try? notes.write(to: target, options: .atomic)
+    }
+
+    /// What ``keep(_:for:)`` kept.
+    func notes(_ record: FileRecord) -> Data? { try? Data(contentsOf: resumeFile(record)) }
 
     /// Takes a file that was fetched, if it is the one that the manifest means; it is moved or removed. Throws
     /// ``PocketVL/PocketVLError/bundle(_:)``.
@@ -75,6 +83,8 @@ struct DownloadFolder: Sendable {
         removeOthers()
         _ = try ModelBundle.open(folder, verify: .never)  // the hashes are those of the manifest
     }
+
+    private func resumeFile(_ record: FileRecord) -> URL { file(record, "resume") }
 
     private func isWhole(_ record: FileRecord) -> Bool {
         size(file(record, "whole")) == record.size || size(folder.appendingPathComponent(record.path)) == record.size
