@@ -16,23 +16,20 @@ struct PocketVLApp: App {
 /// What lives as long as the process: the model, and the transfers that the system goes on with.
 @MainActor
 final class AppDelegate: NSObject, UIApplicationDelegate {
-    let app: AppModel
-    private let downloader: BackgroundDownloader
+    private let folders = BundleFolders(folder: .documentsDirectory)
+    private lazy var downloader = BackgroundDownloader(folders)
 
-    override init() {
-        // Bundles lie in Documents, where Finder and the Files app can put them; everything else is the app's alone.
+    /// Bundles lie in Documents, where Finder and the Files app can put them; everything else is the app's alone.
+    lazy var app: AppModel = {
         let support = URL.applicationSupportDirectory.appending(path: "pocketvl", directoryHint: .isDirectory)
         let compiled = URL.cachesDirectory.appending(path: "compiled", directoryHint: .isDirectory)
-        let folders = BundleFolders(folder: .documentsDirectory)
         let photos = PhotoFolder(support.appending(path: "photos", directoryHint: .isDirectory))
         let source = CoreModels(
             engine: { (bundle, _) throws(PocketVLError) in try CoreMLEngine.open(bundle, cache: compiled) },
             photos: photos, stamps: support.appending(path: "stamps", directoryHint: .isDirectory))
-        downloader = BackgroundDownloader(folders)
-        app = AppModel(
+        return AppModel(
             source: source, photos: photos, bundles: folders, downloader: downloader, folder: support)
-        super.init()
-    }
+    }()
 
     func application(
         _ application: UIApplication, handleEventsForBackgroundURLSession identifier: String,

@@ -150,6 +150,23 @@ import Testing
         #expect(!folder.missing.contains(record) && folder.notes(record) == nil)
     }
 
+    @Test("a file that comes when nobody waits is kept for the next download")
+    func alone() throws {
+        try writeGoldenBundle("onnx", into: source.url)
+        let (folder, _) = try begin()
+        let record = try #require(folder.records.first)
+        let fetched = home.url.appendingPathComponent("fetched")
+        for name in ["", "x.org-qwen none", "x.org-qwen"] {
+            try Data("wrong".utf8).write(to: fetched)
+            try DownloadFolder.accept(fetched, status: 200, named: name, in: folders)
+            #expect(!home.exists("fetched") && folder.missing.contains(record))
+        }
+        try FileManager.default.copyItem(at: source.url.appendingPathComponent(record.path), to: fetched)
+        let name = DownloadFolder.transferName("x.org-qwen", record)
+        try DownloadFolder.accept(fetched, status: 200, named: name, in: folders)
+        #expect(!folder.missing.contains(record) && !home.exists("fetched"))
+    }
+
     @Test("a manifest that was edited is refused, and files of an earlier one are removed")
     func manifests() async throws {
         try writeGoldenBundle("onnx", into: source.url)

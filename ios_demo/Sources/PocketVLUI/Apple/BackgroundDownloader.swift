@@ -19,13 +19,7 @@
         private var run: DownloadRun?
         private var whenEventsEnd: (@Sendable () -> Void)?
 
-        private lazy var session: URLSession = {
-            let configuration = URLSessionConfiguration.background(withIdentifier: Self.identifier)
-            configuration.isDiscretionary = false
-            configuration.sessionSendsLaunchEvents = true
-            configuration.waitsForConnectivity = true
-            return URLSession(configuration: configuration, delegate: self, delegateQueue: nil)
-        }()
+        private var made: URLSession?
 
         public init(_ folders: BundleFolders) { self.folders = folders }
 
@@ -35,7 +29,7 @@
             // UIKit wants it called on the main thread, which urlSessionDidFinishEvents does.
             nonisolated(unsafe) let completion = completion
             lock.withLock { whenEventsEnd = { completion() } }
-            _ = session
+            _ = session()
         }
 
         public func download(_ address: String) -> AsyncThrowingStream<Transfer, any Error> {
@@ -49,6 +43,20 @@
                     }
                 }
                 continuation.onTermination = { _ in work.cancel() }
+            }
+        }
+
+        /// Made when it is first wanted: from then on the system tells of transfers that an earlier process began.
+        private func session() -> URLSession {
+            lock.withLock {
+                if let made { return made }
+                let configuration = URLSessionConfiguration.background(withIdentifier: Self.identifier)
+                configuration.isDiscretionary = false
+                configuration.sessionSendsLaunchEvents = true
+                configuration.waitsForConnectivity = true
+                let session = URLSession(configuration: configuration, delegate: self, delegateQueue: nil)
+                made = session
+                return session
             }
         }
 
@@ -73,7 +81,7 @@
                 throw PocketVLError.bundle("Another download is running; wait until it ends or stop it.")
             }
             defer { lock.withLock { self.run = nil } }
-            let going = await session.allTasks.compactMap { $0 as? URLSessionDownloadTask }
+            let going = await session().allTasks.compactMap { $0 as? URLSessionDownloadTask }
             for record in folder.missing {
                 try Task.checkCancellation()
                 let task =
@@ -95,34 +103,38 @@
             _ folder: DownloadFolder, _ record: FileRecord, _ address: BundleAddress
         ) -> URLSessionDownloadTask {
             if let notes = folder.notes(record) {
-                return session.downloadTask(withResumeData: notes)
+                return session().downloadTask(withResumeData: notes)
             }
             var request = URLRequest(url: address.url(of: record.path))
             request.setValue("identity", forHTTPHeaderField: "Accept-Encoding")  // sizes are those of the file
-            return session.downloadTask(with: request)
+            return session().downloadTask(with: request)
         }
-
-        private func description(_ key: String, _ record: FileRecord) -> String { "\(key) \(record.sha256)" }
 
         private func key(_ address: BundleAddress) -> String {
             BundleFolders.fileName(String(address.folder.absoluteString.dropFirst("https://".count)))
         }
 
         private func small(_ url: URL) async throws -> Data {
-            let data: Data
+            let file: URL
             let response: URLResponse
             do {
-                (data, response) = try await URLSession.shared.data(from: url)
+                let request = URLRequest(url: url, cachePolicy: .reloadIgnoringLocalCacheData)
+                (file, response) = try await URLSession.shared.download(for: request)
             } catch let error as URLError where error.code == .cancelled {
                 throw CancellationError()
             } catch {
                 throw PocketVLError.bundle(
                     "\(url) cannot be fetched (\(error.localizedDescription)); is the device online?")
             }
+            defer { try? FileManager.default.removeItem(at: file) }
             let status = (response as? HTTPURLResponse)?.statusCode ?? 0
-            guard status == 200, data.count <= Self.mostManifest else {
+            guard status == 200 else {
                 throw PocketVLError.bundle(
                     "\(url) is not there (status \(status)); is the address that of a bundle's folder?")
+            }
+            let data = try FileHandle(forReadingFrom: file).read(upToCount: Self.mostManifest + 1) ?? Data()
+            guard data.count <= Self.mostManifest else {
+                throw PocketVLError.bundle("\(url) is larger than any manifest.")
             }
             return data
         }
@@ -140,7 +152,10 @@
         public func urlSession(
             _ session: URLSession, downloadTask task: URLSessionDownloadTask, didFinishDownloadingTo file: URL
         ) {
-            lock.withLock { run }?.finished(task, file)
+            let status = (task.response as? HTTPURLResponse)?.statusCode ?? 0
+            if lock.withLock({ run })?.finished(task, file, status) == true { return }
+            // Nobody waits: the app was ended meanwhile. What is wrong with the file is seen by the next download.
+            try? DownloadFolder.accept(file, status: status, named: task.taskDescription ?? "", in: folders)
         }
 
         public func urlSession(_ session: URLSession, task: URLSessionTask, didCompleteWithError error: (any Error)?) {
@@ -177,6 +192,8 @@
                     outcome = nil
                 }
                 task.resume()
+                // One of an earlier process may have ended before anybody waited for it.
+                if task.state == .completed { completed(task, task.error) }
             }
         }
 
@@ -185,11 +202,12 @@
             progress.yield(Transfer(done: folder.present + bytes, total: folder.total))
         }
 
-        func finished(_ task: URLSessionTask, _ file: URL) {
-            guard let record = lock.withLock({ current?.task == task ? current?.record : nil }) else { return }
-            let status = (task.response as? HTTPURLResponse)?.statusCode ?? 0
+        /// Whether somebody waits for this file.
+        func finished(_ task: URLSessionTask, _ file: URL, _ status: Int) -> Bool {
+            guard let record = lock.withLock({ current?.task == task ? current?.record : nil }) else { return false }
             let result = Result<Void, any Error> { try folder.accept(file, status: status, for: record) }
             lock.withLock { outcome = result }
+            return true
         }
 
         func completed(_ task: URLSessionTask, _ error: (any Error)?) {
@@ -199,7 +217,8 @@
             }
             guard let running else { return }
             guard let error = error as NSError? else {
-                running.done.resume(with: outcome ?? .failure(broken("nothing came")))
+                let isThere = !folder.missing.contains(running.record)
+                running.done.resume(with: outcome ?? (isThere ? .success(()) : .failure(broken("nothing came"))))
                 return
             }
             if let notes = error.userInfo[NSURLSessionDownloadTaskResumeData] as? Data {

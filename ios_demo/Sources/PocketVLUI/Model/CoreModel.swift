@@ -78,7 +78,7 @@ private struct CoreChat: ModelChat {
                     if case .piece = event { continuation.yield(event) } else { last = event }
                 }
                 // As it was before anybody hears that there is no answer.
-                if case .completed(let answer) = last, answer.isKept {} else { try? await chat.setConversation(whole) }
+                if last?.isKept != true { try? await chat.setConversation(whole) }
                 if let last { continuation.yield(last) }
                 continuation.finish()
             }
@@ -139,6 +139,10 @@ private func plain(_ events: AnswerEvents) -> AsyncStream<AnswerEvent> {
         }
         continuation.onTermination = { reason in if case .cancelled = reason { work.cancel() } }
     }
+}
+
+extension AnswerEvent {
+    fileprivate var isKept: Bool { if case .completed(let answer) = self { answer.isKept } else { false } }
 }
 
 extension Event {

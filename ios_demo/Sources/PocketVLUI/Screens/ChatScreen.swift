@@ -1,4 +1,5 @@
 #if canImport(SwiftUI) && canImport(UIKit)
+    import Accessibility
     import SwiftUI
 
     /// The conversation, and what is being written.

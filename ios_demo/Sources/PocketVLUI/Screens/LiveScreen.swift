@@ -1,4 +1,5 @@
 #if canImport(SwiftUI) && canImport(UIKit)
+    import Accessibility
     import CoreGraphics
     import PocketVL
     import SwiftUI

@@ -21,7 +21,7 @@ struct DownloadFolder: Sendable {
     }
 
     /// A folder in which a download had begun.
-    init(resuming folder: URL) throws {
+    private init(resuming folder: URL) throws {
         self.folder = folder
         records = try ManifestFiles.read(in: folder)
     }
@@ -68,6 +68,20 @@ struct DownloadFolder: Sendable {
         } catch {
             throw PocketVLError.bundle("\(record.path) cannot be kept; is the storage full?")
         }
+    }
+
+    /// Of a transfer that may end when nobody waits for it; `key` is that of ``BundleFolders/resume(_:)``.
+    static func transferName(_ key: String, _ record: FileRecord) -> String { "\(key) \(record.sha256)" }
+
+    /// Takes a file whose transfer an earlier process of the app began. One that belongs to no download is removed.
+    static func accept(_ fetched: URL, status: Int, named name: String, in folders: BundleFolders) throws {
+        let parts = name.split(separator: " ").map(String.init)
+        guard parts.count == 2 else { return try FileManager.default.removeItem(at: fetched) }
+        let folder = try DownloadFolder(resuming: try folders.resume(parts[0]))
+        guard let record = folder.missing.first(where: { $0.sha256 == parts[1] }) else {
+            return try FileManager.default.removeItem(at: fetched)
+        }
+        try folder.accept(fetched, status: status, for: record)
     }
 
     /// Gives all files, which are whole, their names, and checks that they fit together.
