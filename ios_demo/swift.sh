@@ -42,7 +42,8 @@ run() {
     ' run "$root" "$package" "$repository" "$tools" "${engine_mounts[@]}" -- "$@"
 }
 
-# swift_with COMMAND OPTION...: -enable-testing lets tests of an optimized build see what is internal.
+# swift_with COMMAND OPTION...: -enable-testing lets tests of an optimized build see what is internal. The linker has to
+# let libswiftObservation.so lack a symbol, which is a fault of Debian's package.
 swift_with() {
     local command="$1"
     shift
