@@ -26,7 +26,7 @@ WEIGHT_CACHE_BYTES = 1 << 30
 class Evaluator:
     def __init__(self) -> None:
         self._functions: dict[int, Function] = {}
-        self._states: dict[int, tuple[State, Mapping[str, TensorType]]] = {}
+        self._states: dict[int, tuple[State, dict[str, TensorType]]] = {}
         self._packages: dict[tuple[str, int], Package] = {}
         self._last = 0
 
