@@ -2,8 +2,9 @@
 
     python -m tests.kotlin.engine_cases OUT [--questions 200] [--coreml]
 
---coreml adds a Core ML bundle with answers to the first 60 questions alone, since its evaluator is slow. OUT gets a folder for each bundle of the tiny model (TARGET-RECIPE), cases.json, images.rgb (raw pixels, one
+OUT gets a folder for each bundle of the tiny model (TARGET-RECIPE), cases.json, images.rgb (raw pixels, one
 image after the other) and TARGET-RECIPE.json with the numbers and answers. What is there is not made again.
+--coreml adds a Core ML bundle with answers to the first 60 questions alone: its evaluator is slow.
 
 Versions of onnxruntime round activations to 8 bits differently on some machines, which moves a quantized
 model's numbers by a per cent. To compare bit for bit, put the version that the other runtime has before all

@@ -15,7 +15,7 @@ public actor ChatSession {
     private nonisolated let running = RunningAnswer()
     private let start: Conversation
     private var said: Conversation
-    private var view: LiveView?
+    private var frames: NewestFrame?  // of its live view
     private var isClosed = false
 
     init(
@@ -132,20 +132,23 @@ public actor ChatSession {
     /// the view's own until it is closed. Throws ``PocketVLError/usage(_:)`` where this chat has an open one.
     public func live(_ options: LiveOptions = LiveOptions()) throws(PocketVLError) -> LiveView {
         try checkOpen()
-        if view?.isOpen == true {
+        if frames?.isOpen == true {
             throw .usage("This chat has a live view already; close that first.")
         }
-        let made = try LiveView(self, options)
-        view = made
-        return made
+        let (turns, gate) = (turns, gate)
+        let made = try NewestFrame(options) { image throws(PocketVLError) in
+            try gate.encoding { () throws(PocketVLError) in try turns.encodeImage(image) }
+        }
+        frames = made
+        return LiveView(self, made)
     }
 
     /// Gives a frame to this chat's live view, which is made if there is none; see ``LiveView/see(_:)``.
     @discardableResult
     public func see(_ frame: any ImageSource) throws(PocketVLError) -> LiveView {
-        let seeing = if let view, view.isOpen { view } else { try live() }
-        try seeing.see(frame)
-        return seeing
+        let view = if let frames, frames.isOpen { LiveView(self, frames) } else { try live() }
+        try view.see(frame)
+        return view
     }
 
     /// Frees the embeddings of images that are kept for questions to come, for a system that is short of memory; those
@@ -169,8 +172,8 @@ public actor ChatSession {
     public func close() throws(PocketVLError) {
         if running.isRunning { throw Self.answering }
         isClosed = true
-        view?.close()
-        view = nil
+        frames?.close()
+        frames = nil
     }
 
     /// Makes an answer on the model's thread; `work` is given the conversation as it is by then.

@@ -36,26 +36,19 @@ public struct FrameCounts: Sendable, Equatable {
 /// before its text. Older frames leave the conversation, their questions and answers stay; when the context is full,
 /// the oldest turns leave, too. What follows a frame that left is fed again, from kept embeddings. Make the chat with
 /// keepVision, or the encoder is loaded for each frame. For any task.
-public final class LiveView: Sendable {
-    private let turns: SessionTurns
-    private let gate: ModelGate
+///
+/// It holds its chat, which holds the frames: copies of it are the same view.
+public struct LiveView: Sendable {
     private let chat: ChatSession
-    private let options: LiveOptions
     private let frames: NewestFrame
 
-    init(_ chat: ChatSession, _ options: LiveOptions) throws(PocketVLError) {
-        if options.maxFrames < 1 || options.maxTurns ?? 0 < 0 {
-            throw .usage("maxFrames must be at least 1, and maxTurns not negative.")
-        }
+    init(_ chat: ChatSession, _ frames: NewestFrame) {
         self.chat = chat
-        self.options = options
-        let (turns, gate) = (chat.turns, chat.gate)
-        self.turns = turns
-        self.gate = gate
-        frames = NewestFrame(leastChange: options.leastChange) { image throws(PocketVLError) in
-            try gate.encoding { () throws(PocketVLError) in try turns.encodeImage(image) }
-        }
+        self.frames = frames
     }
+
+    private var options: LiveOptions { frames.options }
+    private var turns: SessionTurns { chat.turns }
 
     /// So far.
     public var counts: FrameCounts { frames.counts }

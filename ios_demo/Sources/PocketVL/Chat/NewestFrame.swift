@@ -4,7 +4,7 @@ import Foundation
 final class NewestFrame: @unchecked Sendable {
     private static let pause: TimeInterval = 0.02  // between looks at whether an answer was cancelled
 
-    private let leastChange: Int
+    let options: LiveOptions
     private let encode: @Sendable (any ImageSource) throws(PocketVLError) -> EncodedImage
     private let thread = WorkerThread(name: "pocketvl live view")
     // Guarded by the condition.
@@ -19,8 +19,14 @@ final class NewestFrame: @unchecked Sendable {
     private var counted = FrameCounts()
     private var asked: [LiveTurn] = []
 
-    init(leastChange: Int, _ encode: @escaping @Sendable (any ImageSource) throws(PocketVLError) -> EncodedImage) {
-        self.leastChange = leastChange
+    /// Throws ``PocketVLError/usage(_:)`` for options that cannot be meant.
+    init(
+        _ options: LiveOptions, _ encode: @escaping @Sendable (any ImageSource) throws(PocketVLError) -> EncodedImage
+    ) throws(PocketVLError) {
+        if options.maxFrames < 1 || options.maxTurns ?? 0 < 0 {
+            throw .usage("maxFrames must be at least 1, and maxTurns not negative.")
+        }
+        self.options = options
         self.encode = encode
     }
 
@@ -123,7 +129,7 @@ final class NewestFrame: @unchecked Sendable {
     private func encodeChanged(_ frame: any ImageSource) throws(PocketVLError) -> EncodedImage? {
         let image = try damageNamed(frame.name) { try frame.read(for: frame.readSize()).image }
         let small = Thumbnail(image)
-        if let previous = locked({ previous }), !previous.hasChanged(small, least: leastChange) { return nil }
+        if let previous = locked({ previous }), !previous.hasChanged(small, least: options.leastChange) { return nil }
         let encoded = try encode(image)
         locked { previous = small }
         return encoded

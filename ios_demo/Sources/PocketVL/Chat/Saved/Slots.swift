@@ -76,6 +76,7 @@ struct StoredSlots: Sendable {
         var known: [Media] = []
         for number in images.indices { known.append(try image(number, manifest)) }
         if Set(known.map { Exact($0.key) }).count != known.count { throw misfit("it has an image twice") }
+        if self.media.count > ids.count { throw misfit("its images have other slots than tokens") }
         var media: [Media] = []
         for number in self.media {
             guard known.indices.contains(number) else { throw misfit("it names an image that it lacks") }

@@ -35,22 +35,31 @@ struct TensorFile: Sendable {
 
     subscript(text name: String) -> String? { texts.first { $0.name.isExactly(name) }?.text }
 
-    /// What a file holds, at most `mostData` bytes of tensors. Throws ``PocketVLError/conversation(_:)`` for a file that
-    /// is not whole.
+    /// What a file holds, at most `mostData` bytes of tensors, read in one pass: what the header says is looked at
+    /// first, and believed only if the hash is right.
+    ///
+    /// Throws ``PocketVLError/conversation(_:)`` for a file that is not whole.
     static func read(_ file: URL, mostData: Int) throws(PocketVLError) -> TensorFile {
         let most = Saturating.sum(8 + mostHeader + digestBytes, mostData)
-        let bytes = try FileBytes.read(file.path, most: most)
-        guard bytes.count >= 8 + digestBytes else { throw damaged(file) }
-        let end = bytes.count - digestBytes
-        var digest = Digest()
-        bytes.withUnsafeBytes { digest.update(UnsafeRawBufferPointer(rebasing: $0[..<end])) }
-        guard digest.bytes() == Array(bytes[end...]) else { throw damaged(file) }
-        // Written so: nothing was damaged on the way.
-        do {
-            return try parse(bytes)
-        } catch {
+        let input = try HashedFile(file.path, most: most)
+        if input.size < 8 + digestBytes { throw damaged(file) }
+        var tensors: [Named] = []
+        let header = try Self.header(input)
+        if case .success(let header) = header {
+            for entry in header.entries {
+                guard let bytes = try input.read(entry.end - entry.begin) else { throw damaged(file) }
+                tensors.append(
+                    Named(
+                        name: entry.name, tensor: CacheTensor(dtype: entry.dtype, shape: entry.shape, bytes: bytes)))
+            }
+        }
+        guard try input.endsWithItsHash(digestBytes) else { throw damaged(file) }
+        switch header {
+        case .success(let header): return TensorFile(texts: header.texts, tensors: tensors)
+        case .failure(let fault):
+            // Written so: nothing was damaged on the way.
             throw .conversation(
-                "\(file.path.shortenedPath) is not laid out as a saved conversation is (\(error.message)).")
+                "\(file.path.shortenedPath) is not laid out as a saved conversation is (\(fault.message)).")
         }
     }
 
@@ -63,7 +72,7 @@ struct TensorFile: Sendable {
         var digest = Digest()
         let parts = [size, header] + tensors.map(\.tensor.bytes)
         for part in parts { part.withUnsafeBytes { digest.update($0) } }
-        try FileBytes.replace(file, with: parts + [digest.bytes()])
+        try ReplacedFile.write(file, parts + [digest.bytes()])
     }
 
     private func header() throws(PocketVLError) -> [UInt8] {
@@ -113,28 +122,23 @@ extension TensorFile {
         let end: Int
     }
 
-    /// `bytes` is the whole file, of which the hash was right.
-    private static func parse(_ bytes: [UInt8]) throws(Fault) -> TensorFile {
-        let length = bytes[..<8].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-        guard length <= UInt64(min(mostHeader, bytes.count - 8)) else {
-            throw Fault("its header ends outside of the file")
+    private typealias Header = (texts: [(name: String, text: String)], entries: [Entry])
+
+    /// The header, which comes next, or what is wrong with it.
+    private static func header(_ input: HashedFile) throws(PocketVLError) -> Result<Header, Fault> {
+        let length = (try input.read(8) ?? []).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        guard length <= UInt64(min(mostHeader, input.left)) else {
+            return .failure(Fault("its header ends outside of the file"))
         }
-        let start = 8 + Int(length)
-        let (texts, entries) = try parse(header: Array(bytes[8..<start]), size: bytes.count - start)
-        let tensors = entries.map { entry in
-            Named(
-                name: entry.name,
-                tensor: CacheTensor(
-                    dtype: entry.dtype, shape: entry.shape,
-                    bytes: Array(bytes[(start + entry.begin)..<(start + entry.end)])))
-        }
-        return TensorFile(texts: texts, tensors: tensors)
+        guard let bytes = try input.read(Int(length)) else { return .failure(Fault("its header is cut off")) }
+        let size = input.left
+        return Result { () throws(Fault) in try parse(header: bytes, size: size) }
     }
 
     /// Texts and tensors of a header that is followed by `size` bytes, the hash among them.
     private static func parse(
         header: [UInt8], size: Int
-    ) throws(Fault) -> (texts: [(name: String, text: String)], entries: [Entry]) {
+    ) throws(Fault) -> Header {
         let value: JSON
         do {
             value = try JSON.parse(bytes: header)

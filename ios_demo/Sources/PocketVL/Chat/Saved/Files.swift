@@ -1,9 +1,18 @@
 import Foundation
 
-/// Whole files of an app's own: read where they are regular and not too large, replaced at once or not at all.
-enum FileBytes {
-    /// Throws ``PocketVLError/conversation(_:)``. Pipes and devices are refused, because they may never end.
-    static func read(_ path: String, most: Int) throws(PocketVLError) -> [UInt8] {
+/// A file that is read from its beginning to its end, and hashed meanwhile.
+final class HashedFile {
+    /// Bytes, as it was when it was opened.
+    let size: Int
+    /// Bytes that were not read.
+    private(set) var left: Int
+    private let descriptor: Int32
+    private let path: String
+    private var digest = Digest()
+
+    /// Throws ``PocketVLError/conversation(_:)`` unless it is a regular file of at most `most` bytes: pipes and devices
+    /// may never end.
+    init(_ path: String, most: Int) throws(PocketVLError) {
         let shown = path.shortenedPath
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
@@ -12,7 +21,52 @@ enum FileBytes {
             }
             throw .conversation("\(shown) cannot be read (\(BundleFile.reason())); check the path.")
         }
-        defer { close(descriptor) }
+        do {
+            size = try Self.size(descriptor, shown, most: most)
+        } catch {
+            close(descriptor)
+            throw error
+        }
+        left = size
+        self.descriptor = descriptor
+        self.path = path
+    }
+
+    deinit { close(descriptor) }
+
+    /// The next bytes; nil where the file has shrunk since it was opened, or has not as many.
+    func read(_ count: Int) throws(PocketVLError) -> [UInt8]? {
+        guard let bytes = try unhashed(count) else { return nil }
+        bytes.withUnsafeBytes { digest.update($0) }
+        return bytes
+    }
+
+    /// Whether the last `count` bytes are the hash of all before them, of which the rest is read.
+    func endsWithItsHash(_ count: Int) throws(PocketVLError) -> Bool {
+        while left > count {
+            if try read(min(left - count, 1 << 20)) == nil { return false }
+        }
+        return try unhashed(count) == digest.bytes()
+    }
+
+    private func unhashed(_ count: Int) throws(PocketVLError) -> [UInt8]? {
+        if count > left { return nil }
+        var last = 1
+        let descriptor = descriptor
+        let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, done in
+            while done < count, last > 0, let start = buffer.baseAddress {
+                last = Foundation.read(descriptor, start + done, count - done)
+                done += max(0, last)
+            }
+        }
+        if last < 0 {
+            throw .conversation("\(path.shortenedPath) cannot be read (\(BundleFile.reason())); check the path.")
+        }
+        left -= bytes.count
+        return bytes.count == count ? bytes : nil
+    }
+
+    private static func size(_ descriptor: Int32, _ shown: String, most: Int) throws(PocketVLError) -> Int {
         var found = stat()
         guard fstat(descriptor, &found) == 0 else {
             throw .conversation("\(shown) cannot be read (\(BundleFile.reason())); check the path.")
@@ -28,25 +82,14 @@ enum FileBytes {
         if size > most {
             throw .conversation("\(shown) has \(size) bytes, more than the limit of \(most); give a smaller file.")
         }
-        var failed = false
-        let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
-            while count < size {
-                let more = buffer.baseAddress.map {
-                    Foundation.read(descriptor, $0 + count, size - count)
-                }
-                guard let more, more > 0 else {
-                    failed = (more ?? 0) < 0
-                    return  // it has shrunk since
-                }
-                count += more
-            }
-        }
-        if failed { throw .conversation("\(shown) cannot be read (\(BundleFile.reason())); check the path.") }
-        return bytes
+        return size
     }
+}
 
+/// A file of an app's own that is replaced at once or not at all.
+enum ReplacedFile {
     /// Writes a file beside it, flushes that and renames it. Throws ``PocketVLError/conversation(_:)``.
-    static func replace(_ file: URL, with parts: [[UInt8]]) throws(PocketVLError) {
+    static func write(_ file: URL, _ parts: [[UInt8]]) throws(PocketVLError) {
         let partial = "\(file.path).\(UUID().uuidString).partial"
         func refused() -> PocketVLError {
             .conversation(
