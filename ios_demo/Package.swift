@@ -19,7 +19,7 @@ let package = Package(
     swiftLanguageVersions: [.version("6")]
 )
 
-let engineTests = Target.testTarget(name: "EngineTests", dependencies: ["PocketVL"])
+let engineTests = Target.testTarget(name: "EngineTests", dependencies: ["PocketVL", "PocketVLUI"])
 
 /// Adds an engine and its tests' dependency on it.
 func addEngine(_ name: String, dependencies: [Target.Dependency]) {

@@ -86,7 +86,7 @@ test)
 lint)
     action=(lint --strict)
     if [ "${1:-}" = --format ]; then action=(format --in-place); fi
-    run swift format "${action[@]}" --recursive Package.swift Sources Tests
+    run swift format "${action[@]}" --recursive Package.swift Sources Tests App/Sources
     ;;
 shell)
     mkdir -p "$out/home"

@@ -262,7 +262,7 @@ final class FakeEngine: VisionEngine, TextEngine, @unchecked Sendable {
 
     func decode(embeddings: Matrix, rope: Rope, cachePosition: Int, into hidden: inout Matrix) throws(PocketVLError) {
         log.add("decode \(embeddings.rows) at \(cachePosition)")
-        hidden = Matrix(rows: embeddings.rows, columns: embeddings.columns)
+        if hidden.rows != embeddings.rows { throw .engine("hidden has \(hidden.rows) rows.") }
     }
 
     func logits(hidden: Matrix, into logits: inout Matrix) throws(PocketVLError) { log.add("logits \(hidden.rows)") }

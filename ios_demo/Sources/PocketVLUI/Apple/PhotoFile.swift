@@ -97,8 +97,8 @@
 
         public init(_ folder: URL) { self.folder = folder }
 
-        /// Copies an image's bytes. Returns the file's name for ``read(_:)``.
-        func add(_ data: Data, ending: String) throws -> String {
+        /// Copies an image's bytes, off the main thread. Returns the file's name for ``read(_:)``.
+        func add(_ data: Data, ending: String) async throws -> String {
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
             let name = "\(UUID().uuidString).\(ending)"
             try data.write(to: folder.appendingPathComponent(name), options: .atomic)

@@ -92,6 +92,7 @@ struct StageTimer: Sendable {
 
     private func feed(at position: Int, _ count: Int, _ hidden: inout Matrix) throws {
         let text = manifest.geometry.text
+        if hidden.rows != count { hidden = Matrix(rows: count, columns: text.hiddenSize) }
         let rope = Rope(cos: try filled(count, text.headDim), sin: try filled(count, text.headDim))
         try engine.text.decode(
             embeddings: try filled(count, text.hiddenSize), rope: rope, cachePosition: position, into: &hidden)

@@ -99,7 +99,7 @@
 
         private func attach(_ data: Data, ending: String) async {
             do {
-                await chat.attach([try app.photos.add(data, ending: ending)])
+                await chat.attach([try await app.photos.add(data, ending: ending)])
             } catch {
                 chat.notice(error)
             }
