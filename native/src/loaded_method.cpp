@@ -4,6 +4,9 @@
 
 #include "native_log.h"
 
+// MKL's, which is in torch's library on some machines: the number of its threads for the calling thread.
+extern "C" __attribute__((weak, visibility("default"))) int MKL_Set_Num_Threads_Local(int threads);
+
 using executorch::aten::ScalarType;
 using executorch::aten::Tensor;
 using executorch::aten::TensorImpl;
@@ -12,6 +15,25 @@ using executorch::runtime::EValue;
 using executorch::runtime::Span;
 
 namespace pocketvl {
+namespace {
+
+/// Attention multiplies by MKL, which would start a thread per core whatever ExecuTorch's pool has, and they spin.
+class OneBlasThread {
+ public:
+  OneBlasThread() {
+    if (MKL_Set_Num_Threads_Local != nullptr) before_ = MKL_Set_Num_Threads_Local(1);
+  }
+  ~OneBlasThread() {
+    if (MKL_Set_Num_Threads_Local != nullptr) MKL_Set_Num_Threads_Local(before_);
+  }
+  OneBlasThread(const OneBlasThread &) = delete;
+  OneBlasThread &operator=(const OneBlasThread &) = delete;
+
+ private:
+  int before_ = 0;
+};
+
+}  // namespace
 
 LoadedMethod::LoadedMethod(const executorch::runtime::Program &program, const std::string &name) : name_(name) {
   const auto meta = program.method_meta(name.c_str());
@@ -48,6 +70,7 @@ const EValue &LoadedMethod::run(const pv_tensor *inputs, int32_t count) {
     const Error error = method_->set_input(EValue(Tensor(given.back().get())), static_cast<size_t>(index));
     if (error != Error::Ok) throw failure(name_ + " refused input " + std::to_string(index), error);
   }
+  const OneBlasThread one;
   const Error error = method_->execute();
   temporary_.reset();
   if (error != Error::Ok) throw failure(name_ + " failed", error);

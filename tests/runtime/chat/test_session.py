@@ -38,7 +38,7 @@ def engine(bundle: Bundle) -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def model(bundle: Bundle) -> Iterator[Model]:
-    with load(bundle.folder) as model:
+    with load(bundle.folder, threads=1) as model:
         yield model
 
 

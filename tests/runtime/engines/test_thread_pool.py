@@ -7,7 +7,7 @@ import pytest
 
 from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.engine import Engine
-from pocketvl.runtime.engines import thread_pool
+from pocketvl.runtime.engines import blas, thread_pool
 from pocketvl.runtime.engines.executorch import open_executorch
 from pocketvl.runtime.engines.thread_pool import ThreadPool
 from pocketvl.runtime.errors import EngineError, UsageError
@@ -121,3 +121,16 @@ def encode(bundle: Bundle, engine: Engine) -> None:
     vision = bundle.manifest.geometry.vision
     cos = np.ones((4, vision.head_dim), np.float32)
     engine.vision.encode(np.zeros((4, vision.patch_dim), np.float32), cos, np.zeros_like(cos))
+
+
+def test_blas_takes_one_thread_while_executorch_runs_and_its_own_number_afterwards() -> None:
+    setter = blas._set_threads()
+    if setter is None:
+        pytest.skip("this torch has no MKL")
+    before = setter(3)
+    try:
+        with blas.one_blas_thread():
+            assert setter(1) == 1
+        assert setter(3) == 3
+    finally:
+        setter(before)

@@ -15,6 +15,7 @@ from pocketvl.runtime import names
 from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.decoding.kv_cache import KVCache
 from pocketvl.runtime.engine import Engine, Float32
+from pocketvl.runtime.engines.blas import one_blas_thread
 from pocketvl.runtime.engines.checks import (
     check_cache,
     check_decoder_inputs,
@@ -161,7 +162,8 @@ class _StatefulMethod:
 
         tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in inputs]
         try:
-            output: Float32 = self._method.call(tensors, clone_outputs=True)[0].numpy()
+            with one_blas_thread():
+                output: Float32 = self._method.call(tensors, clone_outputs=True)[0].numpy()
         except RuntimeError as error:
             raise _failure(self._name, self._path, error) from None
         return output
@@ -208,7 +210,8 @@ class _LoadedFile:
 
     def _execute(self, method: str, tensors: list[Any]) -> Float32:
         # Outputs alias the method's own buffers unless they are cloned.
-        output: Float32 = self._module.run_method(method, tensors, clone_outputs=True)[0].numpy()
+        with one_blas_thread():
+            output: Float32 = self._module.run_method(method, tensors, clone_outputs=True)[0].numpy()
         return output
 
 
