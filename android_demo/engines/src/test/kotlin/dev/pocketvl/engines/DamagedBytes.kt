@@ -19,7 +19,10 @@ internal const val UNTYPED = "untyped error"
 fun main(arguments: Array<String>) {
     val folder = File(arguments[0])
     val bundle = openBundle(folder, Verify.NEVER)
-    val graphs = bundle.manifest.entryPoints.map { bundle.file(it.file) }.distinct()
+    val graphs =
+        bundle.manifest.entryPoints
+            .map { bundle.file(it.file) }
+            .distinct()
     val weights = graphs[0].parentFile.listFiles()!!.filter { it.extension == "onnx_data" && "embed" !in it.name }
     val files = graphs + weights.sorted()
     val expected = answer(bundle)
