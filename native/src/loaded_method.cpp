@@ -4,8 +4,10 @@
 
 #include "native_log.h"
 
-// MKL's, which is in torch's library on some machines: the number of its threads for the calling thread.
+#ifdef __linux__
+// MKL's, which is in torch's library on x86: its number of threads for the calling thread, and the one before.
 extern "C" __attribute__((weak, visibility("default"))) int MKL_Set_Num_Threads_Local(int threads);
+#endif
 
 using executorch::aten::ScalarType;
 using executorch::aten::Tensor;
@@ -20,17 +22,20 @@ namespace {
 /// Attention multiplies by MKL, which would start a thread per core whatever ExecuTorch's pool has, and they spin.
 class OneBlasThread {
  public:
-  OneBlasThread() {
-    if (MKL_Set_Num_Threads_Local != nullptr) before_ = MKL_Set_Num_Threads_Local(1);
-  }
-  ~OneBlasThread() {
-    if (MKL_Set_Num_Threads_Local != nullptr) MKL_Set_Num_Threads_Local(before_);
-  }
+  OneBlasThread() : before_(set(1)) {}
+  ~OneBlasThread() { set(before_); }
   OneBlasThread(const OneBlasThread &) = delete;
   OneBlasThread &operator=(const OneBlasThread &) = delete;
 
  private:
-  int before_ = 0;
+  static int set([[maybe_unused]] int threads) {
+#ifdef __linux__
+    if (MKL_Set_Num_Threads_Local != nullptr) return MKL_Set_Num_Threads_Local(threads);
+#endif
+    return 0;
+  }
+
+  int before_;
 };
 
 }  // namespace
