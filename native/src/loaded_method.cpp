@@ -4,6 +4,11 @@
 
 #include "native_log.h"
 
+#ifdef __linux__
+// MKL's, which is in torch's library on x86: its number of threads for the calling thread, and the one before.
+extern "C" __attribute__((weak, visibility("default"))) int MKL_Set_Num_Threads_Local(int threads);
+#endif
+
 using executorch::aten::ScalarType;
 using executorch::aten::Tensor;
 using executorch::aten::TensorImpl;
@@ -12,6 +17,28 @@ using executorch::runtime::EValue;
 using executorch::runtime::Span;
 
 namespace pocketvl {
+namespace {
+
+/// Attention multiplies by MKL, which would start a thread per core whatever ExecuTorch's pool has, and they spin.
+class OneBlasThread {
+ public:
+  OneBlasThread() : before_(set(1)) {}
+  ~OneBlasThread() { set(before_); }
+  OneBlasThread(const OneBlasThread &) = delete;
+  OneBlasThread &operator=(const OneBlasThread &) = delete;
+
+ private:
+  static int set([[maybe_unused]] int threads) {
+#ifdef __linux__
+    if (MKL_Set_Num_Threads_Local != nullptr) return MKL_Set_Num_Threads_Local(threads);
+#endif
+    return 0;
+  }
+
+  int before_;
+};
+
+}  // namespace
 
 LoadedMethod::LoadedMethod(const executorch::runtime::Program &program, const std::string &name) : name_(name) {
   const auto meta = program.method_meta(name.c_str());
@@ -48,6 +75,7 @@ const EValue &LoadedMethod::run(const pv_tensor *inputs, int32_t count) {
     const Error error = method_->set_input(EValue(Tensor(given.back().get())), static_cast<size_t>(index));
     if (error != Error::Ok) throw failure(name_ + " refused input " + std::to_string(index), error);
   }
+  const OneBlasThread one;
   const Error error = method_->execute();
   temporary_.reset();
   if (error != Error::Ok) throw failure(name_ + " failed", error);
