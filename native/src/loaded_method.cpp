@@ -3,6 +3,7 @@
 #include <array>
 
 #include "native_log.h"
+#include "thread_pool.h"
 
 #ifdef __linux__
 // MKL's, which is in torch's library on x86: its number of threads for the calling thread, and the one before.
@@ -19,13 +20,14 @@ using executorch::runtime::Span;
 namespace pocketvl {
 namespace {
 
-/// Attention multiplies by MKL, which would start a thread per core whatever ExecuTorch's pool has, and they spin.
-class OneBlasThread {
+/// Attention multiplies by MKL, which would start a thread per core whatever ExecuTorch's pool has, and they spin:
+/// it gets as many as the pool.
+class BlasThreads {
  public:
-  OneBlasThread() : before_(set(1)) {}
-  ~OneBlasThread() { set(before_); }
-  OneBlasThread(const OneBlasThread &) = delete;
-  OneBlasThread &operator=(const OneBlasThread &) = delete;
+  BlasThreads() : before_(set(count())) {}
+  ~BlasThreads() { set(before_); }
+  BlasThreads(const BlasThreads &) = delete;
+  BlasThreads &operator=(const BlasThreads &) = delete;
 
  private:
   static int set([[maybe_unused]] int threads) {
@@ -33,6 +35,11 @@ class OneBlasThread {
     if (MKL_Set_Num_Threads_Local != nullptr) return MKL_Set_Num_Threads_Local(threads);
 #endif
     return 0;
+  }
+
+  static int count() {
+    auto *pool = executorch::extension::threadpool::get_threadpool();
+    return pool == nullptr ? 1 : static_cast<int>(pool->get_thread_count());
   }
 
   int before_;
@@ -75,7 +82,7 @@ const EValue &LoadedMethod::run(const pv_tensor *inputs, int32_t count) {
     const Error error = method_->set_input(EValue(Tensor(given.back().get())), static_cast<size_t>(index));
     if (error != Error::Ok) throw failure(name_ + " refused input " + std::to_string(index), error);
   }
-  const OneBlasThread one;
+  const BlasThreads threads;
   const Error error = method_->execute();
   temporary_.reset();
   if (error != Error::Ok) throw failure(name_ + " failed", error);

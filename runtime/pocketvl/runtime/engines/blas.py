@@ -8,17 +8,19 @@ from pathlib import Path
 
 
 @contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """MKL does without threads of its own in this thread; torch elsewhere goes on as before.
+def blas_threads(count: int) -> Iterator[None]:
+    """MKL multiplies with `count` threads, ExecuTorch's own number, when called from this thread; torch
+    elsewhere goes on as before.
 
     It would start one a core whatever ExecuTorch's pool has, and they spin while they wait for each other: 18
-    times the processor time of a prefill where another process wants a core (tiny model, 1 thread).
+    times the processor time of a prefill where another process wants a core (tiny model, 1 thread). Always
+    one would cost a fifth of prefill where the pool has two (2B).
     """
     set_threads = _set_threads()
     if set_threads is None:
         yield
         return
-    before = set_threads(1)
+    before = set_threads(count)
     try:
         yield
     finally:

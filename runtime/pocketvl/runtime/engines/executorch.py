@@ -15,7 +15,7 @@ from pocketvl.runtime import names
 from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.decoding.kv_cache import KVCache
 from pocketvl.runtime.engine import Engine, Float32
-from pocketvl.runtime.engines.blas import one_blas_thread
+from pocketvl.runtime.engines.blas import blas_threads
 from pocketvl.runtime.engines.checks import (
     check_cache,
     check_decoder_inputs,
@@ -149,7 +149,7 @@ class _StatefulMethod:
     """
 
     def __init__(self, runtime: Any, pool: ThreadPool, path: Path, method: str) -> None:
-        self._path, self._name = path, method
+        self._runtime, self._path, self._name = runtime, path, method
         with captured_stderr() as native_log:
             try:
                 self._program = runtime._load_program(str(path))  # the method needs it
@@ -162,7 +162,7 @@ class _StatefulMethod:
 
         tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in inputs]
         try:
-            with one_blas_thread():
+            with blas_threads(self._runtime._threadpool_get_thread_count()):
                 output: Float32 = self._method.call(tensors, clone_outputs=True)[0].numpy()
         except RuntimeError as error:
             raise _failure(self._name, self._path, error) from None
@@ -185,7 +185,7 @@ class _LoadedFile:
     """
 
     def __init__(self, runtime: Any, pool: ThreadPool, path: Path) -> None:
-        self._path = path
+        self._runtime, self._path = runtime, path
         self._loaded: set[str] = set()
         with captured_stderr() as native_log:
             try:
@@ -210,7 +210,7 @@ class _LoadedFile:
 
     def _execute(self, method: str, tensors: list[Any]) -> Float32:
         # Outputs alias the method's own buffers unless they are cloned.
-        with one_blas_thread():
+        with blas_threads(self._runtime._threadpool_get_thread_count()):
             output: Float32 = self._module.run_method(method, tensors, clone_outputs=True)[0].numpy()
         return output
 
