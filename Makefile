@@ -29,6 +29,7 @@ test-swift:
 
 check-swift:
 	ios_demo/swift.sh lint --optional
+	ios_demo/parse_apple.sh --optional
 
 check: check-python check-kotlin check-swift
 

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.open import Bundle, open_bundle
-from pocketvl.runtime.engines.executorch import _import_runtime, _LoadedFile, _StatefulMethod, set_threads
+from pocketvl.runtime.engines.executorch import _import_runtime, _LoadedFile, _StatefulMethod
+from pocketvl.runtime.engines.thread_pool import ThreadPool
 
 Inputs = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
 PROMPT, BLOCK = 64, 16  # tokens
@@ -34,14 +35,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     runtime = _import_runtime()
-    set_threads(runtime, options.threads)
+    pool = ThreadPool(runtime, options.threads)
     ways: dict[str, Callable[[Inputs], object]] = {}
     for folder in options.bundles:
         bundle = open_bundle(folder)
         path = bundle.path(names.TEXT_DECODER_PTE)
-        module = _LoadedFile(runtime, path)
+        module = _LoadedFile(runtime, pool, path)
         ways[f"{folder.name}, Module"] = lambda inputs, m=module: m.run(names.TEXT_DECODER, inputs)  # type: ignore[misc]
-        ways[f"{folder.name}, Program"] = _StatefulMethod(runtime, path, names.TEXT_DECODER).run
+        ways[f"{folder.name}, Program"] = _StatefulMethod(runtime, pool, path, names.TEXT_DECODER).run
     for step in ways.values():
         step(inputs_of(bundle, PROMPT, 0))
     show(measured(ways, bundle, options.rounds))

@@ -24,7 +24,6 @@ from torch import nn
 
 from pocketvl.export.executorch.operators import half_rotation
 from pocketvl.export.executorch.xnnpack import load_custom_ops, lower
-from pocketvl.runtime.engines.executorch import set_threads
 from pocketvl.runtime.positions import text_rope
 
 TEXT = GEOMETRY.text
@@ -276,7 +275,7 @@ def main() -> None:
     import torch.ao.quantization.fx._decomposed  # noqa: F401  registers quantized_decomposed for tracing
     from executorch.extension.pybindings import _portable_lib as runtime
 
-    set_threads(runtime, options.threads)
+    runtime._unsafe_reset_threadpool(options.threads)
     caches = [BASELINE, *options.cache]
     with tempfile.TemporaryDirectory() as folder:
         print_times(caches, options.context, options.seconds, Path(folder), runtime)

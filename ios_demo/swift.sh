@@ -16,6 +16,7 @@ repository="$(cd .. && pwd)"
 tools="${POCKETVL_TOOLS:-$HOME/.cache/pocketvl-tools}"
 out="${POCKETVL_SWIFT_OUT:-$package/build/swift}"
 config="${POCKETVL_SWIFT_CONFIG:-debug}"
+engine_mounts=() # see engines.sh
 
 # run COMMAND...: in the root folder that has Swift, where the repository and the tools keep their paths.
 run() {
@@ -25,25 +26,30 @@ run() {
     fi
     # The mounts are in a namespace of this process and its children alone, so that they end with it.
     unshare --mount --propagation private bash -euc '
-        root="$1" package="$2" repository="$3" tools="$4"
-        shift 4
+        root="$1" package="$2" repository="$3"
+        shift 3
         mount -t proc proc "$root/proc"
-        for folder in "$repository" "$tools"; do
-            mkdir -p "$root$folder"
-            mount --bind "$folder" "$root$folder"
+        mkdir -p "$root$repository"
+        mount --bind "$repository" "$root$repository"
+        while [ "$1" != -- ]; do
+            mkdir -p "$root$1"
+            mount --bind "$1" "$root$1"
+            mount -o remount,bind,ro "$root$1"
+            shift
         done
-        mount -o remount,bind,ro "$root$tools"
+        shift
         exec chroot "$root" /usr/bin/env -C "$package" "$@"
-    ' run "$root" "$package" "$repository" "$tools" "$@"
+    ' run "$root" "$package" "$repository" "$tools" "${engine_mounts[@]}" -- "$@"
 }
 
-# swift_with COMMAND OPTION...: -enable-testing lets tests of an optimized build see what is internal.
+# swift_with COMMAND OPTION...: -enable-testing lets tests of an optimized build see what is internal. The linker has to
+# let libswiftObservation.so lack a symbol, which is a fault of Debian's package.
 swift_with() {
     local command="$1"
     shift
     mkdir -p "$out/home" "$tools"
-    run env HOME="$out/home" swift "$command" --scratch-path "$out" --configuration "$config" --disable-sandbox \
-        -Xswiftc -warnings-as-errors -Xswiftc -enable-testing "$@"
+    run env HOME="$out/home" "${engine_environment[@]}" swift "$command" --scratch-path "$out" --configuration "$config" --disable-sandbox \
+        -Xswiftc -warnings-as-errors -Xswiftc -enable-testing "${engine_options[@]}" "$@"
 }
 
 case "${1:-}" in
@@ -61,10 +67,11 @@ if [ "${1:-}" = --optional ]; then
 else
     root="$("$repository/tools/phone/install_swift.sh")"
 fi
+if [ "$command" = build ] || [ "$command" = test ]; then source "$package/engines.sh"; fi
 case "$command" in
 build) swift_with build "$@" ;;
 test)
-    mkdir -p "$out"
+    find_cases
     status=0
     swift_with test --disable-xctest ${1:+--filter "$1"} 2>&1 | tee "$out/test.log" | grep -v '^◇' || status=$?
     passed="$(grep -c '^✔ Test [^r]' "$out/test.log" || true)"
@@ -79,7 +86,7 @@ test)
 lint)
     action=(lint --strict)
     if [ "${1:-}" = --format ]; then action=(format --in-place); fi
-    run swift format "${action[@]}" --recursive Package.swift Sources Tests
+    run swift format "${action[@]}" --recursive Package.swift Sources Tests App/Sources
     ;;
 shell)
     mkdir -p "$out/home"

@@ -3,6 +3,12 @@
 #include <array>
 
 #include "native_log.h"
+#include "thread_pool.h"
+
+#ifdef __linux__
+// MKL's, which is in torch's library on x86: its number of threads for the calling thread, and the one before.
+extern "C" __attribute__((weak, visibility("default"))) int MKL_Set_Num_Threads_Local(int threads);
+#endif
 
 using executorch::aten::ScalarType;
 using executorch::aten::Tensor;
@@ -12,6 +18,34 @@ using executorch::runtime::EValue;
 using executorch::runtime::Span;
 
 namespace pocketvl {
+namespace {
+
+/// Attention multiplies by MKL, which would start a thread per core whatever ExecuTorch's pool has, and they spin:
+/// it gets as many as the pool.
+class BlasThreads {
+ public:
+  BlasThreads() : before_(set(count())) {}
+  ~BlasThreads() { set(before_); }
+  BlasThreads(const BlasThreads &) = delete;
+  BlasThreads &operator=(const BlasThreads &) = delete;
+
+ private:
+  static int set([[maybe_unused]] int threads) {
+#ifdef __linux__
+    if (MKL_Set_Num_Threads_Local != nullptr) return MKL_Set_Num_Threads_Local(threads);
+#endif
+    return 0;
+  }
+
+  static int count() {
+    auto *pool = executorch::extension::threadpool::get_threadpool();
+    return pool == nullptr ? 1 : static_cast<int>(pool->get_thread_count());
+  }
+
+  int before_;
+};
+
+}  // namespace
 
 LoadedMethod::LoadedMethod(const executorch::runtime::Program &program, const std::string &name) : name_(name) {
   const auto meta = program.method_meta(name.c_str());
@@ -48,6 +82,7 @@ const EValue &LoadedMethod::run(const pv_tensor *inputs, int32_t count) {
     const Error error = method_->set_input(EValue(Tensor(given.back().get())), static_cast<size_t>(index));
     if (error != Error::Ok) throw failure(name_ + " refused input " + std::to_string(index), error);
   }
+  const BlasThreads threads;
   const Error error = method_->execute();
   temporary_.reset();
   if (error != Error::Ok) throw failure(name_ + " failed", error);

@@ -26,8 +26,9 @@ void keep(et_timestamp_t, et_pal_log_level_t level, const char *, const char *, 
 void keep_native_log() {
   static std::once_flag once;
   std::call_once(once, [] {
-    executorch::runtime::register_pal(executorch::runtime::PalImpl::create(keep, __FILE__));
     executorch::runtime::runtime_init();
+    // register_pal would first print that the Python package has registered a log before.
+    const_cast<executorch::runtime::PalImpl *>(executorch::runtime::get_pal_impl())->emit_log_message = keep;
   });
 }
 

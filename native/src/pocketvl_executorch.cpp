@@ -13,16 +13,7 @@
 #include "loaded_method.h"
 #include "mapped_file.h"
 #include "native_log.h"
-
-// executorch/extension/threadpool/threadpool.h includes pthreadpool.h, which the Python package does not bring.
-namespace executorch::extension::threadpool {
-class ThreadPool final {
- public:
-  bool _unsafe_reset_threadpool(uint32_t threads);
-  size_t get_thread_count() const;
-};
-ThreadPool *get_threadpool();
-}  // namespace executorch::extension::threadpool
+#include "thread_pool.h"
 
 using executorch::runtime::MethodMeta;
 using executorch::runtime::Program;

@@ -1,9 +1,10 @@
 """Writes what the Python engines make of a bundle's graphs, and of whole questions, for other runtimes.
 
-    python -m tests.kotlin.engine_cases OUT [--questions 200]
+    python -m tests.kotlin.engine_cases OUT [--questions 200] [--coreml]
 
 OUT gets a folder for each bundle of the tiny model (TARGET-RECIPE), cases.json, images.rgb (raw pixels, one
 image after the other) and TARGET-RECIPE.json with the numbers and answers. What is there is not made again.
+--coreml adds a Core ML bundle with answers to the first 60 questions alone: its evaluator is slow.
 
 Versions of onnxruntime round activations to 8 bits differently on some machines, which moves a quantized
 model's numbers by a per cent. To compare bit for bit, put the version that the other runtime has before all
@@ -33,8 +34,10 @@ Json = dict[str, Any]
 Float32 = NDArray[np.float32]
 
 BUNDLES = (("onnx", "int4"), ("onnx", "fp32"), ("executorch", "int4"), ("executorch", "fp32"))
+PACKAGES = {"onnx": "onnxruntime", "executorch": "executorch", "coreml": "coremltools"}
 FIRST = 300_000  # held-out examples that nothing else asks about
 MAX_TOKENS = 24
+COREML_BUNDLE, COREML_QUESTIONS = ("coreml", "int4"), 60
 MIN_PIXELS, MAX_PIXELS = 3136, 256 * 14 * 14
 
 
@@ -42,24 +45,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--questions", type=int, default=200)
+    parser.add_argument("--coreml", action="store_true")
     options = parser.parse_args()
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     conversations, images = _conversations(options.questions)
     if not (out / "cases.json").exists():
         _write_cases(out, conversations, images)
-    for target, recipe in BUNDLES:
+    for target, recipe in (*BUNDLES, COREML_BUNDLE) if options.coreml else BUNDLES:
         folder = out / f"{target}-{recipe}"
         numbers = folder.with_suffix(".json")
         if not (folder / "manifest.json").exists():
             _export(target, recipe, folder)
         if not numbers.exists():
             bundle = open_bundle(folder)
-            engine = open_engine(bundle, 1)
+            engine = open_engine(bundle, None if target == "coreml" else 1)
+            asked = conversations[:COREML_QUESTIONS] if target == "coreml" else conversations
             made = {
-                "runtime": version("onnxruntime" if target == "onnx" else target),
+                "runtime": version(PACKAGES[target]),
                 "steps": _steps(bundle, engine),
-                "answers": _answers(bundle, engine, conversations, images),
+                "answers": _answers(bundle, engine, asked, images),
             }
             engine.close()
             numbers.write_text(json.dumps(made), encoding="utf-8")

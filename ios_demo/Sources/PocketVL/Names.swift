@@ -40,6 +40,11 @@ public enum Names {
     public static let kCache = "k_cache"
     public static let vCache = "v_cache"
 
+    // Constants of text_decoder.pte, each a method that takes nothing.
+    public static let getMaxSeqLen = "get_max_seq_len"
+    public static let getMaxContextLen = "get_max_context_len"
+    public static let getVocabSize = "get_vocab_size"
+
     /// Most hidden states of one lm_head call.
     public static let maxHeadRows = 16
 
@@ -62,6 +67,9 @@ public enum Names {
 
     /// Function of the Core ML decoder for exactly so many tokens.
     public static func decoderFunction(tokens: Int) -> String { tokens == 1 ? "decode" : "prefill_\(tokens)" }
+
+    /// Buffer of the ExecuTorch decoder that is a layer's cache; part: "k" or "v".
+    public static func cacheBuffer(layer: Int, part: String) -> String { "layers.\(layer).attention.\(part)_cache" }
 
     /// Input of the ONNX decoder that holds a layer's cache so far; part: "key" or "value".
     public static func pastTensor(layer: Int, part: String) -> String { "past_key_values.\(layer).\(part)" }

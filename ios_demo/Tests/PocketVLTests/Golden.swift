@@ -49,7 +49,7 @@ func refusal(_ body: () throws -> Void) throws -> PocketVLError? {
 }
 
 /// A folder that is removed after the test.
-final class TemporaryFolder {
+final class TemporaryFolder: Sendable {
     let url: URL
 
     init() throws {

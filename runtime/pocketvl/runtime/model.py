@@ -72,7 +72,10 @@ class Model:
 def load(folder: str | Path, *, threads: int | None = None, verify: Verify = "stamp") -> Model:
     """Open the bundle that `pocketvl export` wrote into `folder`, for any target.
 
-    threads: of ExecuTorch's or onnxruntime's pool; None is the engine's own choice. verify: see open_bundle.
-    Nothing is downloaded. Raises BundleError, EngineError, MissingExtraError.
+    threads: of ExecuTorch's or onnxruntime's pool; None is the engine's own choice. ExecuTorch has one pool
+    in a process: while a model of it is loaded, None takes that pool as it is, and another number is a
+    UsageError, here or when this model loads its files; close the other model or give the same number.
+    verify: see open_bundle. Nothing is downloaded. Raises BundleError, EngineError, UsageError,
+    MissingExtraError.
     """
     return Model(folder, threads=threads, verify=verify)

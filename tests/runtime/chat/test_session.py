@@ -31,14 +31,14 @@ def bundle(small_bundle: Bundle) -> Bundle:
 
 @pytest.fixture(scope="module")
 def engine(bundle: Bundle) -> Iterator[Engine]:
-    engine = open_executorch(bundle)
+    engine = open_executorch(bundle, 1)
     yield engine
     engine.close()
 
 
 @pytest.fixture(scope="module")
 def model(bundle: Bundle) -> Iterator[Model]:
-    with load(bundle.folder) as model:
+    with load(bundle.folder, threads=1) as model:
         yield model
 
 

@@ -33,7 +33,7 @@ def bundle(small_bundle: Bundle) -> Bundle:
 
 @pytest.fixture(scope="module")
 def engine(bundle: Bundle) -> Iterator[Engine]:
-    engine = open_executorch(bundle)
+    engine = open_executorch(bundle, 1)
     yield engine
     engine.close()
 

@@ -18,14 +18,18 @@ struct Digest {
         #endif
     }
 
-    /// 64 lowercase hexadecimal digits. Nothing may be added afterwards.
-    mutating func hex() -> String {
+    /// 32 bytes. Nothing may be added afterwards.
+    mutating func bytes() -> [UInt8] {
         #if canImport(CryptoKit)
-            let bytes = Array(function.finalize())
+            return Array(function.finalize())
         #else
-            let bytes = function.finalize()
+            return function.finalize()
         #endif
-        return bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+
+    /// The same as 64 lowercase hexadecimal digits.
+    mutating func hex() -> String {
+        bytes().map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
 
     static func hex(of bytes: [UInt8]) -> String {

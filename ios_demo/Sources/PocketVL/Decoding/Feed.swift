@@ -37,7 +37,7 @@ public struct Feed: Sendable {
 
     public static let empty = Feed(tokenIDs: [], mediaKeys: [], positions: PositionIDs(), media: [])
 
-    private init(tokenIDs: [Int], mediaKeys: [String?], positions: PositionIDs, media: [Media]) {
+    init(tokenIDs: [Int], mediaKeys: [String?], positions: PositionIDs, media: [Media]) {
         self.tokenIDs = tokenIDs
         self.mediaKeys = mediaKeys
         self.positions = positions

@@ -8,6 +8,15 @@ public struct Box: Sendable, Equatable {
     public let y1: Double
     public let x2: Double
     public let y2: Double
+
+    public init(label: String, image: Int, x1: Double, y1: Double, x2: Double, y2: Double) {
+        self.label = label
+        self.image = image
+        self.x1 = x1
+        self.y1 = y1
+        self.x2 = x2
+        self.y2 = y2
+    }
 }
 
 /// A point in pixels.

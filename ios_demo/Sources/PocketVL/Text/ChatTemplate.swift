@@ -57,7 +57,7 @@ public struct ChatTemplate: Sendable {
             case .video:
                 videos += 1
                 return isUsed ? "Video \(videos): " : ""
-            case .text, .objectRef, .shape: return ""
+            case .text, .objectRef, .shape, .call: return ""
             }
         }
     }

@@ -46,6 +46,7 @@ struct PromptWriter {
         case .shape(let shape): try marked(shape.kind.rawValue, shape.markup)
         case .image: media(special.imagePad)
         case .video: media(special.videoPad)
+        case .call: break  // calls of tools are text by now
         }
     }
 

@@ -95,11 +95,11 @@ import Testing
             #expect(error?.isPrompt == true)
         }
         #expect(try refusal { _ = try ChatTemplate("{{ messages }}") }?.isPrompt == true)
-        #expect(try refusal { try [Message]().checkConversation() }?.isPrompt == true)
-        #expect(try refusal { try [Message(.user, [])].checkConversation() }?.isPrompt == true)
-        #expect(try refusal { try answer.checkConversation() }?.isPrompt == true)
-        #expect(try refusal { try [image[0], Message(.system, "a")].checkConversation() }?.isPrompt == true)
-        #expect(try refusal { try image.checkConversation() } == nil)
+        #expect(try refusal { try [Message]().checkedConversation() }?.isPrompt == true)
+        #expect(try refusal { try [Message(.user, [])].checkedConversation() }?.isPrompt == true)
+        #expect(try refusal { try answer.checkedConversation() }?.isPrompt == true)
+        #expect(try refusal { try [image[0], Message(.system, "a")].checkedConversation() }?.isPrompt == true)
+        #expect(try refusal { try image.checkedConversation() } == nil)
     }
 
     private func encoder() throws -> PromptEncoder {

@@ -15,16 +15,17 @@ from pocketvl.runtime import names
 from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.decoding.kv_cache import KVCache
 from pocketvl.runtime.engine import Engine, Float32
+from pocketvl.runtime.engines.blas import blas_threads
 from pocketvl.runtime.engines.checks import (
     check_cache,
     check_decoder_inputs,
     check_hidden,
     check_image_inputs,
     check_target,
-    check_threads,
 )
 from pocketvl.runtime.engines.memory import return_memory
 from pocketvl.runtime.engines.native_log import captured_stderr
+from pocketvl.runtime.engines.thread_pool import ThreadPool
 from pocketvl.runtime.errors import EngineError
 from pocketvl.runtime.extras import import_failure
 
@@ -35,20 +36,23 @@ _OPERATOR_LIBRARIES = (
 
 
 def open_executorch(bundle: Bundle, threads: int | None = None) -> Engine:
-    """Both engines; nothing is loaded yet. threads sizes the pool that they share. Raises BundleError for
-    another target, EngineError, MissingExtraError."""
+    """Both engines; nothing is loaded yet.
+
+    threads: of the pool that all engines of the process share; while a file of any is loaded, another number
+    is refused with a UsageError, here or where files are loaded. None: as many as ExecuTorch thinks best, or
+    those of the pool in use. Raises BundleError for another target, EngineError, MissingExtraError.
+    """
     check_target(bundle, names.EXECUTORCH)
     runtime = _import_runtime()
-    if threads is not None:
-        set_threads(runtime, threads)
-    return Engine(ExecuTorchVision(bundle, runtime), ExecuTorchText(bundle, runtime))
+    pool = ThreadPool(runtime, threads)
+    return Engine(ExecuTorchVision(bundle, runtime, pool), ExecuTorchText(bundle, runtime, pool))
 
 
 class ExecuTorchVision:
     """A VisionEngine (see engine.py) over vision_encoder.pte."""
 
-    def __init__(self, bundle: Bundle, runtime: Any) -> None:
-        self._bundle, self._manifest, self._runtime = bundle, bundle.manifest, runtime
+    def __init__(self, bundle: Bundle, runtime: Any, pool: ThreadPool) -> None:
+        self._bundle, self._manifest, self._runtime, self._pool = bundle, bundle.manifest, runtime, pool
         self._entries = bundle.manifest.entries(names.VISION_ENCODER)
         self._files: dict[str, _LoadedFile] = {}
         self._lock = threading.Lock()
@@ -62,7 +66,8 @@ class ExecuTorchVision:
             inputs = _padded(inputs, entry.patches)
         with self._lock:
             if entry.file not in self._files:
-                self._files[entry.file] = _LoadedFile(self._runtime, self._bundle.path(entry.file))
+                path = self._bundle.path(entry.file)
+                self._files[entry.file] = _LoadedFile(self._runtime, self._pool, path)
             embeddings: Float32 = self._files[entry.file].run(entry.method, inputs)[: count // area]
         return embeddings
 
@@ -75,8 +80,8 @@ class ExecuTorchVision:
 class ExecuTorchText:
     """A TextEngine (see engine.py) over text_decoder.pte, whose cache is the graph's own state."""
 
-    def __init__(self, bundle: Bundle, runtime: Any) -> None:
-        self._bundle, self._manifest, self._runtime = bundle, bundle.manifest, runtime
+    def __init__(self, bundle: Bundle, runtime: Any, pool: ThreadPool) -> None:
+        self._bundle, self._manifest, self._runtime, self._pool = bundle, bundle.manifest, runtime, pool
         self._decoder = bundle.manifest.entries(names.TEXT_DECODER)[0]
         self._lm_head = bundle.manifest.entries(names.LM_HEAD)[0]
         self._head: _LoadedFile | None = None
@@ -97,7 +102,7 @@ class ExecuTorchText:
         check_hidden(self._manifest, hidden)
         rows = names.MAX_HEAD_ROWS
         if self._head is None:
-            self._head = _LoadedFile(self._runtime, self._bundle.path(self._lm_head.file))
+            self._head = _LoadedFile(self._runtime, self._pool, self._bundle.path(self._lm_head.file))
         parts = [hidden[start : start + rows] for start in range(0, len(hidden), rows)]
         logits = [self._head.run(self._lm_head.method, (part[None],))[0] for part in parts]
         return logits[0] if len(logits) == 1 else np.concatenate(logits)
@@ -125,7 +130,7 @@ class ExecuTorchText:
             # Loading the decoder first and then the head peaks 0.4 GB higher than the other way round.
             self.logits(np.zeros((1, self._manifest.geometry.text.hidden_size), np.float32))
             path = self._bundle.path(self._decoder.file)
-            self._stateful = _StatefulMethod(self._runtime, path, self._decoder.method)
+            self._stateful = _StatefulMethod(self._runtime, self._pool, path, self._decoder.method)
         return self._stateful
 
     def _buffers(self) -> dict[str, NDArray[Any]]:
@@ -143,12 +148,12 @@ class _StatefulMethod:
     of a Program share their memory, and lm_head would write over the decoder's KV cache.
     """
 
-    def __init__(self, runtime: Any, path: Path, method: str) -> None:
-        self._path, self._name = path, method
+    def __init__(self, runtime: Any, pool: ThreadPool, path: Path, method: str) -> None:
+        self._runtime, self._path, self._name = runtime, path, method
         with captured_stderr() as native_log:
             try:
                 self._program = runtime._load_program(str(path))  # the method needs it
-                self._method = self._program.load_method(method)
+                self._method = pool.load(lambda: self._program.load_method(method))
             except RuntimeError as error:
                 raise EngineError(f"ExecuTorch cannot load {path}: {error}. {native_log()}".strip()) from None
 
@@ -157,7 +162,8 @@ class _StatefulMethod:
 
         tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in inputs]
         try:
-            output: Float32 = self._method.call(tensors, clone_outputs=True)[0].numpy()
+            with blas_threads(self._runtime._threadpool_get_thread_count()):
+                output: Float32 = self._method.call(tensors, clone_outputs=True)[0].numpy()
         except RuntimeError as error:
             raise _failure(self._name, self._path, error) from None
         return output
@@ -178,12 +184,12 @@ class _LoadedFile:
     A Module of ExecuTorch: its methods have memory of their own.
     """
 
-    def __init__(self, runtime: Any, path: Path) -> None:
-        self._path = path
+    def __init__(self, runtime: Any, pool: ThreadPool, path: Path) -> None:
+        self._runtime, self._path = runtime, path
         self._loaded: set[str] = set()
         with captured_stderr() as native_log:
             try:
-                self._module = runtime._load_for_executorch(str(path))
+                self._module = pool.load(lambda: runtime._load_for_executorch(str(path)))
             except RuntimeError as error:
                 raise EngineError(f"ExecuTorch cannot load {path}: {error}. {native_log()}".strip()) from None
 
@@ -204,7 +210,8 @@ class _LoadedFile:
 
     def _execute(self, method: str, tensors: list[Any]) -> Float32:
         # Outputs alias the method's own buffers unless they are cloned.
-        output: Float32 = self._module.run_method(method, tensors, clone_outputs=True)[0].numpy()
+        with blas_threads(self._runtime._threadpool_get_thread_count()):
+            output: Float32 = self._module.run_method(method, tensors, clone_outputs=True)[0].numpy()
         return output
 
 
@@ -212,13 +219,6 @@ def _failure(method: str, path: Path, error: RuntimeError) -> EngineError:
     return EngineError(
         f"{method} of {path} failed in ExecuTorch ({error}); run `pocketvl inspect --check` on the bundle."
     )
-
-
-def set_threads(runtime: Any, threads: int) -> None:
-    """Size ExecuTorch's process-wide thread pool. Call it before a method runs. Raises EngineError."""
-    check_threads(threads)
-    with captured_stderr():
-        runtime._unsafe_reset_threadpool(threads)
 
 
 def _import_runtime() -> Any:

@@ -36,7 +36,7 @@ def engine(bundle: Bundle) -> Engine:
 
 @pytest.fixture(scope="module")
 def reference(executorch: Bundle) -> Iterator[Engine]:
-    engine = open_executorch(executorch)
+    engine = open_executorch(executorch, 1)
     yield engine
     engine.close()
 

@@ -82,7 +82,7 @@ class EngineChecksTest {
         val second = Engines.forTarget(bundle, 2)
         first.step(bundle, 1, 0)
         val failure = assertFailsWith<EngineException> { second.step(bundle, 1, 0) }
-        assertContains(failure.message!!, "with 1 threads and cannot go on with 2 threads")
+        assertContains(failure.message!!, "with 1 thread and cannot go on with 2 threads")
         first.step(bundle, 1, 1)
         first.close()
         second.step(bundle, 1, 0)

@@ -16,8 +16,8 @@ internal class ThreadPool(threads: Int?) {
         synchronized(lock) {
             if (users > 0 && current != threads) {
                 throw EngineException(
-                    "Another engine of this process runs ExecuTorch with ${called(current)} and cannot go on with" +
-                        " ${called(threads)}; open all engines with the same number, or close the other one first.",
+                    "Another model of this process runs ExecuTorch with ${called(current)} and cannot go on with" +
+                        " ${called(threads)}; load all models with the same number, or close the other one first.",
                 )
             }
             current = threads
@@ -26,7 +26,12 @@ internal class ThreadPool(threads: Int?) {
 
     fun release() = synchronized(lock) { users-- }
 
-    private fun called(count: Int) = if (count == 0) "its own number of threads" else "$count threads"
+    private fun called(count: Int) =
+        when (count) {
+            0 -> "its own number of threads"
+            1 -> "1 thread"
+            else -> "$count threads"
+        }
 
     // State of the process's native pool, which has none of its own to ask.
     private companion object {

@@ -7,6 +7,7 @@ import java.io.IOException
 import java.io.RandomAccessFile
 import java.nio.ByteOrder
 import java.nio.FloatBuffer
+import java.nio.channels.ClosedByInterruptException
 import java.nio.channels.FileChannel
 
 /**
@@ -23,13 +24,19 @@ internal class CacheMemory(count: Int, floats: Int) : Closeable {
         val bytes = floats.toLong() * Float.SIZE_BYTES
         try {
             val path = File.createTempFile("pocketvl", ".cache")
-            file = RandomAccessFile(path, "rw")
-            path.delete() // an open file stays until it is closed
+            file =
+                try {
+                    RandomAccessFile(path, "rw")
+                } finally {
+                    path.delete() // an open file stays until it is closed
+                }
             buffers =
                 closingOnFailure(file) {
                     file.setLength(bytes * count)
                     List(count) { map(it * bytes, bytes) }
                 }
+        } catch (interrupt: ClosedByInterruptException) {
+            throw EngineException("Loading was interrupted; clear the thread's interrupt and ask again.", interrupt)
         } catch (failure: IOException) {
             val folder = System.getProperty("java.io.tmpdir")
             throw EngineException(
