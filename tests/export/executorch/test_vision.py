@@ -10,7 +10,8 @@ from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLVisionCon
 from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VisionTransformerPretrainedModel
 
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.executorch.vision_graph import VisionEncoder, export_vision
+from pocketvl.export.executorch.vision import export_vision
+from pocketvl.export.executorch.vision_graph import VisionEncoder
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.target import Component
 from pocketvl.export.weights import fill
