@@ -81,7 +81,8 @@ def test_a_large_export_runs_in_processes_of_its_own(
     manifest = export(model, tmp_path / "here", progress=lambda *step: here.append(step))
     monkeypatch.setattr(pipeline, "_ISOLATED_ABOVE", 0)
     assert export(model, tmp_path / "apart", progress=lambda *step: apart.append(step)) == manifest
-    assert apart == here  # steps of the other processes come through
+    # Steps of the other processes come through, in any order: both run at the same time.
+    assert {step for step, _ in apart} == {step for step, _ in here}
     shares = [share for _, share in apart]
     assert shares == sorted(shares)
 

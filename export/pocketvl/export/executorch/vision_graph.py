@@ -67,7 +67,12 @@ class Positions(nn.Module):
         """Cos and sin (N, head_dim) of queries, which carry the scores' scale; those of keys; and, with a key
         mask, what is added to each key's scores (N,)."""
         positions = [rope_cos * self.scale, rope_sin * self.scale, rope_cos, rope_sin]
-        return positions if key_mask is None else [*positions, (key_mask - 1) * _HIDDEN]
+        return positions if key_mask is None else [*positions, key_bias(key_mask)]
+
+
+def key_bias(key_mask: torch.Tensor) -> torch.Tensor:
+    """What hides padded keys, (N,), from a mask that is 1 for a patch and 0 for padding."""
+    return (key_mask - 1) * _HIDDEN
 
 
 class VisionBlock(nn.Module):

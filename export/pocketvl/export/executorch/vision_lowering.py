@@ -14,7 +14,7 @@ from torch.export import Dim, ExportedProgram
 from pocketvl.export import modules
 from pocketvl.export.executorch.operators import AttentionOutline, HeadByHeadAttention, attention_inputs
 from pocketvl.export.executorch.stencil import Stencil, Stencils
-from pocketvl.export.executorch.vision_graph import Merger, Positions, VisionBlock
+from pocketvl.export.executorch.vision_graph import Merger, Positions, VisionBlock, key_bias
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.runtime.bundle.geometry import VisionGeometry
 
@@ -35,8 +35,8 @@ class LoweredEncoder(nn.Module):
     def forward(
         self, patches: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *key_mask: torch.Tensor
     ) -> torch.Tensor:
-        hidden, q_cos, q_sin, *key_bias = self.embed(patches, cos, sin, *key_mask)
-        positions = [q_cos, q_sin, cos, sin, *key_bias]
+        hidden, q_cos, q_sin = self.embed(patches, cos, sin)
+        positions = [q_cos, q_sin, cos, sin, *(key_bias(mask) for mask in key_mask)]
         for block in self.blocks:
             hidden = block(hidden, positions)
         embeddings: torch.Tensor = self.merger(self.norm(hidden))[0]
@@ -74,10 +74,10 @@ class Embed(nn.Module):
         self.patch_embed, self.positions = patch_embed, Positions(vision)
 
     def forward(
-        self, patches: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *key_mask: torch.Tensor
+        self, patches: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
-        q_cos, q_sin, _, _, *key_bias = self.positions(cos, sin, *key_mask)
-        return self.patch_embed(patches), q_cos, q_sin, *key_bias
+        q_cos, q_sin, _, _ = self.positions(cos, sin)
+        return self.patch_embed(patches), q_cos, q_sin
 
 
 class _Outline(nn.Module):
@@ -90,10 +90,10 @@ class _Outline(nn.Module):
 
 class _EmbedOutline(_Outline):
     def forward(
-        self, patches: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *key_mask: torch.Tensor
+        self, patches: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
         hidden = patches[:, :1].expand(-1, self.vision.hidden_size).clone()
-        return hidden, cos.clone(), sin.clone(), *(mask.clone() for mask in key_mask)
+        return hidden, cos.clone(), sin.clone()
 
 
 class _HeadsOutline(_Outline):
@@ -126,7 +126,7 @@ class _Writer:
         self.example = (torch.zeros(count, vision.patch_dim), rope, rope.clone(), *mask)
         self.shapes = (rows, rows, rows, (rows,)) if masked else (rows, rows, rows)
         hidden = torch.zeros(count, vision.hidden_size)
-        self.embed = Stencils(_EmbedOutline(vision), self.example, self.shapes)
+        self.embed = Stencils(_EmbedOutline(vision), self.example[:3], self.shapes[:3])
         self.heads = Stencils(_HeadsOutline(vision), (hidden,), (rows,))
         self.project = Stencils(
             _SameOutline(vision), (hidden[None].clone(), hidden), (_along(1, length), rows)
