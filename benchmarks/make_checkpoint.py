@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from pocketvl.export.checkpoint.tensors import Shapes, expected_tensors
+from pocketvl.export.layers import Shapes, expected_tensors
 from pocketvl.runtime.bundle.geometry import ModelGeometry, TextGeometry, VisionGeometry
 
 GEOMETRY = ModelGeometry(

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from pocketvl.export import tiny
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
 from pocketvl.export.checkpoint.config import read_config
-from pocketvl.export.checkpoint.tensors import expected_tensors, stored_names
+from pocketvl.export.layers import expected_tensors, stored_names
 from pocketvl.runtime.errors import CheckpointError
 from tests.support.checkpoints import (
     SMALL_GEOMETRY,

@@ -4,8 +4,7 @@ from math import prod
 
 import pytest
 
-from pocketvl.export.checkpoint.tensors import expected_tensors
-from pocketvl.export.layers import linear_layers
+from pocketvl.export.layers import expected_tensors, linear_layers
 from pocketvl.runtime.bundle.geometry import ModelGeometry
 from tests.support.checkpoints import SMALL_GEOMETRY
 from tests.support.geometries import GEOMETRIES

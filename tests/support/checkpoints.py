@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from safetensors.torch import save_file
 
-from pocketvl.export.checkpoint.tensors import expected_tensors, stored_names
+from pocketvl.export.layers import expected_tensors, stored_names
 from pocketvl.runtime.bundle.geometry import ModelGeometry, TextGeometry, VisionGeometry
 from tests.support.tokenizers import token_id, tokenizer_json
 

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from pocketvl.export.bundle.leftovers import SCRATCH, scratch_folder
-from pocketvl.export.child_process import start_child
+from pocketvl.runtime.child_process import start_child
 
 _ENDING = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 _GONE_WITHIN = 2.0  # seconds for a killed group to disappear

@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from pocketvl.export.child_process import end_with, stdin_closes
+from pocketvl.runtime.child_process import end_with, stdin_closes
 
 
 def report_unraisable(failure: "sys.UnraisableHookArgs") -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from pocketvl.evaluate.bandwidth import read_bandwidth
-from pocketvl.export.child_process import start_child
 from pocketvl.export.progress import Progress, silent
 from pocketvl.runtime.bundle.manifest import Manifest
 from pocketvl.runtime.bundle.open import Bundle, open_bundle
+from pocketvl.runtime.child_process import start_child
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.engines.open import open_engine

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from pocketvl.export.child_process import end_with, start_child, stdin_closes
+from pocketvl.runtime.child_process import end_with, start_child, stdin_closes
 from pocketvl.runtime.errors import ExportError, PocketVLError
 from pocketvl.runtime.quiet import quiet_libraries
 

@@ -9,10 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pocketvl.export.checkpoint.tensors import EMBEDDING
 from pocketvl.export.component import TensorSource
 from pocketvl.export.layer_plan import LayerPlan
-from pocketvl.export.layers import linear_layers
+from pocketvl.export.layers import EMBEDDING, linear_layers
 from pocketvl.export.modules import LayerNorm, Linear, RMSNorm
 from pocketvl.quant.packed.weight_error import WeightError, measure_weight_error
 from pocketvl.quant.quantize import quantize_linear

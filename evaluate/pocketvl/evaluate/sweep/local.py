@@ -10,7 +10,7 @@ from types import TracebackType
 
 from pocketvl.evaluate.sweep.store import Store
 from pocketvl.evaluate.sweep.task import Outcome, Task, attempt
-from pocketvl.export.child_process import end_with
+from pocketvl.runtime.child_process import end_with
 from pocketvl.runtime.quiet import quiet_libraries
 
 _DIED = (

@@ -9,12 +9,12 @@ import torch
 
 from pocketvl.export.calibration.inputs import ImageInputs, TextInputs
 from pocketvl.export.calibration.stage import Decider, NormFold, RowsFold
-from pocketvl.export.checkpoint.tensors import EMBEDDING
 from pocketvl.export.executorch.operators import FusedAttention
 from pocketvl.export.executorch.text_graph import BeforeAttention, DecoderLayer, TextDecoder, for_all_heads
 from pocketvl.export.executorch.vision_graph import Merger, VisionBlock, VisionEncoder
 from pocketvl.export.executorch.xnnpack import load_custom_ops
 from pocketvl.export.layer_plan import LayerPlan
+from pocketvl.export.layers import EMBEDDING
 from pocketvl.export.modules import LMHead
 from pocketvl.export.weights import fill_floats
 from pocketvl.runtime.engines.native_log import captured_stderr

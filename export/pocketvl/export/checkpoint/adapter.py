@@ -13,8 +13,8 @@ import torch
 
 from pocketvl.export.checkpoint.header import StoredTensor, read_header
 from pocketvl.export.checkpoint.json_object import JsonObject, read_object
-from pocketvl.export.checkpoint.tensors import EMBEDDING, LM_HEAD, Shapes, stored_names
 from pocketvl.export.checkpoint.weights import FLOATS, read_tensor
+from pocketvl.export.layers import EMBEDDING, LM_HEAD, Shapes, stored_names
 from pocketvl.runtime.errors import CheckpointError
 
 ADAPTER_CONFIG = "adapter_config.json"

@@ -24,7 +24,6 @@ from pocketvl.export.checkpoint.settings import (
     turn_notes,
 )
 from pocketvl.export.checkpoint.source import locate
-from pocketvl.export.checkpoint.tensors import EMBEDDING, LM_HEAD, expected_tensors
 from pocketvl.export.checkpoint.weights import (
     INDEX_FILE,
     Weights,
@@ -35,6 +34,7 @@ from pocketvl.export.checkpoint.weights import (
     same_values,
     weight_files,
 )
+from pocketvl.export.layers import EMBEDDING, LM_HEAD, expected_tensors
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Precision
 from pocketvl.runtime.bundle.geometry import ImageSettings, ModelGeometry, SamplingDefaults, SpecialTokens

@@ -9,8 +9,7 @@ import torch
 
 from pocketvl.export.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, base_note, read_adapter
 from pocketvl.export.checkpoint.checkpoint import Checkpoint, hash_files
-from pocketvl.export.checkpoint.tensors import expected_tensors
-from pocketvl.export.layers import linear_layers
+from pocketvl.export.layers import expected_tensors, linear_layers
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.runtime.bundle.geometry import ModelGeometry
 

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from pocketvl.export.checkpoint.header import StoredTensor
 from pocketvl.export.checkpoint.quantization import GPTQ, Quantization
-from pocketvl.export.checkpoint.tensors import stored_names
 from pocketvl.export.checkpoint.weights import FLOATS, WORDS, locate_tensor, read_tensor
-from pocketvl.export.layers import Layer, linear_layers
+from pocketvl.export.layers import Layer, linear_layers, stored_names
 from pocketvl.quant.packed.affine import AffineLinear, Grid
 from pocketvl.quant.packed.awq import awq_codes, awq_grid, awq_shapes
 from pocketvl.quant.packed.fit import fitting_bits, in_groups

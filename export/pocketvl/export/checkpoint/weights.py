@@ -10,7 +10,7 @@ import torch
 
 from pocketvl.export.checkpoint.header import StoredTensor, read_header
 from pocketvl.export.checkpoint.json_object import read_object
-from pocketvl.export.checkpoint.tensors import EMBEDDING, LM_HEAD, Shapes, expected_tensors, stored_names
+from pocketvl.export.layers import EMBEDDING, LM_HEAD, Shapes, expected_tensors, stored_names
 from pocketvl.runtime.bundle.geometry import ModelGeometry
 from pocketvl.runtime.errors import CheckpointError
 

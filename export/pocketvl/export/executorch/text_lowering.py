@@ -13,7 +13,6 @@ from torch.export import Dim
 
 from pocketvl.export import modules
 from pocketvl.export.executorch.operators import XnnpackRMSNorm, half_rotation
-from pocketvl.export.executorch.stencil import Stencils
 from pocketvl.export.executorch.text_graph import (
     AfterAttention,
     BeforeAttention,
@@ -22,6 +21,7 @@ from pocketvl.export.executorch.text_graph import (
     first_slot,
     for_all_heads,
 )
+from pocketvl.export.executorch.xnnpack import Stencils
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.runtime.bundle.geometry import TextGeometry
 

@@ -1,21 +1,30 @@
-"""Traced graphs become one .pte file whose arithmetic runs in XNNPACK.
+"""Graphs become one .pte file whose arithmetic runs in XNNPACK.
 
-What lowering costs and why it is done in these steps: docs/decisions/0001-xnnpack-partitioning.md.
+What lowering costs and why it is done in these steps: docs/decisions/0001-xnnpack-partitioning.md. Graphs of
+equal structure are lowered once, by a Stencil, and written with each one's constants:
+docs/decisions/0019-stencils.md.
 """
 
 import operator
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch.export import ExportedProgram
 
+from pocketvl.export.modules import linears
 from pocketvl.export.progress import Progress, parts, silent
+from pocketvl.quant.recipe import Precision
+from pocketvl.runtime.errors import ExportError
 
 # Shares of a program's time, when ExecuTorch's conversion and the backend have their turn.
 _DECOMPOSED, _CONVERTED = 0.25, 0.85
 _WRITING = 0.15  # of the whole
+_Key = tuple[Precision, ...]
+_Slot = tuple[dict[str, Any], str]  # constants of a program, and a name among them
 
 
 def load_custom_ops() -> None:
@@ -31,7 +40,7 @@ def lower(
 ) -> None:
     """Write a .pte file with a method per program and one per constant.
 
-    A program that calls delegates (see stencil.py) is taken to be lowered but for those calls. Takes the
+    A program that calls delegates (see Stencil) is taken to be lowered but for those calls. Takes the
     programs out of the dictionary: weights are let go of as soon as their method is lowered.
     """
     from executorch.exir import EdgeCompileConfig, EdgeProgramManager, ExecutorchBackendConfig
@@ -98,3 +107,111 @@ def _is_quantization(node: torch.fx.Node) -> bool:
         source = node.args[0]
         return isinstance(source, torch.fx.Node) and _is_quantization(source)
     return getattr(node.target, "namespace", "") == "torchao"
+
+
+class Stencil:
+    """One traced graph, to be written with the weights of any graph of the same structure."""
+
+    def __init__(
+        self, graph: nn.Module, outline: nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any
+    ) -> None:
+        """graph: filled, and all in operators that XNNPACK runs. outline: a module of the same inputs and
+        output shapes, with as few operators as possible: torch's passes over the calling graph interpret what
+        they find behind each call, and only its shapes matter to them. dynamic_shapes: as torch.export takes
+        them.
+        """
+        self._edge = _to_edge(graph, example, dynamic_shapes)
+        _claim(self._edge)
+        self._outline = _to_edge(outline, example, dynamic_shapes)
+        self._slots = _slots(graph, self._edge)
+
+    def write(self, graph: nn.Module) -> nn.Module:
+        """A module to call in the graph's place; of the graph it keeps nothing but bytes."""
+        from executorch.exir.backend.backend_api import to_backend
+        from executorch.exir.lowered_backend_module import LoweredBackendModule
+
+        from pocketvl.export.executorch.level_partitioner import LevelPartitioner
+
+        for path, tensor in _tensors(graph):
+            for constants, name in self._slots[path]:
+                is_parameter = isinstance(constants[name], nn.Parameter)
+                constants[name] = nn.Parameter(tensor, requires_grad=False) if is_parameter else tensor
+        backend = LevelPartitioner().delegation_spec  # the same settings as for all other delegates
+        lowered = to_backend(backend.backend_id, self._edge, backend.compile_specs)
+        module: nn.Module = LoweredBackendModule(
+            edge_program=self._outline,
+            backend_id=lowered.backend_id,
+            processed_bytes=lowered.processed_bytes,
+            compile_specs=lowered.compile_specs,
+            named_data_store_output=lowered.named_data_store_output,
+        )
+        return module
+
+
+class Stencils:
+    """A stencil for each combination of bits that graphs of one kind have; made when first needed."""
+
+    def __init__(self, outline: nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any) -> None:
+        self._outline, self._example, self._shapes = outline, example, dynamic_shapes
+        self._made: dict[_Key, Stencil] = {}
+
+    def write(self, graph: nn.Module) -> nn.Module:
+        """See Stencil.write."""
+        key = tuple(leaf.precision for leaf in linears(graph))
+        if key not in self._made:
+            self._made[key] = Stencil(graph, self._outline, self._example, self._shapes)
+        return self._made[key].write(graph)
+
+
+def _to_edge(graph: nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any) -> ExportedProgram:
+    """Traced, and in ExecuTorch's dialect."""
+    from executorch.exir import EdgeCompileConfig, to_edge
+
+    with torch.no_grad():
+        program = torch.export.export(graph, example, dynamic_shapes=dynamic_shapes, strict=False)
+    program = program.run_decompositions({})
+    share_quantized_inputs(program)
+    config = EdgeCompileConfig(preserve_ops=[torch.ops.aten.linear.default], _check_ir_validity=False)
+    edge: ExportedProgram = to_edge(program, compile_config=config).exported_program()
+    return edge
+
+
+def _claim(edge: ExportedProgram) -> None:
+    """Mark for the backend what quantizes and dequantizes, as partitioning does.
+
+    Raises ExportError for an operator that XNNPACK does not run.
+    """
+    from pocketvl.export.executorch.level_partitioner import LevelPartitioner
+
+    matched = LevelPartitioner().get_matched_nodes_from_configs(edge)
+    claimed = {node for group in matched for node in group}
+    for node in edge.graph.nodes:
+        if node.op == "call_function" and node not in claimed:
+            raise ExportError(f"XNNPACK does not run {node.target} of a delegate; please report this.")
+
+
+def _slots(graph: nn.Module, edge: ExportedProgram) -> dict[str, list[_Slot]]:
+    """Where each of the graph's tensors is among the program's constants, which hold them uncopied."""
+    places: dict[int, list[_Slot]] = defaultdict(list)
+    for constants in (edge.state_dict, edge.constants):
+        for name, value in constants.items():
+            if value.dim():  # single numbers are the graph's own
+                places[value.data_ptr()].append((constants, name))
+    slots = {path: places.pop(tensor.data_ptr(), []) for path, tensor in _tensors(graph)}
+    lost = [path for path, found in slots.items() if not found]
+    if lost or places:
+        raise ExportError(
+            f"Lowering has copied {', '.join(lost) or 'weights'}, which cannot be replaced then; another"
+            " version of torch or executorch may do so: install executorch==1.4.1."
+        )
+    return slots
+
+
+def _tensors(graph: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Plain tensors by their paths; a quantized weight is several."""
+    for name, tensor in (*graph.named_parameters(), *graph.named_buffers()):
+        if not hasattr(tensor, "__tensor_flatten__"):
+            yield name, tensor
+            continue
+        parts, _ = tensor.__tensor_flatten__()
+        yield from ((f"{name}.{part}", getattr(tensor, part)) for part in parts)

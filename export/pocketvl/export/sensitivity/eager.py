@@ -10,12 +10,12 @@ from torch import nn
 from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
 from pocketvl.export.calibration.samples import Sample
 from pocketvl.export.calibration.walks import attend_each
-from pocketvl.export.checkpoint.tensors import EMBEDDING
 from pocketvl.export.component import TensorSource
 from pocketvl.export.executorch.text_graph import DecoderLayer, TextDecoder, for_all_heads
 from pocketvl.export.executorch.vision_graph import VisionBlock, VisionEncoder
 from pocketvl.export.executorch.xnnpack import load_custom_ops
 from pocketvl.export.layer_plan import resolve
+from pocketvl.export.layers import EMBEDDING
 from pocketvl.export.modules import Linear, LMHead, linears
 from pocketvl.export.progress import Progress
 from pocketvl.export.sensitivity.probe import Rounded

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pocketvl.export.executorch.operators import XnnpackRMSNorm
-from pocketvl.export.executorch.stencil import Stencil, Stencils
+from pocketvl.export.executorch.xnnpack import Stencil, Stencils
 from pocketvl.export.layers import Layer
 from pocketvl.export.modules import Linear
 from pocketvl.export.weights import to_torchao
