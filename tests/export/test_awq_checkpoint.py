@@ -62,7 +62,7 @@ def test_the_recipe_decides_and_the_weight_error_is_measured(tmp_path: Path, met
     layer = "text_decoder.layers.1.down_proj"
     weight = written.tensors["model.layers.1.mlp.down_proj.weight"]
     wanted = quantize_linear(weight, Precision(4, 32), method, layer)
-    stored = decoder.layers[1].down.weight
+    stored = decoder.layers[1].after.down.weight
     assert torch.equal(stored.qdata, torch.from_numpy(wanted.integers))
     found = {one.layer: one.relative_error for one in weight_errors}
     sources = {layer.name: layer.source for layer in linear_layers(written.geometry)}

@@ -151,8 +151,8 @@ def test_onto_packed_integers(tmp_path: Path) -> None:
     weight = (written.layers[UP].weight() + 2 * products[UP]).float()
     assert (source.tensor(f"{UP}.weight") - weight).abs().max() < 1e-6
     wanted = quantize_linear(source.tensor(f"{UP}.weight"), Precision(8), "rtn", layer)
-    assert torch.equal(decoder.layers[0].up.weight.qdata, torch.from_numpy(wanted.integers))
-    kept = decoder.layers[0].gate.weight.qdata
+    assert torch.equal(decoder.layers[0].after.up.weight.qdata, torch.from_numpy(wanted.integers))
+    kept = decoder.layers[0].after.gate.weight.qdata
     assert np.array_equal(kept, written.layers["model.layers.0.mlp.gate_proj"].codes - 8)
     assert [one.layer for one in weight_errors] == [layer]
     assert 0 < weight_errors[0].relative_error < 0.02

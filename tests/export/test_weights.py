@@ -158,7 +158,7 @@ def test_integers_that_are_decided_already_are_taken_as_they_are() -> None:
     decided = QuantizedLinear(integers.astype(np.int8), np.full((96, 3), 1 / 3, np.float32), 4, 32)
     decoder = TextDecoder(plan, 8)
     fill(decoder, Decided("text_decoder.layers.1.q_proj", decided), plan.method)
-    weight = decoder.layers[1].attention.q.weight
+    weight = decoder.layers[1].before.q.weight
     assert torch.equal(weight.qdata, torch.from_numpy(decided.integers))
     # XNNPACK keeps scales as bfloat16.
     assert torch.equal(weight.scale, torch.full((96, 3), 1 / 3).bfloat16().float())
