@@ -123,14 +123,14 @@ def encode(bundle: Bundle, engine: Engine) -> None:
     engine.vision.encode(np.zeros((4, vision.patch_dim), np.float32), cos, np.zeros_like(cos))
 
 
-def test_blas_takes_one_thread_while_executorch_runs_and_its_own_number_afterwards() -> None:
+def test_blas_takes_the_pools_threads_while_executorch_runs_and_its_own_number_afterwards() -> None:
     setter = blas._set_threads()
     if setter is None:
         pytest.skip("this torch has no MKL")
     before = setter(3)
     try:
-        with blas.one_blas_thread():
-            assert setter(1) == 1
+        with blas.blas_threads(2):
+            assert setter(2) == 2
         assert setter(3) == 3
     finally:
         setter(before)
