@@ -1,72 +1,30 @@
 """Edits of single values of a manifest, for manifests.py beside this: each type, range and rule of it."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
+from tests.golden.manifest_edits import (
+    BIG,
+    IMAGE,
+    MILLION,
+    NULLABLE,
+    OBJECTS,
+    SAMPLING,
+    SPECIAL,
+    TEXT,
+    VISION,
+    Case,
+    Check,
+    edited,
+    steps,
+)
+from tests.golden.manifest_table_checks import table_checks
 from tests.golden.written import Json
-
-BIG = 2**63
-MILLION = 1 << 20
-Check = tuple[list[Any], Any, str | None]  # path, value, refused
-TABLE, VISION, TEXT, IMAGE, SPECIAL, SAMPLING = (
-    ["token_embedding"],
-    ["geometry", "vision"],
-    ["geometry", "text"],
-    ["image"],
-    ["special_tokens"],
-    ["sampling"],
-)
-# Every object of the valid manifest for ExecuTorch, one of each kind, by the path to it.
-OBJECTS = {
-    "": "schema_version target recipe quantization_method geometry special_tokens image buckets max_context"
-    " prefill_chunk chat sampling entry_points token_embedding layers files optional_files provenance",
-    "geometry": "vision text",
-    "geometry.vision": "depth hidden_size intermediate_size num_heads in_channels patch_size"
-    " temporal_patch_size"
-    " spatial_merge_size output_size layer_norm_eps",
-    "geometry.text": "num_layers hidden_size intermediate_size num_heads num_kv_heads head_dim vocab_size"
-    " rope_theta rms_norm_eps mrope_section max_position_embeddings tie_word_embeddings",
-    "special_tokens": "image_pad video_pad vision_start vision_end eos im_end",
-    "image": "min_pixels max_pixels mean std",
-    "sampling": "temperature top_k top_p repetition_penalty",
-    "entry_points.1": "name file method patches inputs outputs",
-    "entry_points.2.inputs.0": "name dtype shape",
-    "token_embedding": "file rows columns storage data_offset scales_offset scales_dtype group_size",
-    "layers.0": "component bits group_size layers parameters bytes",
-    "files.3": "path size sha256",
-    "provenance": "source source_sha256 calibration calibration_sha256 pocketvl tools command"
-    " source_revision",
-}
-
-
-NULLABLE = (
-    *("im_end", "patches", "scales_offset", "scales_dtype", "group_size"),
-    *("calibration", "calibration_sha256"),
-)
-
-
-def steps(owner: str) -> list[Any]:
-    """The path that a key of OBJECTS says."""
-    return [int(step) if step.isdigit() else step for step in owner.split(".") if step]
-
-
-class Case(NamedTuple):
-    """See the golden's "about"."""
-
-    bundle: str
-    edits: list[Json]
-    refused: str | None
-
-
-def edited(
-    path: list[Any], *, refused: str | None, bundle: str = "executorch", also: Any = (), **what: Any
-) -> Case:
-    return Case(bundle, [{"path": path, **what}, *also], refused)
 
 
 def value_cases(valid: Json) -> Iterator[Case]:
     yield from _types(valid)
-    for checks in (_sizes, _geometry, _settings, _tokens_and_sampling, _table, _lists):
+    for checks in (_sizes, _geometry, _settings, _tokens_and_sampling, table_checks, _lists):
         for path, value, refused in checks():
             yield edited(path, set=value, refused=refused)
     for path, raw, refused in _written():
@@ -225,54 +183,6 @@ def _tokens_and_sampling() -> Iterator[Check]:
             yield [*SAMPLING, name], value, refused
     yield [*SAMPLING, "top_k"], BIG, "top_k must be an integer of at most 64 bits"
     yield [*SAMPLING, "temperature"], 10**400, "temperature must be a finite number"
-
-
-def _table() -> Iterator[Check]:
-    """Where embeddings are."""
-    for name, value, refused in (
-        (
-            "storage",
-            "int3",
-            "storage 'int3' is none of float32, float16, int8, offset_int8, int4, signed_int4",
-        ),
-        ("storage", "float16", "a float table has no scales"),
-        ("storage", "signed_int4", None),
-        ("storage", "int8", None),
-        ("scales_dtype", "float64", "scales_dtype 'float64' is none of float32, bfloat16, float16"),
-        ("scales_dtype", "float16", None),
-        ("scales_dtype", None, "an integer table needs scales_offset, scales_dtype and group_size"),
-        (
-            "scales_dtype",
-            "float32",
-            "ends its embedding table at byte 208 of text_decoder.pte, which has 150",
-        ),
-        ("scales_offset", None, "an integer table needs"),
-        ("scales_offset", -1, "offsets must not be negative, rows and columns at least 1"),
-        ("scales_offset", 0, None),
-        ("scales_offset", 86, None),
-        ("scales_offset", 87, "ends its embedding table at byte 151"),
-        ("scales_offset", BIG - 1, "ends its embedding table at byte "),
-        ("data_offset", 86, None),
-        ("data_offset", 87, "ends its embedding table at byte 151"),
-        ("data_offset", -1, "offsets must not be negative"),
-        ("data_offset", BIG - 1, "ends its embedding table at byte "),
-        ("data_offset", BIG, "data_offset must be an integer of at most 64 bits"),
-        ("data_offset", -BIG, "data_offset must be an integer of at most 64 bits"),
-        ("group_size", 8, None),
-        ("group_size", 3, "group_size 3 does not divide 8 columns"),
-        ("group_size", 16, "group_size 16 does not divide 8 columns"),
-        ("group_size", 0, "group_size 0 does not divide 8 columns"),
-        ("group_size", -4, "group_size -4 does not divide 8 columns"),
-        ("rows", 15, "has an embedding table of 15 x 8, but the model needs 16 x 8"),
-        ("rows", 0, "rows and columns at least 1"),
-        ("columns", 0, "rows and columns at least 1"),
-        ("columns", -8, "rows and columns at least 1"),
-        ("columns", 16, "has an embedding table of 16 x 16, but the model needs 16 x 8"),
-        ("file", "token_embedding.bin", "token_embedding.bin is used but not listed under files"),
-        ("file", "", " is used but not listed under files"),
-        ("file", "vision_encoder.pte", "of vision_encoder.pte, which has 30"),
-    ):
-        yield [*TABLE, name], value, refused
 
 
 def _lists() -> Iterator[Check]:
