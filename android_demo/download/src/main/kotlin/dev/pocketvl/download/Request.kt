@@ -4,6 +4,7 @@ import dev.pocketvl.BundleException
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.awaitCancellation
 import kotlinx.coroutines.coroutineScope
+import kotlinx.coroutines.ensureActive
 import kotlinx.coroutines.launch
 import java.io.IOException
 import java.io.InputStream
@@ -36,6 +37,9 @@ internal class Request(private val url: URL, private val readMilliseconds: Int) 
             try {
                 val body = open(offset, size)
                 body.bytes.use { use(body) }
+            } catch (error: RuntimeException) {
+                ensureActive() // a connection that is ended while its answer begins may fail inside the JDK
+                throw error
             } finally {
                 watcher.cancel()
             }

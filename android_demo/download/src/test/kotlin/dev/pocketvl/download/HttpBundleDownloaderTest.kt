@@ -9,6 +9,7 @@ import dev.pocketvl.presentation.platform.Transfer
 import dev.pocketvl.presentation.transfer.BundleFolders
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.cancelAndJoin
+import kotlinx.coroutines.delay
 import kotlinx.coroutines.flow.collect
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.flow.toList
@@ -232,6 +233,7 @@ class HttpBundleDownloaderTest {
             withTimeout(20_000) {
                 val job = launch { downloader().download(server.url).collect {} }
                 launch(Dispatchers.IO) { waiting.await() }.join()
+                while (root.walkTopDown().none { it.name.endsWith(".part") && it.length() > 0 }) delay(5)
                 job.cancelAndJoin()
             }
         }
