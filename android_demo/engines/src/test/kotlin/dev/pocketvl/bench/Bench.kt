@@ -2,6 +2,7 @@
 
 package dev.pocketvl.bench
 
+import com.sun.management.ThreadMXBean
 import dev.pocketvl.Engine
 import dev.pocketvl.LoadOptions
 import dev.pocketvl.Matrix
@@ -20,6 +21,7 @@ import dev.pocketvl.text.ImagePart
 import dev.pocketvl.text.TextPart
 import dev.pocketvl.textRope
 import java.io.File
+import java.lang.management.ManagementFactory
 
 /**
  * Speed and memory of a bundle on the JVM, as `pocketvl bench` measures them in Python. Prints JSON: seconds, tokens per
@@ -84,6 +86,7 @@ private fun stages(folder: File, threads: Int): Map<String, Any?> {
         "prefill_rate" to chunks * chunk / prefill,
         "decode_rate" to 1 / single[single.size / 2],
         "decode_rate_best" to 1 / single[0],
+        "decode_allocated_bytes" to steps.allocated,
     )
 }
 
@@ -94,14 +97,20 @@ private class Steps(bundle: Bundle, private val engine: Engine) {
     private val ids = IntArray(bundle.manifest.maxContext) { (it * 7919) % text.vocabSize }
     private val logits = Matrix(1, text.vocabSize)
 
+    /** Bytes of the Java heap that the engine took for the last step of one token. */
+    var allocated = 0L
+        private set
+
     fun decode(slot: Int, count: Int) {
         val embeddings = Matrix(count, text.hiddenSize)
         table.gather(ids, slot, slot + count, embeddings)
         val positions = Array(3) { IntArray(count) { slot + it } }
         val rope = textRope(positions, text)
         val hidden = Matrix(count, text.hiddenSize)
+        val before = allocatedBytes()
         engine.text.decode(embeddings, rope.cos, rope.sin, slot, hidden)
         if (count == 1) engine.text.logits(hidden, logits)
+        allocated = allocatedBytes() - before
     }
 }
 
@@ -110,6 +119,9 @@ private fun <T> timed(action: () -> T): Pair<Double, T> {
     val result = action()
     return (System.nanoTime() - began) / 1e9 to result
 }
+
+private fun allocatedBytes(): Long =
+    (ManagementFactory.getThreadMXBean() as ThreadMXBean).getThreadAllocatedBytes(Thread.currentThread().id)
 
 private fun peakMemory(): Long =
     File("/proc/self/status")
