@@ -25,6 +25,10 @@ class LayerPlan:
     kept: frozenset[str] = frozenset()
     packing: str | None = None
 
+    def sizes(self, *components: str) -> dict[str, float]:
+        """Layer -> how many weights it has, of these components."""
+        return {layer.name: float(layer.weights) for layer, _ in self.layers if layer.component in components}
+
     @property
     def layers(self) -> tuple[tuple[Layer, Precision], ...]:
         """Every layer with its bits, in the order of the forward pass."""

@@ -13,13 +13,12 @@ from pocketvl.export.census import Expected, Kernel, key_of, layer_groups
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.estimate import component_cost
 from pocketvl.export.executorch.census import census, expected
-from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.executorch.text_lowering import TRACE_LENGTH, dynamic, lower_decoder
 from pocketvl.export.executorch.xnnpack import load_custom_ops, lower
 from pocketvl.export.modules import Linear, LMHead
 from pocketvl.export.progress import Progress, Steps, parts
 from pocketvl.export.target import Component, ExportInputs
-from pocketvl.export.weights import fill, leaf_sizes, write_table
+from pocketvl.export.weights import fill, write_table
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.entry_points import pte_decoder, pte_head
 from pocketvl.runtime.bundle.geometry import TextGeometry
@@ -44,15 +43,19 @@ def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
     head = LMHead(plan)
     cost = component_cost(names.EXECUTORCH, names.TEXT_DECODER, plan.geometry, settings)
     _, filling, writing, checking = parts(progress, cost.seconds)
-    steps = Steps(filling, "Lowering the decoder", leaf_sizes(TextDecoder(plan, 1)) | leaf_sizes(head))
+    steps = Steps(filling, "Lowering the decoder", plan.sizes(names.TEXT_DECODER, names.LM_HEAD))
     layers: list[Expected] = []
 
     def filled(graph: nn.Module) -> None:
-        fill(graph, source, plan.method, steps.next)
-        layers.extend(expected(graph))
+        fill(graph, source, plan.method)
+        own = expected(graph)
+        for layer in own:
+            steps.next(layer.layer)
+        layers.extend(own)
 
     decoder = lower_decoder(plan, settings.max_context, settings.prefill_chunk, filled)
-    fill(head, source, plan.method, steps.next)
+    fill(head, source, plan.method)
+    steps.next(head.head.layer)
     wanted = {names.TEXT_DECODER: tuple(layers), names.LM_HEAD: expected(head)}
     probe = Probe.of(head.head)
     programs = {

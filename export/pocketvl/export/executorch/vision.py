@@ -16,12 +16,12 @@ from pocketvl.export.census import Expected, layer_groups
 from pocketvl.export.estimate import component_cost
 from pocketvl.export.executorch.census import census, expected
 from pocketvl.export.executorch.operators import AttentionOutline, HeadByHeadAttention, attention_inputs
-from pocketvl.export.executorch.vision_graph import Merger, Positions, VisionBlock, VisionEncoder, key_bias
+from pocketvl.export.executorch.vision_graph import Merger, Positions, VisionBlock, key_bias
 from pocketvl.export.executorch.xnnpack import Stencil, Stencils, lower
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.progress import Progress, Steps, parts
 from pocketvl.export.target import Component, ExportInputs
-from pocketvl.export.weights import fill, leaf_sizes
+from pocketvl.export.weights import fill
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.entry_points import pte_vision
 from pocketvl.runtime.bundle.geometry import VisionGeometry
@@ -47,12 +47,15 @@ def export_vision(inputs: ExportInputs, progress: Progress) -> Component:
     sizes: tuple[int | None, ...] = settings.buckets if settings.vision_shapes == "buckets" else (None,)
     cost = component_cost(names.EXECUTORCH, names.VISION_ENCODER, plan.geometry, settings)
     _, filling, writing, checking = parts(progress, cost.seconds)
-    steps = Steps(filling, "Lowering the vision encoder", leaf_sizes(VisionEncoder(plan)))
+    steps = Steps(filling, "Lowering the vision encoder", plan.sizes(names.VISION_ENCODER))
     wanted: list[Expected] = []
 
     def filled(graph: nn.Module) -> None:
-        fill(graph, inputs.source, plan.method, steps.next)
-        wanted.extend(expected(graph))
+        fill(graph, inputs.source, plan.method)
+        own = expected(graph)
+        for layer in own:
+            steps.next(layer.layer)
+        wanted.extend(own)
 
     entries = tuple(pte_vision(vision, size) for size in sizes)
     programs = lower_encoder(plan, settings.buckets[-1], sizes, filled)
