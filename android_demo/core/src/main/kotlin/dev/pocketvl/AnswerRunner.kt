@@ -10,6 +10,7 @@ import kotlinx.coroutines.coroutineScope
 import kotlinx.coroutines.currentCoroutineContext
 import kotlinx.coroutines.ensureActive
 import kotlinx.coroutines.flow.Flow
+import kotlinx.coroutines.flow.FlowCollector
 import kotlinx.coroutines.flow.flow
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.suspendCancellableCoroutine
@@ -47,23 +48,17 @@ internal class AnswerRunner {
             currentCoroutineContext().ensureActive()
             val events = Channel<Event>(Channel.UNLIMITED)
             val cancelled = cancellation()
-            val refused =
-                start(cancelled, claim, work) { event ->
-                    events.trySend(event).getOrThrow()
-                    if (event.isLast) events.close()
-                }
-            if (refused != null) {
-                emit(Event.Failed(refused, ""))
-                return@flow
-            }
             coroutineScope {
+                // Before the work begins: a cancellation in between would wait for the collector's thread.
                 val watch = launch(start = CoroutineStart.UNDISPATCHED) { untilCancelled { cancelled.cancel() } }
                 try {
-                    for (event in events) emit(event)
+                    val refused =
+                        start(cancelled, claim, work) { event ->
+                            events.trySend(event).getOrThrow()
+                            if (event.isLast) events.close()
+                        }
+                    if (refused == null) passOn(events, cancelled) else emit(Event.Failed(refused, ""))
                 } finally {
-                    cancelled.cancel()
-                    // The collector returns only when the model is free again, whatever ended it.
-                    withContext(NonCancellable) { events.consumeEach {} }
                     watch.cancel()
                 }
             }
@@ -167,6 +162,16 @@ internal class AnswerRunner {
 
     private companion object {
         const val IDLE_SECONDS = 30L
+    }
+}
+
+/** The collector returns only when the model is free again, whatever ended it. */
+private suspend fun FlowCollector<Event>.passOn(events: Channel<Event>, cancelled: Cancellation) {
+    try {
+        for (event in events) emit(event)
+    } finally {
+        cancelled.cancel()
+        withContext(NonCancellable) { events.consumeEach {} }
     }
 }
 

@@ -1,5 +1,6 @@
 package dev.pocketvl
 
+import dev.pocketvl.chat.Cancellation
 import dev.pocketvl.chat.Content
 import dev.pocketvl.decoding.StopReason
 import kotlinx.coroutines.CompletableDeferred
@@ -8,12 +9,15 @@ import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.ExperimentalCoroutinesApi
 import kotlinx.coroutines.async
 import kotlinx.coroutines.cancelAndJoin
+import kotlinx.coroutines.currentCoroutineContext
 import kotlinx.coroutines.flow.collect
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.flow.take
 import kotlinx.coroutines.flow.toList
+import kotlinx.coroutines.job
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
+import java.io.Closeable
 import java.util.concurrent.Semaphore
 import java.util.concurrent.TimeUnit
 import kotlin.concurrent.thread
@@ -85,6 +89,26 @@ class CancellingTest : Concurrent() {
                 chat.askBlocking("two", tokens(2)).statistics.reusedTokens >= chat.conversation.before!!
                     .feed.size - 1,
             )
+        }
+
+    @Test
+    fun `a collector cancelled while its answer begins stops it at once`() =
+        runBlocking {
+            val runner = AnswerRunner()
+            val heard = CompletableDeferred<Boolean>()
+            val job =
+                launch(Dispatchers.Default) {
+                    val collector = currentCoroutineContext().job
+                    val claim: Claim = { cancellation ->
+                        collector.cancel()
+                        heard.complete(cancellation.isCancelled)
+                        Closeable {}
+                    }
+                    runner.events(::Cancellation, claim) { _, _ -> throw UsageException("nothing to say") }.collect {}
+                }
+            assertTrue(heard.await())
+            job.join()
+            runner.close()
         }
 
     @Test
