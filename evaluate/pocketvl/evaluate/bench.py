@@ -115,11 +115,11 @@ def _run(
     vision_load, vision = time_vision(manifest, engine, buckets, repeats, seeing)
     engine.vision.release()
     reading("bandwidth of the memory, before", 0.0)
-    before = read_bandwidth(threads)
+    before = read_bandwidth(threads, repeats=repeats + 2)
     decoder = time_decoder(bundle, engine, decode_tokens, repeats, decoding)
     # On a shared machine it changes by the minute, so it is taken on both sides of what it is compared with.
     again("bandwidth of the memory, after", 0.0)
-    bandwidth = (before + read_bandwidth(threads)) / 2
+    bandwidth = (before + read_bandwidth(threads, repeats=repeats + 2)) / 2
     return Bench(
         recipe=manifest.recipe,
         threads=threads,

@@ -14,7 +14,7 @@ from PIL import Image
 from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.engines import executorch
-from pocketvl.runtime.engines.memory import return_zeros
+from pocketvl.runtime.engines.memory import return_file_pages, return_zeros
 from pocketvl.runtime.engines.onnx import graph
 from pocketvl.runtime.engines.open import open_engine
 from pocketvl.runtime.engines.thread_pool import ThreadPool
@@ -56,6 +56,35 @@ def test_what_is_not_zero_stays() -> None:
     memory[8 * PAGE] = 1
     return_zeros(memory)
     assert memory.sum() == 1
+
+
+@linux
+def test_pages_of_files_are_returned_but_not_what_was_written_into_them(tmp_path: Path) -> None:
+    stored = np.arange(64 * PAGE, dtype=np.uint8)
+    (tmp_path / "read").write_bytes(stored.tobytes())
+    (tmp_path / "written").write_bytes(stored.tobytes())
+    read = np.memmap(tmp_path / "read", np.uint8, mode="c")
+    written = np.memmap(tmp_path / "written", np.uint8, mode="c")
+    written[5 * PAGE] = 77
+    assert (read == stored).all()
+    assert resident(read) == 64
+    return_file_pages(tmp_path)
+    assert resident(read) == 0
+    assert (read == stored).all()
+    assert written[5 * PAGE] == 77
+
+
+def test_onnxruntimes_mapped_weights_are_returned(small_onnx_bundle: Bundle) -> None:
+    engine = open_engine(small_onnx_bundle, threads=1)
+    text = small_onnx_bundle.manifest.geometry.text
+    given = np.ones((3, text.hidden_size), np.float32)
+    rope = np.ones((2, 3, text.head_dim), np.float32)
+    try:
+        hidden = engine.text.decode(given, *rope, 0)
+        return_file_pages(small_onnx_bundle.folder / "onnx")
+        np.testing.assert_array_equal(engine.text.decode(given, *rope, 0), hidden)
+    finally:
+        engine.close()
 
 
 def test_the_whole_cache_is_returned_when_the_decoder_is_loaded(
