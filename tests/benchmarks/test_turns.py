@@ -47,5 +47,5 @@ def test_each_round_runs_every_command_and_shows_it(capfd: pytest.CaptureFixture
 def test_a_bundle_is_timed_in_a_process(small_onnx_bundle: Bundle) -> None:
     script = Path(__file__).parents[2] / "benchmarks" / "turns.py"
     rates = run([sys.executable, str(script), str(small_onnx_bundle.folder), "--threads", "1"])
-    assert rates["prefill"] > 0 and rates["decode"] > 0
+    assert min(rates["prefill"], rates["decode"]) > 0
     assert rates["bytes_per_weight"] == bytes_per_weight(small_onnx_bundle) == 4.0  # float32
