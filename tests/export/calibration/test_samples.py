@@ -1,9 +1,12 @@
 """Calibration data is checked before anything is computed."""
 
 import json
+import sys
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -13,6 +16,7 @@ from pocketvl.export.checkpoint import open_checkpoint
 from pocketvl.quant.recipe import Calibration
 from pocketvl.runtime.errors import CalibrationError
 from pocketvl.runtime.text.tokenizer import Tokenizer
+from tools.general_set import make
 
 
 @pytest.fixture
@@ -61,6 +65,39 @@ def test_lines(folder: Path) -> None:
     before = samples_fingerprint(tuple(samples))
     Image.new("RGB", (40, 30), "blue").save(folder / "0.png")
     assert samples_fingerprint(tuple(samples)) != before
+
+
+def test_the_general_set_is_what_its_script_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["make.py", str(tmp_path)])
+    make.main()
+    assert "128 samples" in capsys.readouterr().out
+    text = (tmp_path / "samples.jsonl").read_text("utf-8")
+    assert text == (make.SHIPPED / "samples.jsonl").read_text("utf-8")
+    images = [json.loads(line)["image"] for line in text.splitlines() if '"image": ' in line]
+    assert sorted(images) == sorted(path.name for path in make.SHIPPED.glob("*.webp"))
+    for name in images:
+        made, shipped = (
+            np.asarray(Image.open(folder / name), np.float64) for folder in (tmp_path, make.SHIPPED)
+        )
+        assert abs(made - shipped).mean() < 2  # another libwebp may round in another way
+
+
+def test_the_general_set_has_many_scripts_and_real_sizes() -> None:
+    samples = load_samples(Calibration("general"))
+    assert len(samples) == 128
+    words = "".join(sample.prompt + (sample.answer or "") for sample in samples)
+    kinds = {unicodedata.name(letter, "").split()[0] for letter in words if letter.isalpha()}
+    assert {"LATIN", "CYRILLIC", "ARABIC", "DEVANAGARI", "CJK", "HIRAGANA", "KATAKANA"} <= kinds
+    assert len({sample.prompt for sample in samples if sample.plain}) > 60
+    assert any("<tool_call>" in (sample.answer or "") for sample in samples)
+    sizes = [image.size for sample in samples for image in sample.load_images()]
+    assert len(sizes) > 30
+    assert max(max(size) for size in sizes) >= 672
+    assert load_samples(Calibration("general", 8)) != load_samples(Calibration("general", 8, seed=1))
+    with pytest.raises(CalibrationError, match="general holds 128 samples, but the recipe asks for 129"):
+        load_samples(Calibration("general", 129))
 
 
 def test_text_lines_and_system_turns(folder: Path) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 from PIL import Image
 
 from pocketvl.export.tiny import TASKS, make_example
-from pocketvl.quant.recipe import GENERATED, Calibration
+from pocketvl.quant.recipe import GENERAL, GENERATED, Calibration
 from pocketvl.runtime.errors import CalibrationError, ImageError
 from pocketvl.runtime.files import read_bytes, read_text
 from pocketvl.runtime.media.image import MOST_BYTES, load_image
 
+_GENERAL_FILE = Path(__file__).parent / "general" / "samples.jsonl"  # tools/general_set makes it
 DEFAULT_PROMPT = "Describe this picture in detail."
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif")
 _FIRST_NOTES = 3  # that are said one by one
@@ -53,9 +54,10 @@ class Sample:
 
 
 def load_samples(calibration: Calibration) -> tuple[Sample, ...]:
-    """As many samples as `calibration` asks for: "generated" or None, a .jsonl file, or a folder of images.
+    """As many samples as `calibration` asks for: "generated" or None, "general", a .jsonl file, or a folder of
+    images.
 
-    "generated" are training images of the tiny model's tasks; "generated:448" the same with their longer
+    "general" is the set that comes with pocketvl. "generated" are training images of the tiny model's tasks; "generated:448" the same with their longer
     side enlarged to 448 pixels, for models that see more. A .jsonl line: {"image": path | "images": [paths],
     "prompt" | "question": text, "answer": text, "system": text}, paths relative to the file; all but the
     prompt may be left out. Or {"text": running text}, which the chat template is not put around. In a folder
@@ -65,20 +67,20 @@ def load_samples(calibration: Calibration) -> tuple[Sample, ...]:
     data = calibration.data or GENERATED
     if data.partition(":")[0] == GENERATED:
         return tuple(_generated(calibration))
-    path = Path(data).expanduser()
+    path = _GENERAL_FILE if data == GENERAL else Path(data).expanduser()
     if path.is_dir():
         found = tuple(_folder(path))
     elif path.suffix == ".jsonl" and path.exists():
         found = tuple(_lines(path))
     else:
         raise CalibrationError(
-            f"Calibration data {data!r} is neither {GENERATED!r}, nor a folder, nor a .jsonl file; check the"
-            " path."
+            f"Calibration data {data!r} is neither {GENERAL!r} nor {GENERATED!r}, nor a folder, nor a .jsonl"
+            " file; check the path."
         )
     if len(found) < calibration.samples:
         raise CalibrationError(
-            f"{path} holds {len(found)} samples, but the recipe asks for {calibration.samples}; add some or"
-            " lower calibration.samples."
+            f"{data if data == GENERAL else path} holds {len(found)} samples, but the recipe asks for"
+            f" {calibration.samples}; {'' if data == GENERAL else 'add some or '}lower calibration.samples."
         )
     return tuple(random.Random(calibration.seed).sample(found, calibration.samples))
 
