@@ -63,10 +63,10 @@ def page(rng: random.Random, size: Size, paragraphs: list[str]) -> Drawn:
             y += step
         y += step // 2
     which = rng.choice((0, len(shown) // 2, len(shown) - 1))
-    asked = {0: "first", len(shown) - 1: "last"}.get(which, f"{which + 1}th")
+    asked = {0: "the first line", len(shown) - 1: "the last line"}.get(which, f"line {which + 1}")
     if rng.random() < 0.5:
         return image, "What does the page say? Copy it.", "\n".join(shown)
-    return image, f"Read the {asked} line of the page.", shown[which]
+    return image, f"Read {asked} of the page.", shown[which]
 
 
 def receipt(rng: random.Random, size: Size) -> Drawn:

@@ -95,13 +95,13 @@ def landscape(rng: random.Random, size: Size) -> Drawn:
         green = (90 - 18 * depth, 130 - 16 * depth, 90 - 24 * depth)
         ridge = [(x, base + swing * math.sin(phase + 7 * x / width)) for x in range(0, width + 8, 8)]
         pen.polygon([*ridge, (width, height), (0, height)], fill=green)
-    count = rng.randint(1, 5)
-    for place in range(count):
-        house(rng, pen, width * (place + 0.5) / count, height * rng.uniform(0.72, 0.86), width / 14)
     for _ in range(rng.randint(4, 9)):
         tree(
             rng, pen, rng.uniform(0, width), rng.uniform(0.6, 0.95) * height, height * rng.uniform(0.04, 0.09)
         )
+    count = rng.randint(1, 5)
+    for place in range(count):
+        house(rng, pen, width * (place + 0.5) / count, height * rng.uniform(0.72, 0.86), width / 14)
     answer = f"There {'is one house' if count == 1 else f'are {count} houses'}."
     return photographed(rng, image), "How many houses are in the picture?", answer
 

@@ -86,8 +86,8 @@ class Calibration:
 
     data: "generated", "general", or a folder or .jsonl file of images and prompts; None where nobody said.
     samples: how many of them, drawn by seed. vision_weight: what an image's token counts against a text
-    token's 1 in the decoder (VLMQ, arXiv 2508.03351, and MBQ, arXiv 2412.19509: images' tokens are many and alike, and less
-    sensitive).
+    token's 1 in the decoder (VLMQ, arXiv 2508.03351, and MBQ, arXiv 2412.19509: images' tokens are many and
+    alike, and less sensitive).
     damping: added to the Hessian's diagonal, as a share of its mean. folding: whether scales that make
     large inputs count (AWQ, arXiv 2306.00978) are folded into the layer before.
     """

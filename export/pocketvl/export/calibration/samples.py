@@ -58,11 +58,12 @@ def load_samples(calibration: Calibration) -> tuple[Sample, ...]:
     of images.
 
     "general" is the set that comes with pocketvl. "generated" are training images of the tiny model's tasks;
-    "generated:448" the same with their longer side enlarged to 448 pixels, for models that see more. A .jsonl line: {"image": path | "images": [paths],
-    "prompt" | "question": text, "answer": text, "system": text}, paths relative to the file; all but the
-    prompt may be left out. Or {"text": running text}, which the chat template is not put around. In a folder
-    an image's prompt stands in a .txt file of its name, or is a request to describe it. Everything is checked
-    before anything is computed: raises CalibrationError, which names file and line.
+    "generated:448" the same with their longer side enlarged to 448 pixels, for models that see more. A .jsonl
+    line: {"image": path | "images": [paths], "prompt" | "question": text, "answer": text, "system": text},
+    paths relative to the file; all but the prompt may be left out. Or {"text": running text}, which the chat
+    template is not put around. In a folder an image's prompt stands in a .txt file of its name, or is a
+    request to describe it. Everything is checked before anything is computed: raises CalibrationError, which
+    names file and line.
     """
     data = calibration.data or GENERATED
     if data.partition(":")[0] == GENERATED:
