@@ -31,7 +31,7 @@ _RUN, _DECIDE = 1.5e-11, 3.5e-11  # seconds for a weight and a token: running a 
 _FACTORIZE = 1.5e-11  # for a cube of a layer's inputs: inverting their second moments
 _UNIT = 0.2  # a block or layer that is decided, however small
 _GENERATED = (64, 40)  # patches and tokens of a generated sample
-_GENERAL = (300, 160)  # of one of the general set, on average
+_GENERAL = (312, 180)  # of one of the general set, on average
 _PROMPT = 30  # tokens of a sample beside its image
 _HASHED = 5e8  # bytes a second, read and hashed
 
