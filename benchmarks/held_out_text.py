@@ -36,14 +36,8 @@ def pieces(tokenizer: Tokenizer, documents: Sequence[str], count: int, length: i
 
 
 def write_lines(tokenizer: Tokenizer, documents: Sequence[str], most: int, path: Path) -> None:
-    """A .jsonl file of plain text lines: whole paragraphs, as many as `most` tokens hold."""
-    lines: list[str] = []
-    for document in documents:
-        begun = len(lines)
-        for paragraph in document.split("\n\n"):
-            joined = f"{lines[-1]}\n\n{paragraph}" if len(lines) > begun else paragraph
-            if len(lines) > begun and len(tokenizer.encode(joined).ids) <= most:
-                lines[-1] = joined
-            elif paragraph.strip():
-                lines.append(paragraph)
-    path.write_text("".join(json.dumps({"text": line}) + "\n" for line in lines), encoding="utf-8")
+    """A .jsonl file of plain text lines, each `most` tokens of a document or what is left of it."""
+    ids = [tokenizer.encode(document, add_special_tokens=False).ids for document in documents]
+    cut = [one[at : at + most] for one in ids for at in range(0, len(one), most)]
+    texts = [text for part in cut if (text := tokenizer.decode(part)).strip()]
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
