@@ -47,6 +47,7 @@ from pocketvl.quant.recipe_file import load_recipe
 from pocketvl.runtime.bundle.open import open_bundle
 from pocketvl.runtime.decoding.feed import text_feed
 from pocketvl.runtime.engine import Float32
+from pocketvl.runtime.engines.native_log import captured_stderr
 from pocketvl.runtime.engines.open import open_engine
 from pocketvl.runtime.positions import text_rope
 
@@ -196,7 +197,9 @@ class EagerText:
         """float32 (tokens, vocabulary)."""
         cos, sin = (torch.from_numpy(part) for part in text_rope(text_feed(ids, 0).positions, self._text))
         embeddings = self._table[torch.tensor(ids)][None]
-        hidden = self._graph(embeddings, cos, sin, torch.zeros(1, dtype=torch.int64))
+        # The operator reports a missing allocator at every call that torch makes of it.
+        with captured_stderr():
+            hidden = self._graph(embeddings, cos, sin, torch.zeros(1, dtype=torch.int64))
         found: Float32 = self._head(hidden)[0].numpy()
         return found
 
