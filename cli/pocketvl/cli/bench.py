@@ -21,7 +21,7 @@ def bench(
     ],
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Under a minute: one size of image, and fewer runs."),
+        typer.Option("--quick", help="Two sizes of image and one run of each stage."),
     ] = False,
     decode_tokens: Annotated[
         int | None, typer.Option(help="Decode steps to time.  [default: 64, quick 16]", min=2)
