@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pocketvl.evaluate.bench import time_decoder
+from pocketvl.evaluate.speed.stages import time_decoder
 from pocketvl.runtime.bundle.open import Bundle, open_bundle
 from pocketvl.runtime.engines.open import open_engine
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import GENERATED, Precision, Recipe
+from pocketvl.quant.recipe import GENERAL, GENERATED, Precision, Recipe
 from pocketvl.runtime.bundle.geometry import ImageSettings, ModelGeometry, VisionGeometry
 from pocketvl.runtime.errors import UsageError
 
@@ -113,7 +113,8 @@ def fit_calibration(recipe: Recipe, model: str) -> tuple[Recipe, tuple[str, ...]
     if recipe.name.endswith(f"-{recipe.method}"):
         raise UsageError(
             f"The recipe {recipe.name!r} needs calibration data: name a folder of images or a .jsonl file"
-            f" with --calibration or in a recipe's file, or {GENERATED!r} for simple shapes."
+            f" with --calibration or in a recipe's file, {GENERAL!r} for the set that comes with pocketvl, or"
+            f" {GENERATED!r} for simple shapes."
         )
     note = (
         f"The integers of the recipe {recipe.name!r} are rounded to nearest (rtn), as nothing was given to"

@@ -11,6 +11,7 @@ from pocketvl.runtime.errors import RecipeError
 WEIGHT_METHODS = ("rtn", "hqq")  # decide over a weight alone
 CALIBRATED_METHODS = ("gptq",)  # decide over what flows into the layer
 GENERATED = "generated"  # calibration data that pocketvl draws itself
+GENERAL = "general"  # calibration data that comes with pocketvl: texts, chat turns and images of many kinds
 METHODS = (*WEIGHT_METHODS, *CALIBRATED_METHODS)
 
 
@@ -83,10 +84,10 @@ class Rule:
 class Calibration:
     """What a calibrated method looks at, and how.
 
-    data: "generated", or a folder or .jsonl file of images and prompts; None where nobody said. samples: how
-    many of them, drawn by seed. vision_weight: what an image's token counts against a text token's 1 in the
-    decoder (VLMQ, arXiv 2508.03351, and MBQ, arXiv 2412.19509: images' tokens are many and alike, and less
-    sensitive).
+    data: "generated", "general", or a folder or .jsonl file of images and prompts; None where nobody said.
+    samples: how many of them, drawn by seed. vision_weight: what an image's token counts against a text
+    token's 1 in the decoder (VLMQ, arXiv 2508.03351, and MBQ, arXiv 2412.19509: images' tokens are many and
+    alike, and less sensitive).
     damping: added to the Hessian's diagonal, as a share of its mean. folding: whether scales that make
     large inputs count (AWQ, arXiv 2306.00978) are folded into the layer before.
     """
