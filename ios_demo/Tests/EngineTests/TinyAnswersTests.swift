@@ -5,7 +5,7 @@ import Testing
 
 /// The golden tiny_answers.json: whole answers of the tiny model in float32, which no runtime had a part in.
 @Suite struct TinyAnswersTests {
-    @Test("every token is the reference's", arguments: EngineCases.names.filter { $0.hasSuffix("fp32") })
+    @Test("every token is the reference's", arguments: EngineCases.unquantized)
     func answers(name: String) async throws {
         let repository = (0..<4).reduce(URL(fileURLWithPath: #filePath)) { url, _ in url.deletingLastPathComponent() }
         let file = repository.appendingPathComponent("tests/golden/tiny_answers.json")
