@@ -84,7 +84,8 @@ import Testing
             return JSON.object(token)
         }
         model["merges"] = .array(Array(merges.prefix(8)))
-        model["vocab"] = .object(JSONObject(words.filter { ($0.value.asInteger ?? 0) < 264 }.map { ($0.key, $0.value) }))
+        model["vocab"] = .object(
+            JSONObject(words.filter { ($0.value.asInteger ?? 0) < 264 }.map { ($0.key, $0.value) }))
         root["model"] = .object(model)
         root["added_tokens"] = .array(added)
         return Array(try #require(JSON.object(root).written()).utf8)

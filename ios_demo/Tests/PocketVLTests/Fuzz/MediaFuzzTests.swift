@@ -72,7 +72,8 @@ import Testing
                     fps: damage.rarely(4) ? damage.real(5) : nil, nframes: maybe(&damage), minFrames: maybe(&damage),
                     maxFrames: maybe(&damage), minPixels: maybe(&damage), maxPixels: maybe(&damage),
                     totalPixels: maybe(&damage), resizedHeight: maybe(&damage), resizedWidth: maybe(&damage),
-                    videoStart: damage.rarely(6) ? damage.real(6) : nil, videoEnd: damage.rarely(6) ? damage.real(6) : nil)
+                    videoStart: damage.rarely(6) ? damage.real(6) : nil,
+                    videoEnd: damage.rarely(6) ? damage.real(6) : nil)
                 let plan = try VideoPlan(
                     info, options, vision: vision, settings: try settings(&damage), buckets: [256, 1024])
                 #expect(plan.indices.allSatisfy { (0..<info.frames).contains($0) })
@@ -89,7 +90,8 @@ import Testing
 
     private func settings(_ damage: inout Damage) throws -> ImageSettings {
         let least = 1 + damage.below(10_000)
-        return try Sample.settings(minPixels: least, maxPixels: damage.rarely(8) ? .max : least + damage.below(1_000_000))
+        return try Sample.settings(
+            minPixels: least, maxPixels: damage.rarely(8) ? .max : least + damage.below(1_000_000))
     }
 
     /// Of a sound number of bytes, mostly.

@@ -108,7 +108,9 @@ import Testing
 
     @Test("texts that look like boxes are boxes or nothing")
     func boxes() throws {
-        let base = ["(12,34),(567,890)", "a (1,2),(3,4) ( 5 , 6.25 ),( 7.5,8 )", "(1,2),(3,4),(5,6),(7,8)", "(٣,1),(9,9)"]
+        let base = [
+            "(12,34),(567,890)", "a (1,2),(3,4) ( 5 , 6.25 ),( 7.5,8 )", "(1,2),(3,4),(5,6),(7,8)", "(٣,1),(9,9)",
+        ]
         var damage = Damage(seed: 7)
         for _ in 0..<Damage.count {
             let text = damage.damaged(damage.one(of: base)) + damage.text()
