@@ -71,7 +71,10 @@ fi
 case "$command" in build | test | bench) source "$package/engines.sh" ;; esac
 case "$command" in
 bench)
-    swift_with build --product Bench >&2
+    # Not while something is measured: SwiftPM takes seconds to find that nothing changed.
+    if [ -n "$(find Package.swift Sources Bench Tests/Support -newer "$out/$config/Bench" -print -quit 2>&1)" ]; then
+        swift_with build --product Bench >&2
+    fi
     for path in "$1" "${3:-}"; do
         if [ -n "$path" ]; then engine_mounts+=("$(if [ -d "$path" ]; then echo "$path"; else dirname "$path"; fi)"); fi
     done
