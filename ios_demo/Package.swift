@@ -20,12 +20,15 @@ let package = Package(
 )
 
 let engineTests = Target.testTarget(name: "EngineTests", dependencies: ["PocketVL", "PocketVLUI"])
+/// Speed and memory on Linux, see bench.sh; no app's package has it.
+let bench = Target.executableTarget(name: "Bench", dependencies: ["PocketVL", "CAllocations"], path: "Bench")
 
 /// Adds an engine and its tests' dependency on it.
 func addEngine(_ name: String, dependencies: [Target.Dependency]) {
     package.products.append(.library(name: name, targets: [name]))
     package.targets.append(.target(name: name, dependencies: ["PocketVL"] + dependencies))
     engineTests.dependencies.append(.target(name: name))
+    bench.dependencies.append(.target(name: name))
 }
 
 #if os(macOS)
@@ -70,5 +73,6 @@ func addEngine(_ name: String, dependencies: [Target.Dependency]) {
         .target(name: "PocketVLCoreML", dependencies: ["PocketVL", "CoreML"]),
     ]
     engineTests.dependencies += ["PocketVLCoreML", "CoreML"]
+    package.targets += [.target(name: "CAllocations", path: "Tests/Support/CAllocations"), bench]
 #endif
 package.targets.append(engineTests)

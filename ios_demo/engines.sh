@@ -82,4 +82,4 @@ venv="$repository/.venv"
 mkdir -p "$out/lib"
 find_onnxruntime
 find_executorch
-find_evaluator
+if [ "$command" = test ]; then find_evaluator; fi

@@ -5,6 +5,7 @@
 #   ios_demo/swift.sh test [FILTER]            run the tests, or those whose names match
 #   ios_demo/swift.sh lint [--format]          swift format: say what it would change, or change it
 #   ios_demo/swift.sh shell [COMMAND...]       anything else, in this folder
+#   ios_demo/swift.sh bench BUNDLE ...         see bench.sh
 #
 # With --optional after test or lint nothing is installed: where Swift is missing, that is said, and all is well.
 # What is built lies in build/swift (POCKETVL_SWIFT_OUT: elsewhere in the repository). POCKETVL_SWIFT_CONFIG=release
@@ -53,9 +54,9 @@ swift_with() {
 }
 
 case "${1:-}" in
-build | test | lint | shell) ;;
+build | test | lint | shell | bench) ;;
 *)
-    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac
@@ -67,8 +68,18 @@ if [ "${1:-}" = --optional ]; then
 else
     root="$("$repository/tools/phone/install_swift.sh")"
 fi
-if [ "$command" = build ] || [ "$command" = test ]; then source "$package/engines.sh"; fi
+case "$command" in build | test | bench) source "$package/engines.sh" ;; esac
 case "$command" in
+bench)
+    # Not while something is measured: SwiftPM takes seconds to find that nothing changed.
+    if [ -n "$(find Package.swift Sources Bench Tests/Support -newer "$out/$config/Bench" -print -quit 2>&1)" ]; then
+        swift_with build --product Bench >&2
+    fi
+    for path in "$1" "${3:-}"; do
+        if [ -n "$path" ]; then engine_mounts+=("$(if [ -d "$path" ]; then echo "$path"; else dirname "$path"; fi)"); fi
+    done
+    run env "${engine_environment[@]}" "$out/$config/Bench" "$@"
+    ;;
 build) swift_with build "$@" ;;
 test)
     find_cases

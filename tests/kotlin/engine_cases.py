@@ -4,6 +4,7 @@
 
 OUT gets a folder for each bundle of the tiny model (TARGET-RECIPE), cases.json, images.rgb (raw pixels, one
 image after the other) and TARGET-RECIPE.json with the numbers and answers. What is there is not made again.
+golden_images.rgb has those of tests/golden/tiny_answers.json, in its order, for readers without PNG.
 --coreml adds a Core ML bundle with answers to the first 60 questions alone: its evaluator is slow.
 
 Versions of onnxruntime round activations to 8 bits differently on some machines, which moves a quantized
@@ -12,6 +13,8 @@ else on PYTHONPATH.
 """
 
 import argparse
+import base64
+import io
 import json
 import subprocess
 import sys
@@ -39,6 +42,7 @@ FIRST = 300_000  # held-out examples that nothing else asks about
 MAX_TOKENS = 24
 COREML_BUNDLE, COREML_QUESTIONS = ("coreml", "int4"), 60
 MIN_PIXELS, MAX_PIXELS = 3136, 256 * 14 * 14
+GOLDEN = Path(__file__).parents[1] / "golden/tiny_answers.json"
 
 
 def main() -> None:
@@ -52,6 +56,7 @@ def main() -> None:
     conversations, images = _conversations(options.questions)
     if not (out / "cases.json").exists():
         _write_cases(out, conversations, images)
+    _write_golden_images(out)
     for target, recipe in (*BUNDLES, COREML_BUNDLE) if options.coreml else BUNDLES:
         folder = out / f"{target}-{recipe}"
         numbers = folder.with_suffix(".json")
@@ -160,19 +165,32 @@ def _frames() -> list[Image.Image]:
 
 
 def _write_cases(out: Path, conversations: list[Json], images: list[Image.Image]) -> None:
-    offsets, offset = [], 0
-    with (out / "images.rgb").open("wb") as file:
-        for image in images:
-            offsets.append({"height": image.height, "width": image.width, "offset": offset})
-            offset += file.write(image.tobytes())
     cases = {
         "min_pixels": MIN_PIXELS,
         "max_pixels": MAX_PIXELS,
         "max_tokens": MAX_TOKENS,
-        "images": offsets,
+        "images": _write_pixels(out / "images.rgb", images),
         "conversations": conversations,
     }
     (out / "cases.json").write_text(json.dumps(cases), encoding="utf-8")
+
+
+def _write_pixels(file: Path, images: list[Image.Image]) -> list[Json]:
+    """Where each image is in the file."""
+    offsets, offset = [], 0
+    with file.open("wb") as pixels:
+        for image in images:
+            offsets.append({"height": image.height, "width": image.width, "offset": offset})
+            offset += pixels.write(image.tobytes())
+    return offsets
+
+
+def _write_golden_images(out: Path) -> None:
+    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    written = [png for case in golden["cases"] for turn in case["turns"] for png in turn["images"]]
+    images = [Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB") for png in written]
+    places = _write_pixels(out / "golden_images.rgb", images)
+    (out / "golden_images.json").write_text(json.dumps(places), encoding="utf-8")
 
 
 def _answers(

@@ -34,6 +34,9 @@ enum EngineCases {
     /// The quantized ones, for tests that one recipe is enough for.
     static let quantized = names.filter { $0.hasSuffix("int4") }
 
+    /// Those that keep the checkpoint's float32.
+    static let unquantized = names.filter { $0.hasSuffix("fp32") }
+
     /// Of runtimes that have threads.
     static let threaded = quantized.filter { !$0.hasPrefix("coreml") }
 

@@ -26,14 +26,8 @@ struct QuestionCases {
         chat = ChatOptions(
             minPixels: try cases["min_pixels"].int, maxPixels: try cases["max_pixels"].int, keepVision: true)
         ask = AskOptions(maxTokens: try cases["max_tokens"].int, sampling: .greedy)
-        let pixels = try Data(contentsOf: EngineCases.url("images.rgb"), options: .alwaysMapped)
-        let sizes = try cases["images"].items
-        func image(_ number: JSON) throws -> RgbImage {
-            let size = try sizes[number.int]
-            let (height, width, offset) = (try size["height"].int, try size["width"].int, try size["offset"].int)
-            let bytes = [UInt8](pixels[offset..<offset + 3 * height * width])
-            return try RgbImage(width: width, height: height, pixels: bytes)
-        }
+        let images = try StoredImages(EngineCases.url("images.rgb"), cases["images"])
+        func image(_ number: JSON) throws -> RgbImage { try images[number.int] }
         func turn(_ asked: JSON, _ answered: JSON) throws -> Turn {
             var parts = try asked["images"].items.map { Part.image(try image($0)) }
             if let frames = asked["video"].asArray { parts.append(.video(try FrameList(frames.map(image)))) }
@@ -54,4 +48,25 @@ struct QuestionCases {
     }
 
     func turns(_ name: String) throws -> [Turn] { try #require(conversations.first { $0.name == name }).turns }
+}
+
+/// Raw pixels in one file, with a list of where each image is.
+struct StoredImages {
+    private let pixels: Data
+    private let places: [JSON]
+
+    init(_ file: URL, _ places: JSON) throws {
+        pixels = try Data(contentsOf: file, options: .alwaysMapped)
+        self.places = try places.items
+    }
+
+    subscript(number: Int) -> RgbImage {
+        get throws {
+            try #require(places.indices.contains(number))
+            let place = places[number]
+            let (height, width, offset) = (try place["height"].int, try place["width"].int, try place["offset"].int)
+            let bytes = [UInt8](pixels[offset..<offset + 3 * height * width])
+            return try RgbImage(width: width, height: height, pixels: bytes)
+        }
+    }
 }

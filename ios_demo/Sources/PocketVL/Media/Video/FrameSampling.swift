@@ -4,6 +4,8 @@ struct FrameSampling {
     private let wanted: VideoOptions
     private let factor: Int
 
+    private static let most = 1 << 24  // frames; a week of them, beyond which nothing is a video
+
     /// `wanted` was checked. `factor`: frames of a slice.
     init(_ info: VideoInfo, _ wanted: VideoOptions, factor: Int) {
         self.info = info
@@ -62,6 +64,9 @@ struct FrameSampling {
     /// The frames from videoStart to videoEnd, both included.
     private func range() throws(PocketVLError) -> Range<Int> {
         if info.frames < 1 { throw .video("\(info.name) is empty; give at least one frame.") }
+        if info.frames > Self.most {
+            throw .video("\(info.name) says that it has \(info.frames) frames, which cannot be; cut it.")
+        }
         if !(info.seconds.isFinite && info.seconds >= 0) || info.times.map({ $0.count != info.frames }) ?? false {
             throw .video(
                 "\(info.name) says that it lasts \(info.seconds) s and has times for \(info.times?.count ?? 0) of its"
