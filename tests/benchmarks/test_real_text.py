@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from benchmarks import real_text
 from benchmarks.held_out_text import pieces, split_topics, write_lines
-from benchmarks.real_text import EagerText, perplexity
+from benchmarks.real_text import Comparison, EagerText, Run, perplexity
 from benchmarks.smollm_checkpoint import Llama, geometry_of, language_tensors, write_checkpoint
 from pocketvl.export.calibration.samples import load_samples
 from pocketvl.export.checkpoint import open_checkpoint
@@ -31,7 +31,7 @@ def llama() -> Llama:
         return 0.1 * torch.randn(shape, generator=generator)
 
     words = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *map(chr, range(97, 123)), "ab"]
-    tensors = {"token_embd.weight": 10 * random(len(words), WIDTH), "output_norm.weight": 1 + random(WIDTH)}
+    tensors = {"token_embd.weight": 5 * random(len(words), WIDTH), "output_norm.weight": 1 + random(WIDTH)}
     for index in range(LAYERS):
         shapes = {
             "attn_q": (WIDTH, WIDTH),
@@ -42,7 +42,7 @@ def llama() -> Llama:
             "ffn_up": (FFN, WIDTH),
             "ffn_down": (WIDTH, FFN),
         }
-        tensors |= {f"blk.{index}.{name}.weight": random(*shape) for name, shape in shapes.items()}
+        tensors |= {f"blk.{index}.{name}.weight": 3 * random(*shape) for name, shape in shapes.items()}
         tensors |= {f"blk.{index}.{name}.weight": 1 + random(WIDTH) for name in ("attn_norm", "ffn_norm")}
     fields = {
         "llama.embedding_length": WIDTH,
@@ -128,7 +128,19 @@ def test_perplexity_of_even_odds_is_their_number() -> None:
     assert perplexity([sure], [(0, 2)]) == pytest.approx(math.exp(100))
 
 
-def test_a_run_tells_the_damage_of_weights_and_activations_apart(
+def test_weights_and_activations_are_told_apart(llama: Llama, tmp_path: Path) -> None:
+    write_checkpoint(llama, tmp_path / "model")
+    checkpoint = open_checkpoint(str(tmp_path / "model"))
+    comparison = Comparison(checkpoint, {"letters": [tuple(range(3, 29))]}, 1)
+    eight, four = (Run(checkpoint, tmp_path, named_recipe(name), None) for name in ("int8", "int4-small"))
+    weights = [comparison.weights_alone(run)["letters"] for run in (eight, four)]
+    assert 0 < 10 * weights[0] < weights[1]
+    activations = [comparison.activations_alone(run)["letters"] for run in (eight, four)]
+    assert 0 < activations[0] == activations[1] < weights[1]
+
+
+@pytest.mark.slow
+def test_a_run_prints_a_row_for_each_bundle(
     llama: Llama, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_checkpoint(llama, tmp_path / "checkpoint")
@@ -137,10 +149,6 @@ def test_a_run_tells_the_damage_of_weights_and_activations_apart(
     monkeypatch.setattr(sys, "argv", ["real_text.py", *words])
     real_text.main()
     table = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
-    float_perplexity = float(table[2][6])
     (got,) = (dict(zip(table[0], cells, strict=True)) for cells in table[3:])
     assert (got["recipe"], got["method"], got["calibration"]) == ("int4", "gptq", "topics")
-    parts = [float(got[name]) for name in ("KL, weights alone", "KL, activations alone")]
-    assert min(parts) > 0
-    assert max(parts) / 2 < float(got["KL"]) < 3 * sum(parts)
-    assert float(got["perplexity"]) == pytest.approx(float_perplexity, rel=0.5)
+    assert float(got["perplexity"]) > 1

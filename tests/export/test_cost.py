@@ -81,6 +81,7 @@ def test_calibration_grows_with_samples_their_size_and_the_layers_that_are_decid
         return calibration_cost(resolve(chosen, QWEN2_VL_2B), SETTINGS, IMAGE)
 
     assert seconds("generated") < seconds("generated:448") < seconds()
+    assert seconds("generated:448") < seconds("general", 128) < seconds()
     assert seconds(samples=64) > 1.5 * seconds()
     assert seconds(recipe="int4-small") > 1.3 * seconds()
 
