@@ -113,13 +113,16 @@ class Recipe:
 
     Layer names: vision_encoder.patch_embed, vision_encoder.blocks.N.{qkv,proj,fc1,fc2},
     vision_encoder.merger.{fc1,fc2}, text_decoder.layers.N.{q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,
-    down_proj}, lm_head.
+    down_proj}, lm_head, and lm_head.rotation where hidden states are rotated and embeddings tied.
+    rotation: whether the decoder's hidden states and attention's values are rotated (quant/rotation.py), so
+    that they have no outliers. Models of floats and packed checkpoints stay as they are.
     """
 
     name: str
     method: str
     rules: tuple[Rule, ...]
     calibration: Calibration = field(default_factory=Calibration)  # read by calibrated methods alone
+    rotation: bool = False
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -147,6 +150,11 @@ class Recipe:
                 )
 
     @property
+    def quantizes(self) -> bool:
+        """Whether it gives integers to any layer."""
+        return any(not rule.precision.is_float for rule in self.rules)
+
+    @property
     def calibrated(self) -> bool:
         """Whether its integers depend on calibration data."""
         return self.method in CALIBRATED_METHODS and any(rule.precision.is_calibrated for rule in self.rules)
@@ -172,7 +180,7 @@ class Recipe:
     def fingerprint(self) -> str:
         """sha256 of all that decides integers: not of the name."""
         used = self.calibration if self.calibrated else None
-        return sha256(repr((self.method, self.rules, used)).encode()).hexdigest()
+        return sha256(repr((self.method, self.rules, used, self.rotation)).encode()).hexdigest()
 
 
 def method_of(method: str, precision: Precision) -> str:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
 from pocketvl.export.calibration.samples import load_samples, samples_fingerprint
@@ -11,7 +11,7 @@ from pocketvl.export.calibration.stage import Decider
 from pocketvl.export.calibration.store import Decisions, Store
 from pocketvl.export.calibration.walks import TextWalk, VisionWalk
 from pocketvl.export.checkpoint import Checkpoint
-from pocketvl.export.component import ExportSettings, TensorSource
+from pocketvl.export.component import ExportSettings, Fingerprinted, TensorSource
 from pocketvl.export.estimate import reading_cost, unit_cost
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.progress import Progress, parts
@@ -19,12 +19,6 @@ from pocketvl.runtime.bundle.geometry import ImageSettings
 from pocketvl.runtime.errors import CalibrationError
 
 _HIDDEN = "hidden"
-
-
-class Fingerprinted(TensorSource, Protocol):
-    """Weights with an identity: a checkpoint, perhaps with adapters."""
-
-    def fingerprint(self) -> str: ...
 
 
 class Calibrated(NamedTuple):

@@ -162,9 +162,11 @@ class TextWalk:
 
     def _finish(self, decider: Decider) -> None:
         """The head. Nothing is ever read off an image's tokens, so only text counts."""
-        norm, head = self._decoder.norm, self._head.head
+        norm, rotation, head = self._decoder.norm, self._head.rotation, self._head.head
         fill_floats(norm, decider.source)
-        fill_floats(head, decider.source)
+        fill_floats(self._head, decider.source)
         text = norm(self.hidden[~self._is_image])
+        if rotation is not None:
+            text = rotation(decider.decide([rotation], text, _ones(text)))
         damping = _TIED_DAMPING if self._tied else None
-        decider.decide([head], text, torch.ones(len(text)), damping=damping)
+        decider.decide([head], text, _ones(text), damping=damping)
