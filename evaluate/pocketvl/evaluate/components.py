@@ -29,8 +29,8 @@ class Components:
         self._decoder = Decoder(engine.text, EmbeddingMap(bundle.path(table.file), table), self._manifest)
 
     def encode_image(self, image: Image.Image) -> Float32:
-        """float32 (tokens, hidden_size), as the checkpoint's vision tower gives them, where the bundle rotates
-        its hidden states, too."""
+        """float32 (tokens, hidden_size), as the checkpoint's tower gives them: a rotation of the
+        bundle's hidden states is undone."""
         embeddings = self._media(image).embeddings
         if self._rotation is None:
             return embeddings
