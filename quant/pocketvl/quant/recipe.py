@@ -88,7 +88,9 @@ class Calibration:
     decoder (VLMQ, arXiv 2508.03351, and MBQ, arXiv 2412.19509: images' tokens are many and alike, and less
     sensitive).
     damping: added to the Hessian's diagonal, as a share of its mean. folding: whether scales that make
-    large inputs count (AWQ, arXiv 2306.00978) are folded into the layer before.
+    large inputs count (AWQ, arXiv 2306.00978) are folded into the layer before. correction: whether the
+    decoder's layers make up for what those before have lost (GPTAQ, arXiv 2504.02692), for which the float
+    model runs along.
     """
 
     data: str | None = None
@@ -97,6 +99,7 @@ class Calibration:
     vision_weight: float = 0.3
     damping: float = 0.01
     folding: bool = True
+    correction: bool = True
 
     def __post_init__(self) -> None:
         if self.samples < 1:

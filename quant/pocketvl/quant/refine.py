@@ -1,8 +1,8 @@
 """Integers and scales by turns: each the best for the other, once GPTQ has chosen both from left to right.
 
-GPTQ never comes back to a column that it has rounded, nor to a scale. Going through the columns again with all
-others as they are lowers the error of the layer's output further (coordinate descent, QuantEase, arXiv
-2309.01885, section 3), and for given integers the best scales are those of a least-squares problem, one a row.
+GPTQ never comes back to a column that it has rounded, nor to a scale. Going through the columns again with
+all others as they are lowers the error of the layer's output further (coordinate descent, QuantEase, arXiv
+2309.01885), and for given integers the best scales are those of a least-squares problem, one a row.
 """
 
 import torch

@@ -18,8 +18,6 @@ from pocketvl.export.progress import Progress, parts
 from pocketvl.runtime.bundle.geometry import ImageSettings
 from pocketvl.runtime.errors import CalibrationError
 
-_HIDDEN = "hidden"
-
 
 class Calibrated(NamedTuple):
     """sha256: of the data. notes: sentences about images that were not read by the letter."""
@@ -114,7 +112,7 @@ class _Run:
             (self._vision if unit in self._vision_units else self._text).step(unit, decider)
             if unit == self._vision_units[-1]:
                 self._text.embed(self._vision.hidden, decider)
-            self._store.finish(unit, decider.decisions, {_HIDDEN: self._walk_after(unit).hidden})
+            self._store.finish(unit, decider.decisions, self._walk_after(unit).flow)
 
     def _walk_after(self, unit: str) -> VisionWalk | TextWalk:
         return self._vision if unit in self._vision_units[:-1] else self._text
@@ -127,7 +125,7 @@ class _Run:
         while done:
             flow = self._store.flow(self._units[done - 1])
             if flow is not None:
-                self._walk_after(self._units[done - 1]).hidden = flow[_HIDDEN]
+                self._walk_after(self._units[done - 1]).flow = flow
                 return done
             done -= 1
             self._store.forget(self._units[done])

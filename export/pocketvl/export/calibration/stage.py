@@ -13,11 +13,13 @@ from pocketvl.export.calibration.store import Decisions
 from pocketvl.export.component import TensorSource
 from pocketvl.export.modules import LayerNorm, Linear, RMSNorm
 from pocketvl.quant.activations import quantized_activations
+from pocketvl.quant.correction import Correction, Wanted
 from pocketvl.quant.folding import folding_scales
 from pocketvl.quant.gptq import gptq
 from pocketvl.quant.hessian import Factor, factorize, second_moments
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Calibration
+from pocketvl.quant.refine import refine
 from pocketvl.runtime.errors import CheckpointError
 
 
@@ -98,22 +100,26 @@ class Decider:
         token_weights: torch.Tensor,
         fold: Fold | None = None,
         damping: float | None = None,
+        wanted: Wanted | None = None,
     ) -> torch.Tensor:
         """Give the leaves of fewer than 8 bits, all of which read x (tokens, features) float32, their rounded
         weights; the others go on in float.
 
-        fold: what x comes from, if scales can be folded into it. Returns x as the artifact's layers will
-        see it; as it is where nothing was decided. Raises CalibrationError, CheckpointError.
+        fold: what x comes from, if scales can be folded into it. wanted: what the float model has there, to
+        make up for what the layers before have lost. Returns x as the artifact's layers will see it; as it is
+        where nothing was decided. Raises CalibrationError, CheckpointError.
         """
         if not any(leaf.precision.is_calibrated for leaf in leaves):
             return x
         given = [self.source.quantized(leaf.layer) for leaf in leaves]
         foldable = fold is not None and self.calibration.folding and fold.possible(self.source)
         if fold is not None and foldable and not any(given):
-            x = self._fold(leaves, x, token_weights, fold)
+            x, wanted = self._fold(leaves, x, token_weights, fold, wanted)
         seen = quantized_activations(x)
         moments: torch.Tensor | None = None
         factors: dict[int, Factor] = {}
+        correction = None if wanted is None or all(given) else Correction.of(wanted, seen, token_weights)
+        mean = (token_weights / token_weights.sum()) @ (x if wanted is None else wanted.inputs)
         for leaf, decided in zip(leaves, given, strict=True):
             if not leaf.precision.is_calibrated:
                 continue
@@ -125,47 +131,59 @@ class Decider:
                     factors[group] = factorize(
                         moments, group, damping or self.calibration.damping, leaf.layer
                     )
-                integers = self._quantize(leaf, factors[group])
+                integers = self._quantize(leaf, factors[group], moments, correction)
                 self.decisions.quantized[leaf.layer] = integers
-            self._replace(leaf, integers, x, seen, token_weights)
+            self._replace(leaf, integers, mean, seen, token_weights)
         return seen
 
     def _fold(
-        self, leaves: Sequence[Linear], x: torch.Tensor, token_weights: torch.Tensor, fold: Fold
-    ) -> torch.Tensor:
+        self,
+        leaves: Sequence[Linear],
+        x: torch.Tensor,
+        token_weights: torch.Tensor,
+        fold: Fold,
+        wanted: Wanted | None,
+    ) -> tuple[torch.Tensor, Wanted | None]:
         weights = [(leaf.weight.detach(), leaf.precision) for leaf in leaves if not leaf.precision.is_float]
         scales = folding_scales(x, token_weights, weights, fold.allowed)
         if scales is None:
-            return x
+            return x, wanted
         fold.divide(scales, self.decisions)
         for leaf in leaves:
             leaf.weight.data = leaf.weight.data * scales
             if not leaf.precision.is_calibrated:
                 self.decisions.tensors[f"{leaf.source}.weight"] = leaf.weight.data
-        return x / scales
+        return x / scales, wanted and replace(wanted, inputs=wanted.inputs / scales)
 
-    def _quantize(self, leaf: Linear, factor: Factor) -> QuantizedLinear:
+    def _quantize(
+        self, leaf: Linear, factor: Factor, moments: torch.Tensor, correction: Correction | None
+    ) -> QuantizedLinear:
         weight = leaf.weight.detach()
         if not torch.isfinite(weight).all():
             raise CheckpointError(
                 f"the weight of {leaf.layer} holds NaN or infinite values, so it cannot be quantized; check"
                 " that the checkpoint was saved and downloaded completely."
             )
-        return gptq(weight, factor, leaf.precision)
+        if correction is not None:
+            weight = correction.apply(weight, factor)
+        return refine(weight, gptq(weight, factor, leaf.precision), moments, factor.damping)
 
     def _replace(
         self,
         leaf: Linear,
         integers: QuantizedLinear,
-        x: torch.Tensor,
+        mean: torch.Tensor,
         seen: torch.Tensor,
         token_weights: torch.Tensor,
     ) -> None:
-        """The leaf computes with rounded weights from now on; its bias takes up the mean error."""
+        """The leaf computes with rounded weights from now on; its bias takes up the mean error.
+
+        mean (in,): of what it reads in float.
+        """
         rounded = torch.from_numpy(integers.dequantize())
         if leaf.bias is not None:
             share = token_weights / token_weights.sum()
-            missing = leaf.weight.detach() @ (share @ x) - rounded @ (share @ seen)
+            missing = leaf.weight.detach() @ mean - rounded @ (share @ seen)
             leaf.bias.data = leaf.bias.data + missing
             self.decisions.tensors[f"{leaf.source}.bias"] = leaf.bias.data
         leaf.weight = nn.Parameter(rounded, requires_grad=False)

@@ -1,7 +1,7 @@
 """The float model, block by block, with the errors of every layer under each bits that it may take."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -15,6 +15,7 @@ from pocketvl.export.layers import HEAD_ROTATION, linear_layers
 from pocketvl.export.modules import Linear
 from pocketvl.export.progress import Progress
 from pocketvl.quant.activations import quantized_activations
+from pocketvl.quant.correction import Wanted
 from pocketvl.quant.folding import folding_scales
 from pocketvl.quant.gptq import best_scales, gptq
 from pocketvl.quant.hessian import factorize, second_moments
@@ -85,6 +86,7 @@ class Probe(Decider):
         token_weights: torch.Tensor,
         fold: Fold | None = None,
         damping: float | None = None,
+        wanted: Wanted | None = None,
     ) -> torch.Tensor:
         """Try every choice of each leaf; gives x back as it is. Raises CalibrationError, CheckpointError."""
         open_leaves = [leaf for leaf in leaves if self.source.quantized(leaf.layer) is None]
@@ -225,7 +227,9 @@ def try_choices(
     vision = VisionWalk(floats, images)
     text = TextWalk(floats, [sample.text for sample in inputs])
     tied = geometry.text.tie_word_embeddings
-    probe = Probe(source, recipe.calibration, Decisions(), recipe.method, choices, keep, tied)
+    # Nothing is decided, so there is nothing to make up for.
+    calibration = replace(recipe.calibration, correction=False)
+    probe = Probe(source, calibration, Decisions(), recipe.method, choices, keep, tied)
     vision_units, text_units = list(vision.units()), list(text.units())
     count = len(vision_units) + len(text_units)
     for index, unit in enumerate(vision_units):
