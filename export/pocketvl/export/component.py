@@ -206,7 +206,7 @@ def fit_calibration(recipe: Recipe, model: str) -> tuple[Recipe, tuple[str, ...]
         f" its use, {recipe.method} has a fifth to a third of the KL divergence of rounding to 4"
         " bits, and takes about half an hour more for 32 samples and a model of 2B."
     )
-    return replace(recipe, method="rtn"), (note,)
+    return replace(recipe, method="rtn", rotation=False), (note,)
 
 
 def fit_settings(settings: ExportSettings, image: ImageSettings, geometry: ModelGeometry) -> ExportSettings:

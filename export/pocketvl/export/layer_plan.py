@@ -1,7 +1,7 @@
 """The bits of every linear layer, resolved once from a recipe and a checkpoint."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from pocketvl.export.component import PackedSource
@@ -46,9 +46,7 @@ class LayerPlan:
     @property
     def calibrated(self) -> tuple[str, ...]:
         """The layers that calibration decides over; none where the method looks at no data."""
-        if not self.recipe.calibrated:
-            return ()
-        return tuple(name for name, precision in self.precisions.items() if precision.is_calibrated)
+        return tuple(name for name, own in self.precisions.items() if self.recipe.calibrates(name, own))
 
     @property
     def table_bits(self) -> Precision:
@@ -64,14 +62,15 @@ class LayerPlan:
     def method_name(self) -> str:
         """How integers were chosen, as the manifest records it: "rtn", "gptq checkpoint + rtn",
         "rotation + gptq + rtn", "none" .."""
+        calibrated = frozenset(self.calibrated)
         own = {
-            precision
+            self.method if name in calibrated else method_of(self.method, precision)
             for name, precision in self.precisions.items()
             if name not in self.kept and not precision.is_float
         }
         parts = [f"{self.packing} checkpoint"] if self.kept else []
         parts += [names.ROTATION] if self.rotated else []
-        parts += sorted({method_of(self.method, precision) for precision in own})
+        parts += sorted(own)
         return " + ".join(parts) or "none"
 
     def describe_kept(self) -> str | None:
@@ -101,9 +100,10 @@ def resolve(recipe: Recipe, geometry: ModelGeometry, source: PackedSource | None
     or cannot take them, or a rule matches no layer.
     """
     rotated = recipe.rotation and recipe.quantizes and (source is None or source.packing is None)
+    asked, recipe = recipe, replace(recipe, rotation=rotated)
     layers = linear_layers(geometry, rotated)
     # A rule for the layer that only rotated models with tied embeddings have is no mistake elsewhere.
-    extra = [HEAD_ROTATION] if recipe.rotation else []
+    extra = [HEAD_ROTATION] if asked.rotation else []
     recipe.check_rules([*(layer.name for layer in layers), *extra])
     precisions = {layer.name: recipe.precision(layer.name, layer.in_features) for layer in layers}
     if source is None:

@@ -14,6 +14,7 @@ GENERATED = "generated"  # calibration data that pocketvl draws itself
 METHODS = (*WEIGHT_METHODS, *CALIBRATED_METHODS)
 
 
+_TOWER = "vision_encoder."
 _SHOWN = 4  # layers, as examples
 
 
@@ -36,12 +37,6 @@ class Precision:
     def is_float(self) -> bool:
         """Not quantized: float32, or IEEE's half precision where weights are stored."""
         return self.bits >= 16
-
-    @property
-    def is_calibrated(self) -> bool:
-        """Whether a calibrated method decides over such a layer: 8 bits a channel lose next to nothing by
-        rounding (docs/decisions/0006-calibration.md), so they are rounded whatever the method."""
-        return self.bits < 8
 
     def fits(self, in_features: int) -> bool:
         """Whether a layer with that many inputs can take these bits."""
@@ -160,7 +155,18 @@ class Recipe:
     @property
     def calibrated(self) -> bool:
         """Whether its integers depend on calibration data."""
-        return self.method in CALIBRATED_METHODS and any(rule.precision.is_calibrated for rule in self.rules)
+        most = 8 if self.rotation else 4
+        return self.method in CALIBRATED_METHODS and any(rule.precision.bits <= most for rule in self.rules)
+
+    def calibrates(self, layer: str, precision: Precision) -> bool:
+        """Whether its method decides over that layer's integers by calibration data.
+
+        Layers of 8 bits a channel lose next to nothing by rounding (docs/decisions/0006-calibration.md), but
+        behind a rotation: there no norm's weights quiet the inputs that are large (0020-rotation.md).
+        """
+        if self.method not in CALIBRATED_METHODS or precision.is_float:
+            return False
+        return precision.bits < 8 or (self.rotation and not layer.startswith(_TOWER))
 
     def with_layers(self, layers: Mapping[str, Precision], name: str | None = None) -> "Recipe":
         """The same recipe with other bits for single layers, by their full names."""
@@ -174,7 +180,8 @@ class Recipe:
         if not self.calibrated:
             raise RecipeError(
                 f"The recipe {self.name!r} with the method {self.method!r} looks at no calibration data: that"
-                f" needs the method {CALIBRATED_METHODS[0]} and layers of fewer than 8 bits."
+                f" needs the method {CALIBRATED_METHODS[0]} (as in int8-gptq) and layers of fewer than 8 bits,"
+                " or of 8 where hidden states are rotated."
             )
         changes = {"data": data, "samples": samples}
         given = {key: value for key, value in changes.items() if value is not None}
@@ -187,8 +194,8 @@ class Recipe:
 
 
 def method_of(method: str, precision: Precision) -> str:
-    """The method that decides over a layer of these bits in a recipe of that method."""
-    return method if precision.is_calibrated or method not in CALIBRATED_METHODS else "rtn"
+    """The method that decides over a layer of these bits that calibration has not decided over."""
+    return method if precision.bits < 8 or method not in CALIBRATED_METHODS else "rtn"
 
 
 _FLOAT = Precision(32)
@@ -208,12 +215,17 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     "int4-small": (Rule("vision_encoder.patch_embed", _INT8), Rule("*", _INT4)),
 }
 NAMED_RECIPES = tuple(_RULES)
+# Its damage is that of 8-bit activations, which rotation halves and more; beside 4-bit weights that is little.
+_ROTATED = "int8"
 # Where 4 bits are involved calibration keeps four fifths of what rounding loses; 8 bits lose next to nothing.
 BEST_METHODS = {name: "gptq" if name.startswith("int4") else "rtn" for name in NAMED_RECIPES}
 
 
 def named_recipe(name: str, method: str = "rtn") -> Recipe:
-    """The rules of one of NAMED_RECIPES with that method. Raises RecipeError for another name or method."""
+    """The rules of one of NAMED_RECIPES with that method; int8 is rotated where it is calibrated.
+
+    Raises RecipeError for another name or method.
+    """
     if name not in _RULES:
         raise RecipeError(f"{name!r} is no recipe; known are {', '.join(NAMED_RECIPES)}.")
-    return Recipe(name, method, _RULES[name])
+    return Recipe(name, method, _RULES[name], rotation=name == _ROTATED and method in CALIBRATED_METHODS)

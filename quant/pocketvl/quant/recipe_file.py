@@ -41,6 +41,8 @@ def load_recipe(spec: str, method: str | None = None) -> Recipe:
 
     `method` replaces the recipe's own. Raises RecipeError.
     """
+    if spec in NAMED_RECIPES and method is not None:
+        return named_recipe(spec, method)
     recipe = _read(Path(spec).expanduser()) if spec.endswith(SUFFIX) else _named(spec)
     return recipe if method is None else dataclasses.replace(recipe, method=method)
 

@@ -35,7 +35,7 @@ def calibrate(
     folder: Path,
     progress: Progress,
 ) -> Calibrated:
-    """Decide every layer of fewer than 8 bits over calibration data, into `folder`; goes on where it stopped.
+    """Decide every layer that the plan calibrates, into `folder`; goes on where it stopped.
 
     Other layers are only run, in float, as far as the inputs of those come from them. source: the
     checkpoint's weights, perhaps with adapters. One block's weights and one stage's activations are in memory
@@ -94,6 +94,7 @@ class _Run:
         images = [image for sample in inputs for image in sample.images]
         self._source, self._store = source, store
         self._calibration = plan.recipe.calibration
+        self._calibrated = frozenset(plan.calibrated)
         self._vision = VisionWalk(plan, images)
         self._text = TextWalk(plan, [sample.text for sample in inputs])
         self._vision_units = tuple(self._vision.units())
@@ -108,7 +109,7 @@ class _Run:
         begin = self._resume()
         for index, unit in enumerate(self._units[begin:], begin):
             self._progress[index](f"calibrating {unit}", 0.0)
-            decider = Decider(self._source, self._calibration, Decisions())
+            decider = Decider(self._source, self._calibration, Decisions(), self._calibrated)
             (self._vision if unit in self._vision_units else self._text).step(unit, decider)
             if unit == self._vision_units[-1]:
                 self._text.embed(self._vision.hidden, decider)

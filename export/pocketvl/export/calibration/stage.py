@@ -87,11 +87,12 @@ Fold = NormFold | RowsFold
 
 @dataclass(frozen=True)
 class Decider:
-    """Decides stage after stage; `decisions` collects what was decided."""
+    """Decides stage after stage; `decisions` collects what was decided. layers: those to decide over."""
 
     source: TensorSource
     calibration: Calibration
     decisions: Decisions
+    layers: frozenset[str]
 
     def decide(
         self,
@@ -102,14 +103,14 @@ class Decider:
         damping: float | None = None,
         wanted: Wanted | None = None,
     ) -> torch.Tensor:
-        """Give the leaves of fewer than 8 bits, all of which read x (tokens, features) float32, their rounded
-        weights; the others go on in float.
+        """Give the leaves that are among `layers` their rounded weights; the others go on in float. All read
+        x (tokens, features), float32.
 
         fold: what x comes from, if scales can be folded into it. wanted: what the float model has there, to
         make up for what the layers before have lost. Returns x as the artifact's layers will see it; as it is
         where nothing was decided. Raises CalibrationError, CheckpointError.
         """
-        if not any(leaf.precision.is_calibrated for leaf in leaves):
+        if not any(leaf.layer in self.layers for leaf in leaves):
             return x
         given = [self.source.quantized(leaf.layer) for leaf in leaves]
         foldable = fold is not None and self.calibration.folding and fold.possible(self.source)
@@ -121,7 +122,7 @@ class Decider:
         correction = None if wanted is None or all(given) else Correction.of(wanted, seen, token_weights)
         mean = (token_weights / token_weights.sum()) @ (x if wanted is None else wanted.inputs)
         for leaf, decided in zip(leaves, given, strict=True):
-            if not leaf.precision.is_calibrated:
+            if leaf.layer not in self.layers:
                 continue
             integers = decided
             if integers is None:
@@ -151,7 +152,7 @@ class Decider:
         fold.divide(scales, self.decisions)
         for leaf in leaves:
             leaf.weight.data = leaf.weight.data * scales
-            if not leaf.precision.is_calibrated:
+            if leaf.layer not in self.layers:
                 self.decisions.tensors[f"{leaf.source}.weight"] = leaf.weight.data
         return x / scales, wanted and replace(wanted, inputs=wanted.inputs / scales)
 

@@ -229,7 +229,7 @@ def try_choices(
     tied = geometry.text.tie_word_embeddings
     # Nothing is decided, so there is nothing to make up for.
     calibration = replace(recipe.calibration, correction=False)
-    probe = Probe(source, calibration, Decisions(), recipe.method, choices, keep, tied)
+    probe = Probe(source, calibration, Decisions(), frozenset(), recipe.method, choices, keep, tied)
     vision_units, text_units = list(vision.units()), list(text.units())
     count = len(vision_units) + len(text_units)
     for index, unit in enumerate(vision_units):
