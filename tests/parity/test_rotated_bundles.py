@@ -63,7 +63,7 @@ def test_logits_and_images_are_those_of_transformers(case: Case) -> None:
         engine.close()
     expected = case.reference.logits((*prompt, *forced), (PICTURE,), len(forced) + 1)
     assert metrics.relative_error(logits, expected) < 0.06
-    assert metrics.kl_divergence(logits, expected).mean() < 2e-3
+    assert metrics.kl_divergence(logits, expected).mean() < 6e-3
 
 
 def test_the_manifest_counts_the_layer_before_the_head(case: Case) -> None:

@@ -180,8 +180,8 @@ class Recipe:
         if not self.calibrated:
             raise RecipeError(
                 f"The recipe {self.name!r} with the method {self.method!r} looks at no calibration data: that"
-                f" needs the method {CALIBRATED_METHODS[0]} (as in int8-gptq) and layers of fewer than 8 bits,"
-                " or of 8 where hidden states are rotated."
+                f" needs the method {CALIBRATED_METHODS[0]} (as in int8-gptq) and layers of fewer than 8"
+                " bits, or of 8 where hidden states are rotated."
             )
         changes = {"data": data, "samples": samples}
         given = {key: value for key, value in changes.items() if value is not None}
@@ -215,7 +215,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     "int4-small": (Rule("vision_encoder.patch_embed", _INT8), Rule("*", _INT4)),
 }
 NAMED_RECIPES = tuple(_RULES)
-# Its damage is that of 8-bit activations, which rotation halves and more; beside 4-bit weights that is little.
+# Most of its damage is that of 8-bit activations, which rotation lowers; beside 4-bit weights that is little.
 _ROTATED = "int8"
 # Where 4 bits are involved calibration keeps four fifths of what rounding loses; 8 bits lose next to nothing.
 BEST_METHODS = {name: "gptq" if name.startswith("int4") else "rtn" for name in NAMED_RECIPES}

@@ -14,12 +14,13 @@ from pocketvl.export.component import TensorSource
 from pocketvl.export.executorch.text_graph import DecoderLayer, TextDecoder, for_all_heads
 from pocketvl.export.executorch.vision_graph import VisionBlock, VisionEncoder
 from pocketvl.export.executorch.xnnpack import load_custom_ops
-from pocketvl.export.layer_plan import float_plan
+from pocketvl.export.layer_plan import resolve
 from pocketvl.export.layers import EMBEDDING
 from pocketvl.export.modules import Linear, LMHead, linears
 from pocketvl.export.progress import Progress
 from pocketvl.export.sensitivity.probe import Rounded
 from pocketvl.export.weights import fill_floats
+from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.bundle.geometry import SpecialTokens
 
 _ROWS = 64  # distributions compared at a time, in float64
@@ -60,10 +61,10 @@ class EagerModel:
     """units() are the steps; run() takes them from one on. Activations of all samples stand one below the
     other: float32 (all patches, width) in the vision tower, (all tokens, width) in the decoder."""
 
-    def __init__(self, source: TensorSource, questions: Sequence[Question], rotated: bool = False) -> None:
-        """Holds the whole model in float32. rotated: whether source is. Raises CheckpointError."""
+    def __init__(self, source: TensorSource, questions: Sequence[Question]) -> None:
+        """Holds the whole model in float32. Raises CheckpointError."""
         load_custom_ops()
-        geometry, floats = source.geometry, float_plan(source.geometry, rotated)
+        geometry, floats = source.geometry, resolve(named_recipe("fp32"), source.geometry)
         texts = [question.inputs.text for question in questions]
         images = [image for question in questions for image in question.inputs.images]
         self._text_lengths = [len(text.token_ids) for text in texts]
@@ -100,9 +101,7 @@ class EagerModel:
         if not self._tied:
             return found
         # A tied head's rows are put in as embeddings behind the merger.
-        if unit == self._embeds:
-            return [*found, self._head.head]
-        return [leaf for leaf in found if leaf is not self._head.head]
+        return [*found, self._head.head] if unit == self._embeds else found if unit < len(self) - 1 else []
 
     @torch.no_grad()
     def step(self, unit: int, hidden: torch.Tensor) -> torch.Tensor:

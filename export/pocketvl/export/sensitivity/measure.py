@@ -7,7 +7,7 @@ from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
 from pocketvl.export.calibration.samples import Sample, load_samples
 from pocketvl.export.checkpoint import Checkpoint
 from pocketvl.export.component import ExportSettings, PackedSource
-from pocketvl.export.layers import HEAD_ROTATION, linear_layers
+from pocketvl.export.layers import linear_layers
 from pocketvl.export.progress import Progress, part
 from pocketvl.export.sensitivity.eager import EagerModel, layer_divergences, make_questions
 from pocketvl.export.sensitivity.probe import Trials, layer_choices, try_choices
@@ -29,7 +29,6 @@ _SINGLE = {
     "vision_encoder.merger.fc1": 0.025,
     "vision_encoder.merger.fc2": 0.015,
     "lm_head": 0.12,
-    HEAD_ROTATION: 0.12,  # as the head's
 }
 # Weights and their rounded copies in float32. Models beyond this are not held in memory as a whole.
 _MEASURED_BELOW = 2 * 10**9
@@ -80,8 +79,7 @@ def measure_sensitivity(
 ) -> Sensitivity:
     """Try all choices of bits, with the recipe's method, on its calibration data.
 
-    recipe: only its method, rotation and calibration count. source: the checkpoint's weights, perhaps with
-    adapters, rotated where the recipe says so.
+    recipe: only its method and calibration count. source: the checkpoint's weights, perhaps with adapters.
     Measured is one choice a layer, and the others follow by the errors of the layer's output, since KL grows
     with the square of a small error. A large model's blocks are in memory one at a time and factors stand
     for the measurement. Raises CalibrationError, CheckpointError.
@@ -91,7 +89,7 @@ def measure_sensitivity(
     samples = load_samples(recipe.calibration)[:_PROBED]
     maker = InputMaker(checkpoint, image, settings.buckets, settings.max_context)
     inputs = [maker.make(sample, number) for number, sample in enumerate(samples, 1)]
-    choices = layer_choices(source.geometry, source.fixed_bits, recipe.rotation)
+    choices = layer_choices(source.geometry, source.fixed_bits)
     trials = try_choices(
         source, recipe, choices, inputs, measured, part(progress, 0.0, _WALK_END if measured else 1.0)
     )
@@ -104,7 +102,6 @@ def measure_sensitivity(
             [samples[number] for number in asked],
             [inputs[number] for number in asked],
             trials,
-            recipe.rotation,
             part(progress, _WALK_END, 1.0),
         )
     else:
@@ -119,21 +116,21 @@ def _divergences(
     samples: Sequence[Sample],
     inputs: Sequence[SampleInputs],
     trials: Trials,
-    rotated: bool,
     progress: Progress,
 ) -> dict[str, float]:
     questions = make_questions(maker, samples, inputs, checkpoint.special_tokens)
-    return layer_divergences(EagerModel(source, questions, rotated), trials.rounded, progress)
+    return layer_divergences(EagerModel(source, questions), trials.rounded, progress)
 
 
 def _damage(
     geometry: ModelGeometry, trials: Trials, divergences: dict[str, float]
 ) -> dict[str, dict[Precision, float]]:
     kl_cost = {}
-    for layer, noise in trials.noise.items():
-        if layer in divergences:
-            factor = divergences[layer] / max(noise[trials.tried[layer]], 1e-30)
+    for layer in linear_layers(geometry):
+        noise = trials.noise[layer.name]
+        if layer.name in divergences:
+            factor = divergences[layer.name] / max(noise[trials.tried[layer.name]], 1e-30)
         else:
-            factor = kl_factor(layer, geometry)
-        kl_cost[layer] = {precision: factor * own for precision, own in noise.items()}
+            factor = kl_factor(layer.name, geometry)
+        kl_cost[layer.name] = {precision: factor * own for precision, own in noise.items()}
     return kl_cost

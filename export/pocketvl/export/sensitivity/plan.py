@@ -10,7 +10,7 @@ from pocketvl.export.checkpoint import merge_lora, open_checkpoint
 from pocketvl.export.component import ExportSettings, fit_calibration, fit_image, fit_settings
 from pocketvl.export.estimate import BytesOf
 from pocketvl.export.isolated import run_isolated
-from pocketvl.export.layers import HEAD_ROTATION, Layer, linear_layers, lm_head
+from pocketvl.export.layers import Layer, linear_layers, lm_head
 from pocketvl.export.progress import Progress
 from pocketvl.export.sensitivity.measure import Sensitivity, can_measure, measure_sensitivity
 from pocketvl.quant.allocate import Option, least_cost, least_size
@@ -46,8 +46,7 @@ def merge_rules(precisions: Mapping[str, Precision]) -> tuple[Rule, ...]:
             for layer, chosen in layers.items()
             if not _INDEX.search(layer) and chosen != common
         ]
-        everything = f"{name}.*" if name not in layers else f"{name}*" if len(layers) > 1 else name
-        rest.append(Rule(everything, common))
+        rest.append(Rule(name if list(layers) == [name] else f"{name}.*", common))
     return (*exceptions, *kinds, *rest)
 
 
@@ -217,7 +216,7 @@ def _options(
             Option(precision, most(layer, precision), kl_cost)
             for precision, kl_cost in sensitivity.kl_cost[layer.name].items()
         )
-        for layer in linear_layers(geometry, HEAD_ROTATION in sensitivity.kl_cost)
+        for layer in linear_layers(geometry)
     }
 
 

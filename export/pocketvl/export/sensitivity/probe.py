@@ -10,8 +10,8 @@ from pocketvl.export.calibration.stage import Decider, Fold, NormFold
 from pocketvl.export.calibration.store import Decisions
 from pocketvl.export.calibration.walks import TextWalk, VisionWalk
 from pocketvl.export.component import TensorSource
-from pocketvl.export.layer_plan import float_plan
-from pocketvl.export.layers import HEAD_ROTATION, linear_layers
+from pocketvl.export.layer_plan import resolve
+from pocketvl.export.layers import linear_layers
 from pocketvl.export.modules import Linear
 from pocketvl.export.progress import Progress
 from pocketvl.quant.activations import quantized_activations
@@ -20,7 +20,7 @@ from pocketvl.quant.folding import folding_scales
 from pocketvl.quant.gptq import best_scales, gptq
 from pocketvl.quant.hessian import factorize, second_moments
 from pocketvl.quant.quantize import quantize_linear
-from pocketvl.quant.recipe import CALIBRATED_METHODS, Precision, Recipe
+from pocketvl.quant.recipe import CALIBRATED_METHODS, Precision, Recipe, named_recipe
 from pocketvl.quant.rtn import nearest_integers, rtn_scales
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.geometry import ModelGeometry
@@ -33,19 +33,16 @@ _ROWS = 512  # of a weight, evenly spread, stand for all in the estimate: rows a
 _WIDEST = Precision(4, 32)
 
 
-def layer_choices(geometry: ModelGeometry, fixed: Mapping[str, Precision], rotated: bool) -> Choices:
+def layer_choices(geometry: ModelGeometry, fixed: Mapping[str, Precision]) -> Choices:
     """All of CHOICES that divide a layer's inputs; a single one where `fixed` (layer -> bits) decides.
 
-    8 bits fit every layer, and are all that a patch embedding of 1176 inputs can take. The small layer before
-    a rotated model's head has them as well: all logits go through it.
+    8 bits fit every layer, and are all that a patch embedding of 1176 inputs can take.
     """
-    if rotated:
-        fixed = {HEAD_ROTATION: Precision(8), **fixed}
     return {
         layer.name: (fixed[layer.name],)
         if layer.name in fixed
         else tuple(precision for precision in CHOICES if precision.fits(layer.in_features))
-        for layer in linear_layers(geometry, rotated)
+        for layer in linear_layers(geometry)
     }
 
 
@@ -211,8 +208,6 @@ def try_choices(
 ) -> Trials:
     """Errors of every layer under each of its choices, by the recipe's method and calibration settings.
 
-    recipe: its rotation says whether source is a rotated one.
-
     One block's weights and one stage's activations are in memory at a time; with `keep` the rounded weights
     as well. Raises CalibrationError, CheckpointError.
     """
@@ -223,7 +218,7 @@ def try_choices(
             " with images."
         )
     geometry = source.geometry
-    floats = float_plan(geometry, recipe.rotation)  # the walks compute in float whatever bits are tried
+    floats = resolve(named_recipe("fp32"), geometry)  # the walks compute in float whatever bits are tried
     vision = VisionWalk(floats, images)
     text = TextWalk(floats, [sample.text for sample in inputs])
     tied = geometry.text.tie_word_embeddings
