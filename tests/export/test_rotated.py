@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from pocketvl.evaluate.reference import Reference
 from pocketvl.export.checkpoint import open_checkpoint
@@ -23,7 +24,7 @@ from pocketvl.quant.recipe import Precision, Recipe, Rule, named_recipe
 from pocketvl.quant.rotation import hidden_rotation
 from pocketvl.runtime.errors import RecipeError
 from pocketvl.runtime.positions import text_rope, vision_rope
-from tests.support.checkpoints import write_checkpoint
+from tests.support.checkpoints import write_checkpoint, write_weights
 from tests.support.geometries import GEOMETRIES
 from tests.support.packed_checkpoints import Scheme, write_packed_checkpoint
 
@@ -82,10 +83,32 @@ def test_the_tied_head_and_the_embeddings_are_one_table(tmp_path: Path) -> None:
     assert torch.equal(source.tensor("lm_head.weight"), source.tensor("model.embed_tokens.weight"))
     assert source.fingerprint() == checkpoint.fingerprint()
     assert (source.packing, source.fixed_bits, source.requantized) == (None, {}, frozenset())
-    norms = ["model.norm.weight", "model.layers.1.input_layernorm.weight"]
-    assert all(torch.equal(source.tensor(name), torch.ones(96)) for name in norms)
+    assert torch.equal(source.tensor("model.layers.1.input_layernorm.weight"), torch.ones(96))
+    mean = float(checkpoint.tensor("model.norm.weight").float().mean())
+    assert torch.allclose(source.tensor("model.norm.weight"), torch.full((96,), mean))
     for name in ("visual.blocks.0.norm1.weight", "visual.merger.mlp.0.weight"):
         assert torch.equal(source.tensor(name), checkpoint.tensor(name))
+
+
+@pytest.mark.parametrize("weights", [torch.zeros(96), torch.linspace(-1, 1, 96)])
+def test_final_norms_without_a_mean(tmp_path: Path, weights: torch.Tensor) -> None:
+    write_checkpoint(tmp_path, dtype=torch.float32)
+    tensors = load_file(tmp_path / "model.safetensors")
+    write_weights(tmp_path, tensors | {"model.norm.weight": weights})
+    source = RotatedSource(open_checkpoint(str(tmp_path)))
+    normed = torch.randn(5, 96, generator=torch.Generator().manual_seed(0))
+    turn = hidden_rotation(96)
+    scaled = turn.apply(normed) * source.tensor("model.norm.weight")
+    got = scaled + scaled @ source.tensor(f"{HEAD_ROTATION}.weight").T
+    assert torch.allclose(turn.undo(got), normed * weights, atol=1e-5)
+
+
+def test_no_row_of_the_heads_layer_is_all_diagonal(tmp_path: Path) -> None:
+    """Or 8 bits a row would be spent on one weight."""
+    write_checkpoint(tmp_path, dtype=torch.float32)
+    matrix = RotatedSource(open_checkpoint(str(tmp_path))).tensor(f"{HEAD_ROTATION}.weight")
+    rows = matrix.abs().amax(1) / matrix.square().mean(1).sqrt()
+    assert rows.max() < 6  # 96 inputs of a normal distribution reach 2.5 to 4
 
 
 def test_the_head_gets_a_layer_where_embeddings_are_tied() -> None:

@@ -65,8 +65,10 @@ class RotatedSource:
     With R the rotation of hidden states (QuaRot, arXiv 2404.00456, section 4): what writes them (embeddings,
     o, down, the vision tower's last layer) gives y R, and what reads them takes x R, with the norm's weights
     folded in, which become ones. A tied head's rows are the embeddings' and cannot take the last norm's
-    weights g in: then the layer HEAD_ROTATION before it makes norm(h) R into (norm(h) g) R. One tensor is
-    rotated at a time, when it is read, in float32. Pickles.
+    weights g in: then that norm's become all of them their mean c, and the layer HEAD_ROTATION adds what
+    makes c norm(h) R into (norm(h) g) R, which is R^T diag(g / c - 1) R. With c left in, that matrix would be
+    nearly diagonal, and 8 bits would be spent on its diagonal. One tensor is rotated at a time, when it is
+    read, in float32. Pickles.
     """
 
     packing: None = None
@@ -93,9 +95,8 @@ class RotatedSource:
 
     def tensor(self, name: str) -> torch.Tensor:
         """float32 where it is rotated, and as the source has it in the vision tower."""
-        if name == f"{HEAD_ROTATION}.weight":
-            weights = self._source.tensor(FINAL_NORM).float()
-            return self._writes(self._hidden.apply(torch.diag(weights)))
+        if name in (FINAL_NORM, f"{HEAD_ROTATION}.weight"):
+            return self._before_head(name)
         value = self._source.tensor(name)
         if name == EMBEDDING or (name == LM_HEAD and self._tied):
             return self._hidden.apply(value.float())
@@ -106,6 +107,17 @@ class RotatedSource:
         if name.startswith("visual.merger.mlp.2."):
             return self._writes(value.float())
         return self._in_layer(name, value.float()) if name.startswith("model.layers.") else value
+
+    def _before_head(self, name: str) -> torch.Tensor:
+        weights = self._source.tensor(FINAL_NORM).float()
+        if not self._tied:
+            return torch.ones_like(weights)
+        mean, size = float(weights.mean()), float(weights.square().mean().sqrt())
+        # A mean that is nearly 0, as no trained model has it, could not be divided by.
+        common = mean if abs(mean) > 0.1 * size else size or 1.0
+        if name == FINAL_NORM:
+            return torch.full_like(weights, common)
+        return self._writes(self._hidden.apply(torch.diag(weights / common - 1)))
 
     def _in_layer(self, name: str, value: torch.Tensor) -> torch.Tensor:
         block, part, kind, parameter = name.rsplit(".", 3)

@@ -108,7 +108,7 @@ def lm_head(text: TextGeometry) -> Layer:
 
 
 def head_rotation(text: TextGeometry) -> Layer:
-    """What a rotated model's tied head has before it: turns its inputs as the final norm's weights require.
+    """What a rotated model's tied head has before it: adds what the final norm's weights require.
 
     The table of embeddings cannot take those weights in, since it is rotated for both its uses alike.
     """

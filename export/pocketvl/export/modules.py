@@ -109,7 +109,7 @@ class LMHead(nn.Module):
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         if self.rotation is not None:
-            hidden = self.rotation(hidden)
+            hidden = hidden + self.rotation(hidden)
         logits: torch.Tensor = self.head(hidden)
         return logits
 

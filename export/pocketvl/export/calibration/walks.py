@@ -212,6 +212,6 @@ class TextWalk:
         fill_floats(self._head, decider.source)
         text = norm(self.hidden[~self._is_image])
         if rotation is not None:
-            text = rotation(decider.decide([rotation], text, _ones(text)))
+            text = text + rotation(decider.decide([rotation], text, _ones(text)))
         damping = _TIED_DAMPING if self._tied else None
         decider.decide([head], text, _ones(text), damping=damping)
