@@ -3,7 +3,8 @@
 The inputs X of a layer behind rounded ones are not the X' of the float model. GPTQ keeps W X; what is wanted
 is W X'. The weights W* that come nearest to it are a least-squares problem, and since |V X - W X'|^2 is
 |(V - W*) X|^2 plus what no V can change, rounding W* instead of W is all that there is to do (GPTAQ, arXiv
-2504.02692, and Qronos, arXiv 2505.11695, solve it column by column).
+2504.02692, solves it column by column). Part of what W* finds is the calibration data's own, so only a share
+of the way to it is taken.
 """
 
 from dataclasses import dataclass
@@ -14,37 +15,24 @@ from pocketvl.quant.hessian import Factor
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What the float model has where a layer is decided. inputs (tokens, in): what its layer reads.
-
-    missing (tokens, out): what its hidden states have over those that the layer adds to; None where it
-    does not add to any.
-    """
-
-    inputs: torch.Tensor
-    missing: torch.Tensor | None = None
-
-
-@dataclass(frozen=True)
 class Correction:
-    """Weighted means over tokens. inputs (in, in): of (X' - X)^T X; outputs (out, in): of M^T X, M what is
-    missing."""
+    """moments (in, in), float32: the weighted mean over tokens of (X' - X)^T X."""
 
-    inputs: torch.Tensor
-    outputs: torch.Tensor | None
+    moments: torch.Tensor
 
     @classmethod
-    def of(cls, wanted: Wanted, seen: torch.Tensor, token_weights: torch.Tensor) -> "Correction":
-        """seen (tokens, in): what the layer reads on the phone; token_weights (tokens,)."""
+    def of(
+        cls, wanted: torch.Tensor, x: torch.Tensor, seen: torch.Tensor, token_weights: torch.Tensor
+    ) -> "Correction":
+        """wanted (tokens, in): what the float model's layer reads; x: what the rounded one's does; seen: the
+        same in 8 bits. token_weights (tokens,). The noise of 8 bits is nothing to make up for."""
         weighted = seen * (token_weights / token_weights.sum())[:, None]
-        inputs = (wanted.inputs - seen).T @ weighted
-        return cls(inputs, None if wanted.missing is None else wanted.missing.T @ weighted)
+        return cls((wanted - x).T @ weighted)
 
-    def apply(self, weight: torch.Tensor, factor: Factor) -> torch.Tensor:
-        """W* (out, in) for the layer's W. factor: of the second moments of what it reads, damped."""
-        change = weight @ self.inputs
-        if self.outputs is not None:
-            change += self.outputs
+    def apply(self, weight: torch.Tensor, factor: Factor, share: float) -> torch.Tensor:
+        """(out, in): the weight, moved by `share` of the way to W*. factor: of the damped moments of what the
+        layer reads."""
+        change = (weight @ self.moments)[:, factor.order] @ factor.upper.T @ factor.upper
         corrected = weight.clone()
-        corrected[:, factor.order] += change[:, factor.order] @ factor.upper.T @ factor.upper
+        corrected[:, factor.order] += share * change
         return corrected

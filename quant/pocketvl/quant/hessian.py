@@ -41,14 +41,10 @@ def second_moments(x: torch.Tensor, token_weights: torch.Tensor, layer: str) -> 
 
 @dataclass(frozen=True)
 class Factor:
-    """upper: float32 (features, features), U with H^-1 = U^T U, features in the order `order`.
-
-    damping: as a share of the mean of the diagonal, which it was added to.
-    """
+    """upper: float32 (features, features), U with H^-1 = U^T U, features in the order `order`."""
 
     upper: torch.Tensor
     order: torch.Tensor  # int64 (features,)
-    damping: float
 
 
 def factorize(moments: torch.Tensor, group_size: int, damping: float, layer: str) -> Factor:
@@ -73,7 +69,7 @@ def factorize(moments: torch.Tensor, group_size: int, damping: float, layer: str
             continue
         upper, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
         if not failed and torch.isfinite(upper.diagonal()).all():
-            return Factor(upper.float(), order, damping)
+            return Factor(upper.float(), order)
     raise CalibrationError(
         f"the second moments of {layer}'s inputs are singular; give more calibration samples or a larger"
         f" damping than {damping:g}."

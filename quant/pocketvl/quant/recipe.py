@@ -83,9 +83,9 @@ class Calibration:
     decoder (VLMQ, arXiv 2508.03351, and MBQ, arXiv 2412.19509: images' tokens are many and alike, and less
     sensitive).
     damping: added to the Hessian's diagonal, as a share of its mean. folding: whether scales that make
-    large inputs count (AWQ, arXiv 2306.00978) are folded into the layer before. correction: whether the
-    decoder's layers make up for what those before have lost (GPTAQ, arXiv 2504.02692), for which the float
-    model runs along.
+    large inputs count (AWQ, arXiv 2306.00978) are folded into the layer before. correction: the
+    share of what earlier layers have lost that the decoder's make up for (GPTAQ, arXiv 2504.02692); above 0
+    the float model runs along.
     """
 
     data: str | None = None
@@ -94,7 +94,7 @@ class Calibration:
     vision_weight: float = 0.3
     damping: float = 0.01
     folding: bool = True
-    correction: bool = True
+    correction: float = 0.5
 
     def __post_init__(self) -> None:
         if self.samples < 1:
@@ -103,6 +103,8 @@ class Calibration:
             raise RecipeError(f"vision_weight must lie in 0..100, not {self.vision_weight}.")
         if not 0 < self.damping <= 10:
             raise RecipeError(f"damping must be positive and at most 10, not {self.damping}.")
+        if not 0 <= self.correction <= 1:
+            raise RecipeError(f"correction must lie in 0..1, not {self.correction}.")
 
 
 @dataclass(frozen=True)

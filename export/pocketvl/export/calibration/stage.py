@@ -13,13 +13,12 @@ from pocketvl.export.calibration.store import Decisions
 from pocketvl.export.component import TensorSource
 from pocketvl.export.modules import LayerNorm, Linear, RMSNorm
 from pocketvl.quant.activations import quantized_activations
-from pocketvl.quant.correction import Correction, Wanted
+from pocketvl.quant.correction import Correction
 from pocketvl.quant.folding import folding_scales
 from pocketvl.quant.gptq import gptq
 from pocketvl.quant.hessian import Factor, factorize, second_moments
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Calibration
-from pocketvl.quant.refine import refine
 from pocketvl.runtime.errors import CheckpointError
 
 
@@ -101,14 +100,14 @@ class Decider:
         token_weights: torch.Tensor,
         fold: Fold | None = None,
         damping: float | None = None,
-        wanted: Wanted | None = None,
+        wanted: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Give the leaves that are among `layers` their rounded weights; the others go on in float. All read
         x (tokens, features), float32.
 
-        fold: what x comes from, if scales can be folded into it. wanted: what the float model has there, to
-        make up for what the layers before have lost. Returns x as the artifact's layers will see it; as it is
-        where nothing was decided. Raises CalibrationError, CheckpointError.
+        fold: what x comes from, if scales can be folded into it. wanted: what the float model has in x's
+        place, to make up for what the layers before have lost. Returns x as the artifact's layers will see
+        it; as it is where nothing was decided. Raises CalibrationError, CheckpointError.
         """
         if not any(leaf.layer in self.layers for leaf in leaves):
             return x
@@ -119,8 +118,8 @@ class Decider:
         seen = quantized_activations(x)
         moments: torch.Tensor | None = None
         factors: dict[int, Factor] = {}
-        correction = None if wanted is None or all(given) else Correction.of(wanted, seen, token_weights)
-        mean = (token_weights / token_weights.sum()) @ (x if wanted is None else wanted.inputs)
+        correction = None if wanted is None or all(given) else Correction.of(wanted, x, seen, token_weights)
+        mean = (token_weights / token_weights.sum()) @ (x if wanted is None else wanted)
         for leaf, decided in zip(leaves, given, strict=True):
             if leaf.layer not in self.layers:
                 continue
@@ -132,7 +131,7 @@ class Decider:
                     factors[group] = factorize(
                         moments, group, damping or self.calibration.damping, leaf.layer
                     )
-                integers = self._quantize(leaf, factors[group], moments, correction)
+                integers = self._quantize(leaf, factors[group], correction)
                 self.decisions.quantized[leaf.layer] = integers
             self._replace(leaf, integers, mean, seen, token_weights)
         return seen
@@ -143,8 +142,8 @@ class Decider:
         x: torch.Tensor,
         token_weights: torch.Tensor,
         fold: Fold,
-        wanted: Wanted | None,
-    ) -> tuple[torch.Tensor, Wanted | None]:
+        wanted: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         weights = [(leaf.weight.detach(), leaf.precision) for leaf in leaves if not leaf.precision.is_float]
         scales = folding_scales(x, token_weights, weights, fold.allowed)
         if scales is None:
@@ -154,11 +153,9 @@ class Decider:
             leaf.weight.data = leaf.weight.data * scales
             if leaf.layer not in self.layers:
                 self.decisions.tensors[f"{leaf.source}.weight"] = leaf.weight.data
-        return x / scales, wanted and replace(wanted, inputs=wanted.inputs / scales)
+        return x / scales, None if wanted is None else wanted / scales
 
-    def _quantize(
-        self, leaf: Linear, factor: Factor, moments: torch.Tensor, correction: Correction | None
-    ) -> QuantizedLinear:
+    def _quantize(self, leaf: Linear, factor: Factor, correction: Correction | None) -> QuantizedLinear:
         weight = leaf.weight.detach()
         if not torch.isfinite(weight).all():
             raise CheckpointError(
@@ -166,8 +163,8 @@ class Decider:
                 " that the checkpoint was saved and downloaded completely."
             )
         if correction is not None:
-            weight = correction.apply(weight, factor)
-        return refine(weight, gptq(weight, factor, leaf.precision), moments, factor.damping)
+            weight = correction.apply(weight, factor, self.calibration.correction)
+        return gptq(weight, factor, leaf.precision)
 
     def _replace(
         self,

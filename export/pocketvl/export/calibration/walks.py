@@ -19,7 +19,6 @@ from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.layers import EMBEDDING
 from pocketvl.export.modules import LMHead
 from pocketvl.export.weights import fill_floats
-from pocketvl.quant.correction import Wanted
 from pocketvl.runtime.engines.native_log import captured_stderr
 
 # The rows of a tied head are the token embeddings as well, so they must stay near what they were, too.
@@ -172,7 +171,7 @@ class TextWalk:
         fill_floats(layer, decider.source)
         weights = torch.where(self._is_image, decider.calibration.vision_weight, 1.0)
         before, after = layer.before, layer.after
-        exact = self._exact(layer, cache) if decider.calibration.correction else repeat(None)
+        exact = self._exact(layer, cache) if decider.calibration.correction else repeat(None, 5)
         leaves = [before.q, before.k, before.v]
         norm = NormFold(before.norm)
         x = decider.decide(leaves, before.norm(self.hidden), weights, norm, wanted=next(exact))
@@ -189,19 +188,20 @@ class TextWalk:
         self.hidden = self.hidden + after.down(x)
         next(exact)
 
-    def _exact(self, layer: DecoderLayer, cache: torch.nn.Module) -> Iterator[Wanted | None]:
-        """The float model's layer, stage by stage beside the one that is decided; moves float_hidden on."""
+    def _exact(self, layer: DecoderLayer, cache: torch.nn.Module) -> Iterator[torch.Tensor | None]:
+        """What the stages of the float model's layer read, beside those that are decided, and None behind the
+        last of them; moves float_hidden on."""
         layer = deepcopy(layer)
         before, after, hidden = layer.before, layer.after, self.float_hidden
         x = before.norm(hidden)
-        yield Wanted(x)
+        yield x
         x = attend_each(before, cache, x, self._lengths, self._ropes)
-        yield Wanted(x, hidden - self.hidden)
+        yield x
         hidden = hidden + after.o(x)
         x = after.norm(hidden)
-        yield Wanted(x)
+        yield x
         x = after.activate(x)
-        yield Wanted(x, hidden - self.hidden)
+        yield x
         self.float_hidden = hidden + after.down(x)
         yield None
 

@@ -15,7 +15,6 @@ from pocketvl.export.layers import linear_layers
 from pocketvl.export.modules import Linear
 from pocketvl.export.progress import Progress
 from pocketvl.quant.activations import quantized_activations
-from pocketvl.quant.correction import Wanted
 from pocketvl.quant.folding import folding_scales
 from pocketvl.quant.gptq import best_scales, gptq
 from pocketvl.quant.hessian import factorize, second_moments
@@ -83,7 +82,7 @@ class Probe(Decider):
         token_weights: torch.Tensor,
         fold: Fold | None = None,
         damping: float | None = None,
-        wanted: Wanted | None = None,
+        wanted: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Try every choice of each leaf; gives x back as it is. Raises CalibrationError, CheckpointError."""
         open_leaves = [leaf for leaf in leaves if self.source.quantized(leaf.layer) is None]
@@ -223,7 +222,7 @@ def try_choices(
     text = TextWalk(floats, [sample.text for sample in inputs])
     tied = geometry.text.tie_word_embeddings
     # Nothing is decided, so there is nothing to make up for.
-    calibration = replace(recipe.calibration, correction=False)
+    calibration = replace(recipe.calibration, correction=0.0)
     probe = Probe(source, calibration, Decisions(), frozenset(), recipe.method, choices, keep, tied)
     vision_units, text_units = list(vision.units()), list(text.units())
     count = len(vision_units) + len(text_units)
