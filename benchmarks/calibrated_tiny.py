@@ -1,10 +1,10 @@
 """What calibration recovers of what rounding loses, on the tiny model, as ExecuTorch runs it.
 
-    python benchmarks/calibrated_tiny.py [--examples 1000] [--work work/calibrated-tiny]
+    python benchmarks/calibrated_tiny.py [--examples 1000] [--work work/calibrated-tiny] [--seeds 0 1 2]
 
 Exports the tiny model with 4 bits everywhere (recipe int4-small) by rounding and by GPTQ with three seeds of
-calibration data, and asks all of them and the float bundle the same held-out questions. Resumes. Two
-processes take some half an hour for 1000 examples a task.
+calibration data, and over the general set that comes with pocketvl, and asks all of them and the float bundle
+the same held-out questions. Resumes. Two processes take some half an hour for 1000 examples a task.
 """
 
 import argparse
@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from pocketvl.evaluate.summary import ALL
-from pocketvl.quant.recipe import named_recipe
+from pocketvl.quant.recipe import GENERAL, named_recipe
 from pocketvl.quant.recipe_file import recipe_toml
 
-SEEDS = (0, 1, 2)
 FIRST = 200_000  # held-out images that nothing else asks about
 
 
@@ -32,9 +31,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("work/calibrated-tiny"))
     parser.add_argument("--fidelity", type=int, default=100, help="examples a task whose KL is measured")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the calibration data")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    names = ["fp32", "rtn", *(f"gptq-{seed}" for seed in SEEDS)]
+    names = ["fp32", "rtn", *(f"gptq-{seed}" for seed in options.seeds), GENERAL]
     with ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(lambda name: export(name, options.work), names))
         scores = list(pool.map(lambda name: accuracy(name, options.work, options.examples), names))
@@ -53,7 +53,10 @@ def export(name: str, work: Path) -> None:
     recipe = "fp32"
     if name != "fp32":
         method, _, seed = name.partition("-")
-        chosen = named_recipe("int4-small", method)
+        if name == GENERAL:
+            chosen = named_recipe("int4-small", "gptq").with_calibration(GENERAL, None)
+        else:
+            chosen = named_recipe("int4-small", method)
         if seed:
             data = dataclasses.replace(chosen.calibration, seed=int(seed))
             chosen = dataclasses.replace(chosen, calibration=data)

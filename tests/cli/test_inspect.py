@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pocketvl.cli import inspect
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.manifest import write_manifest
 from pocketvl.runtime.bundle.open import Bundle
@@ -73,3 +74,16 @@ def test_markup_in_a_manifest_is_text(tmp_path: Path, capsys: pytest.CaptureFixt
     status, out, _ = run(capsys, "inspect", tmp_path)
     assert status == 0
     assert "recipe [/x]" in out
+
+
+def test_this_machines_kernels_are_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspect, "cpu_features", lambda: frozenset({"avx2", "avx_vnni"}))
+    status, out, _ = run(capsys, "inspect", folder, "--json")
+    report = json.loads(out)
+    assert (status, report["cpu_features"]) == (0, ["avx2", "avx_vnni"])
+    assert report["cpu_kernels"] is None  # a bundle of floats
+    manifest = json.loads((folder / names.MANIFEST_FILE).read_text())
+    assert {group["bits"] for group in manifest["layers"]} == {32}
+    assert "this CPU has avx2, avx_vnni\n" in run(capsys, "inspect", folder)[1]

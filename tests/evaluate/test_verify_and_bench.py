@@ -114,3 +114,25 @@ def test_bench_measures_every_stage(folder: Path, capsys: pytest.CaptureFixture[
     assert result["peak_rss"] > 50e6
     needed = [record.path for record in open_bundle(folder / "int8").manifest.files]
     assert result["bundle_bytes"] == sum((folder / "int8" / path).stat().st_size for path in needed)
+
+
+def test_a_quick_bench_says_each_step_and_sees_two_sizes(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = run(capsys, "bench", folder / "int8", "--quick", "--json", "--threads", 1)
+    assert status == 0, err
+    result = json.loads(out)
+    assert [vision["patches"] for vision in result["vision"]] == [16, 144]
+    assert min(result["prefill_rate"], result["decode_rate"], result["peak_rss"]) > 0
+    steps = re.findall(r"\[\d+:\d\d\] bench \S+: (\S+)", err)
+    assert steps == [
+        "opening",
+        "question",
+        "16-patch",
+        "144-patch",
+        "bandwidth",
+        "loading",
+        "prefill",
+        "decode,",
+        "bandwidth",
+    ]

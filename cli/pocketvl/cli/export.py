@@ -46,8 +46,8 @@ def export(
     calibration: Annotated[
         str | None,
         typer.Option(
-            help="What gptq looks at: a folder of images, a .jsonl file, generated.  [default: nothing, which"
-            " rounds; generated for `tiny`]"
+            help="What gptq looks at: a folder of images, a .jsonl file, general, generated.  [default:"
+            " nothing, which rounds; generated for `tiny`]"
         ),
     ] = None,
     calibration_samples: Annotated[

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from pocketvl.cli import options
 from pocketvl.cli.console import megabytes, out, print_json
+from pocketvl.evaluate.speed.cpu import advice, cpu_features, kernels
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.manifest import Manifest, TensorSpec
 from pocketvl.runtime.bundle.open import Bundle, open_bundle
@@ -30,8 +31,14 @@ def inspect(
     if check:
         check_artifacts(opened)
     manifest = opened.manifest
+    features = cpu_features()
     if as_json:
-        state = {"checked_hashes": check, "missing_optional_files": _missing(opened)}
+        state = {
+            "checked_hashes": check,
+            "missing_optional_files": _missing(opened),
+            "cpu_features": sorted(features),
+            "cpu_kernels": _kernels(manifest, features),
+        }
         print_json({**state, **to_json(manifest)})
         return
     out.print(f"[bold]{escape(bundle.name)}[/]  {escape(_headline(manifest))}")
@@ -52,6 +59,8 @@ def inspect(
     if provenance.calibration_sha256 is not None:
         digest = provenance.calibration_sha256[:16]
         out.print(escape(f"calibrated on {provenance.calibration} (sha256 {digest}...)"))
+    for sentence in _on_this_cpu(manifest, features):
+        out.print(escape(sentence), soft_wrap=True)
     if not check:
         out.print("sizes checked; --check compares hashes, too")
         return
@@ -71,6 +80,22 @@ def _headline(manifest: Manifest) -> str:
         f"target {manifest.target}, recipe {manifest.recipe} ({manifest.quantization_method}), {kind},"
         f" {megabytes(total)}"
     )
+
+
+def _kernels(manifest: Manifest, features: frozenset[str]) -> str | None:
+    """None where no layer is quantized, too."""
+    quantized = any(group.bits in (4, 8) for group in manifest.layers)
+    return kernels(manifest.target, features) if quantized else None
+
+
+def _on_this_cpu(manifest: Manifest, features: frozenset[str]) -> list[str]:
+    if not features:
+        return []
+    chosen = _kernels(manifest, features)
+    run = f"; quantized layers run in {chosen}" if chosen else ""
+    bits = frozenset(group.bits for group in manifest.layers if group.component == names.TEXT_DECODER)
+    advised = advice(manifest.target, bits, features)
+    return [f"this CPU has {', '.join(sorted(features))}{run}", *([advised] if advised else [])]
 
 
 def _layers(manifest: Manifest) -> Table:

@@ -102,8 +102,9 @@ def check_data(model: str, method: str | None, calibration: str | None, samples:
     asked = f"--method {method}" if method in CALIBRATED_METHODS else f"--calibration-samples {samples}"
     if method in CALIBRATED_METHODS or samples is not None:
         raise UsageError(
-            f"{asked} needs data: add --calibration FOLDER (images), FILE.jsonl (images and prompts) or"
-            " `generated` (simple shapes), or leave it out to round to nearest."
+            f"{asked} needs data: add --calibration FOLDER (images), FILE.jsonl (images and prompts),"
+            " `general` (texts and images of many kinds) or `generated` (simple shapes), or leave it out to"
+            " round to nearest."
         )
 
 

@@ -2,58 +2,32 @@
 
 import json
 import os
-import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from pocketvl.evaluate.bandwidth import read_bandwidth
-from pocketvl.export.progress import Progress, silent
+from pocketvl.evaluate.speed.stages import (
+    QUESTION_SIDE,
+    VisionTime,
+    quick_buckets,
+    time_decoder,
+    time_vision,
+    vision_cost,
+)
+from pocketvl.export.progress import Progress, parts, silent
 from pocketvl.runtime.bundle.manifest import Manifest
 from pocketvl.runtime.bundle.open import Bundle, open_bundle
 from pocketvl.runtime.child_process import start_child
-from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.engines.open import open_engine
 from pocketvl.runtime.errors import EngineError, UsageError
-from pocketvl.runtime.positions import text_rope, vision_rope
 
+_USUAL_PATCHES = 1024  # an image of so many is what the weights of progress count in
 QUESTION_TOKENS = 16  # most tokens of the answer of the question that is asked as a whole
-
-
-@dataclass(frozen=True)
-class VisionTime:
-    """tokens: that the decoder gets for so many patches."""
-
-    patches: int
-    tokens: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class DecoderTimes:
-    """Seconds."""
-
-    load: float
-    prefill_tokens: int
-    prefill: float  # the best of several
-    steps: tuple[float, ...]  # of one token each, behind those of the prefill
-
-    @property
-    def prefill_rate(self) -> float:
-        """Tokens a second."""
-        return self.prefill_tokens / self.prefill
-
-    @property
-    def decode_rate(self) -> float:
-        """Tokens a second, by the median step."""
-        return 1 / statistics.median(self.steps)
 
 
 @dataclass(frozen=True)
@@ -86,27 +60,37 @@ def bench_bundle(
     bundle: str | Path,
     *,
     threads: int | None = None,
-    decode_tokens: int = 64,
-    repeats: int = 3,
+    quick: bool = False,
+    decode_tokens: int | None = None,
+    repeats: int | None = None,
     progress: Progress = silent,
 ) -> Bench:
-    """Time each stage of a bundle alone, then one question in a process of its own.
+    """Time each stage of a bundle alone, and before them one question in a process of its own.
 
-    threads: as many as there are processors unless given. decode_tokens: steps of decoding, the median
-    counts, at least 2. repeats: runs of each other stage, the best counts, at least 1. Raises UsageError,
-    BundleError, EngineError, MissingExtraError.
+    threads: as many as there are processors unless given. quick: of vision only the smallest bucket and
+    that of a 448x448 image, and fewer runs. decode_tokens: steps of decoding, the median counts, at least
+    2; 64 unless given, quick 16. repeats: runs of each other stage, the best counts, at least 1; 3 unless
+    given, quick 1. Raises UsageError, BundleError, EngineError, MissingExtraError.
     """
-    if decode_tokens < 2 or repeats < 1:
-        raise UsageError(
-            f"{decode_tokens} decode tokens in {repeats} repeats cannot be timed; take at least 2 and 1."
-        )
+    tokens, runs = plan(quick, decode_tokens, repeats)
+    progress("opening the bundle, whose files are hashed the first time", 0.0)
     opened = open_bundle(Path(bundle))
+    buckets = quick_buckets(opened.manifest) if quick else opened.manifest.buckets
     count = cores() if threads is None else threads
     engine = open_engine(opened, count)
     try:
-        return _run(opened, engine, count, decode_tokens, repeats, progress)
+        return _run(opened, engine, count, buckets, tokens, runs, progress)
     finally:
         engine.close()
+
+
+def plan(quick: bool, decode_tokens: int | None, repeats: int | None) -> tuple[int, int]:
+    """(decode tokens, repeats), those of the mode where None is given. Raises UsageError."""
+    tokens = (16 if quick else 64) if decode_tokens is None else decode_tokens
+    runs = (1 if quick else 3) if repeats is None else repeats
+    if tokens < 2 or runs < 1:
+        raise UsageError(f"{tokens} decode tokens in {runs} repeats cannot be timed; take at least 2 and 1.")
+    return tokens, runs
 
 
 def cores() -> int:
@@ -115,20 +99,27 @@ def cores() -> int:
 
 
 def _run(
-    bundle: Bundle, engine: Engine, threads: int, decode_tokens: int, repeats: int, progress: Progress
+    bundle: Bundle,
+    engine: Engine,
+    threads: int,
+    buckets: Sequence[int],
+    decode_tokens: int,
+    repeats: int,
+    progress: Progress,
 ) -> Bench:
     manifest = bundle.manifest
-    progress("a question in a process of its own", 0.1)
+    images = (repeats + 1) * sum(map(vision_cost, buckets)) / vision_cost(_USUAL_PATCHES)
+    asking, seeing, reading, decoding, again = parts(progress, (6, 1 + images, 1, 2 + repeats, 1))
+    asking("question in a process of its own", 0.0)
     seconds, first, peak = _one_question(bundle.folder, threads)
-    progress("vision", 0.2)
-    vision_load, vision = _vision(manifest, engine, repeats, progress)
+    vision_load, vision = time_vision(manifest, engine, buckets, repeats, seeing)
     engine.vision.release()
-    progress("memory bandwidth", 0.6)
-    before = read_bandwidth(threads)
-    progress("decoder", 0.7)
-    decoder = time_decoder(bundle, engine, decode_tokens, repeats)
+    reading("bandwidth of the memory, before", 0.0)
+    before = read_bandwidth(threads, repeats=repeats + 2)
+    decoder = time_decoder(bundle, engine, decode_tokens, repeats, decoding)
     # On a shared machine it changes by the minute, so it is taken on both sides of what it is compared with.
-    bandwidth = (before + read_bandwidth(threads)) / 2
+    again("bandwidth of the memory, after", 0.0)
+    bandwidth = (before + read_bandwidth(threads, repeats=repeats + 2)) / 2
     return Bench(
         recipe=manifest.recipe,
         threads=threads,
@@ -152,68 +143,13 @@ def _decoder_bytes(manifest: Manifest) -> int:
     return sum(group.bytes for group in manifest.layers if group.component in ("text_decoder", "lm_head"))
 
 
-def _vision(
-    manifest: Manifest, engine: Engine, repeats: int, progress: Progress
-) -> tuple[float, tuple[VisionTime, ...]]:
-    """(load time, best time of each bucket), with noise for pixels: no stage looks at values."""
-    vision = manifest.geometry.vision
-    random = np.random.default_rng(0)
-    loaded = 0.0
-    times = []
-    for done, patches in enumerate(manifest.buckets):
-        progress(f"vision, {patches} patches", 0.2 + 0.4 * done / len(manifest.buckets))
-        rows = 2 * vision.spatial_merge_size
-        cos, sin = vision_rope(rows, patches // rows, vision)
-        pixels = random.standard_normal((len(cos), vision.patch_dim)).astype(np.float32)
-        began = time.perf_counter()
-        engine.vision.encode(pixels, cos, sin)
-        first = time.perf_counter() - began
-        runs = [_timed(partial(engine.vision.encode, pixels, cos, sin)) for _ in range(repeats)]
-        if done == 0:
-            loaded = max(first - min(runs), 0.0)
-        times.append(VisionTime(len(cos), len(cos) // vision.merge_area, min(runs)))
-    return loaded, tuple(times)
-
-
-def time_decoder(bundle: Bundle, engine: Engine, decode_tokens: int, repeats: int) -> DecoderTimes:
-    """Up to two chunks of prefill, and steps of decoder and head; the decoder must not be loaded yet."""
-    manifest = bundle.manifest
-    text = manifest.geometry.text
-    table = EmbeddingMap(bundle.path(manifest.token_embedding.file), manifest.token_embedding)
-    ids = np.random.default_rng(1).integers(0, text.vocab_size, manifest.max_context)
-
-    def feed(start: int, count: int) -> None:
-        positions = np.broadcast_to(np.arange(start, start + count), (3, count))
-        cos, sin = text_rope(positions, text)
-        engine.text.decode(table.gather(ids[start : start + count]), cos, sin, start)
-
-    def step(slot: int) -> None:
-        positions = np.full((3, 1), slot)
-        cos, sin = text_rope(positions, text)
-        engine.text.logits(engine.text.decode(table.gather(ids[slot : slot + 1]), cos, sin, slot))
-
-    load = _timed(lambda: step(0)) - _timed(lambda: step(0))
-    chunk = manifest.prefill_chunk
-    chunks = max(1, min(2, (manifest.max_context - 1) // chunk))
-
-    def prefill() -> None:
-        for index in range(chunks):
-            feed(index * chunk, chunk)
-
-    best = min(_timed(prefill) for _ in range(repeats))
-    start = min(chunks * chunk, manifest.max_context - 1)
-    slots = range(start, min(start + decode_tokens, manifest.max_context))
-    steps = tuple(_timed(partial(step, slot)) for slot in slots)
-    return DecoderTimes(max(load, 0.0), chunks * chunk, best, steps)
-
-
 def _one_question(folder: Path, threads: int) -> tuple[float, float, int]:
     """(seconds from process start to exit, time to first token, peak RSS) of one 448x448 question."""
     from pocketvl.evaluate.samples import sample_image
 
     with tempfile.TemporaryDirectory() as scratch:
         image = Path(scratch) / "question.png"
-        sample_image(448, 448).save(image)
+        sample_image(QUESTION_SIDE, QUESTION_SIDE).save(image)
         words = (str(folder), str(image), str(threads), str(QUESTION_TOKENS))
         began = time.perf_counter()
         child = start_child(
@@ -225,9 +161,3 @@ def _one_question(folder: Path, threads: int) -> tuple[float, float, int]:
         raise EngineError(f"Asking a question failed: {messages.decode(errors='replace').strip()[-2000:]}")
     measured = json.loads(output)
     return seconds, float(measured["time_to_first_token"]), int(measured["peak_rss"])
-
-
-def _timed(action: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    action()
-    return time.perf_counter() - began

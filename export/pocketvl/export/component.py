@@ -11,7 +11,7 @@ import torch
 
 from pocketvl.export.layers import EMBEDDING, FINAL_NORM, HEAD_ROTATION, LM_HEAD
 from pocketvl.quant.quantized import QuantizedLinear
-from pocketvl.quant.recipe import GENERATED, Precision, Recipe
+from pocketvl.quant.recipe import GENERAL, GENERATED, Precision, Recipe
 from pocketvl.quant.rotation import Rotation, head_rotation, hidden_rotation
 from pocketvl.runtime.bundle.geometry import ImageSettings, ModelGeometry, VisionGeometry
 from pocketvl.runtime.errors import UsageError
@@ -210,7 +210,8 @@ def fit_calibration(recipe: Recipe, model: str) -> tuple[Recipe, tuple[str, ...]
     if recipe.name.endswith(f"-{recipe.method}"):
         raise UsageError(
             f"The recipe {recipe.name!r} needs calibration data: name a folder of images or a .jsonl file"
-            f" with --calibration or in a recipe's file, or {GENERATED!r} for simple shapes."
+            f" with --calibration or in a recipe's file, {GENERAL!r} for the set that comes with pocketvl, or"
+            f" {GENERATED!r} for simple shapes."
         )
     note = (
         f"The integers of the recipe {recipe.name!r} are rounded to nearest (rtn), as nothing was given to"
@@ -218,7 +219,7 @@ def fit_calibration(recipe: Recipe, model: str) -> tuple[Recipe, tuple[str, ...]
         f" its use, {recipe.method} has a fifth to a third of the KL divergence of rounding to 4"
         " bits, and takes about half an hour more for 32 samples and a model of 2B."
     )
-    return replace(recipe, method="rtn", rotation=False), (note,)
+    return recipe.rounded(), (note,)
 
 
 def fit_settings(settings: ExportSettings, image: ImageSettings, geometry: ModelGeometry) -> ExportSettings:

@@ -15,7 +15,7 @@ import psutil
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.layers import Layer, linear_layers
-from pocketvl.quant.recipe import GENERATED, Precision
+from pocketvl.quant.recipe import GENERAL, GENERATED, Precision
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.geometry import ImageSettings, ModelGeometry
 from pocketvl.runtime.errors import SpaceError
@@ -31,6 +31,7 @@ _RUN, _DECIDE = 1.5e-11, 3.5e-11  # seconds for a weight and a token: running a 
 _FACTORIZE = 1.5e-11  # for a cube of a layer's inputs: inverting their second moments
 _UNIT = 0.2  # a block or layer that is decided, however small
 _GENERATED = (64, 40)  # patches and tokens of a generated sample
+_GENERAL = (312, 180)  # of one of the general set, on average
 _PROMPT = 30  # tokens of a sample beside its image
 _HASHED = 5e8  # bytes a second, read and hashed
 
@@ -237,6 +238,8 @@ def _sample_size(
     data: str, geometry: ModelGeometry, settings: ExportSettings, image: ImageSettings
 ) -> tuple[int, int]:
     """Patches and tokens of one sample."""
+    if data == GENERAL:
+        return _GENERAL
     kind, _, side = data.partition(":")
     if kind == "generated" and not side.isdecimal():
         return _GENERATED

@@ -11,6 +11,7 @@ from pocketvl.runtime.errors import RecipeError
 WEIGHT_METHODS = ("rtn", "hqq")  # decide over a weight alone
 CALIBRATED_METHODS = ("gptq",)  # decide over what flows into the layer
 GENERATED = "generated"  # calibration data that pocketvl draws itself
+GENERAL = "general"  # calibration data that comes with pocketvl: texts, chat turns and images of many kinds
 METHODS = (*WEIGHT_METHODS, *CALIBRATED_METHODS)
 
 
@@ -78,10 +79,10 @@ class Rule:
 class Calibration:
     """What a calibrated method looks at, and how.
 
-    data: "generated", or a folder or .jsonl file of images and prompts; None where nobody said. samples: how
-    many of them, drawn by seed. vision_weight: what an image's token counts against a text token's 1 in the
-    decoder (VLMQ, arXiv 2508.03351, and MBQ, arXiv 2412.19509: images' tokens are many and alike, and less
-    sensitive).
+    data: "generated", "general", or a folder or .jsonl file of images and prompts; None where nobody said.
+    samples: how many of them, drawn by seed. vision_weight: what an image's token counts against a text
+    token's 1 in the decoder (VLMQ, arXiv 2508.03351, and MBQ, arXiv 2412.19509: images' tokens are many and
+    alike, and less sensitive).
     damping: added to the Hessian's diagonal, as a share of its mean. folding: whether scales that make
     large inputs count (AWQ, arXiv 2306.00978) are folded into the layer before. correction: the
     share of what earlier layers have lost that the decoder's make up for (GPTAQ, arXiv 2504.02692); above 0
@@ -148,6 +149,10 @@ class Recipe:
                     f"the rule {rule.pattern!r} of the recipe {self.name!r} matches no layer of this model;"
                     f" layers are named {', '.join(near)}; correct or remove it."
                 )
+
+    def rounded(self) -> "Recipe":
+        """The same, rounded to nearest, where there is nothing to calibrate on; rotated only if that pays."""
+        return replace(self, method="rtn", rotation=self.rotation and _rotation_pays(self.rules, "rtn"))
 
     @property
     def quantizes(self) -> bool:
@@ -217,17 +222,22 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     "int4-small": (Rule("vision_encoder.patch_embed", _INT8), Rule("*", _INT4)),
 }
 NAMED_RECIPES = tuple(_RULES)
-# Most of its damage is that of 8-bit activations, which rotation lowers; beside 4-bit weights that is little.
-_ROTATED = "int8"
 # Where 4 bits are involved calibration keeps four fifths of what rounding loses; 8 bits lose next to nothing.
 BEST_METHODS = {name: "gptq" if name.startswith("int4") else "rtn" for name in NAMED_RECIPES}
 
 
 def named_recipe(name: str, method: str = "rtn") -> Recipe:
-    """The rules of one of NAMED_RECIPES with that method; int8 is rotated where it is calibrated.
+    """The rules of one of NAMED_RECIPES with that method, rotated where that pays.
 
     Raises RecipeError for another name or method.
     """
     if name not in _RULES:
         raise RecipeError(f"{name!r} is no recipe; known are {', '.join(NAMED_RECIPES)}.")
-    return Recipe(name, method, _RULES[name], rotation=name == _ROTATED and method in CALIBRATED_METHODS)
+    return Recipe(name, method, _RULES[name], rotation=_rotation_pays(_RULES[name], method))
+
+
+def _rotation_pays(rules: Sequence[Rule], method: str) -> bool:
+    """It makes inputs of 8 bits better and 4-bit weights that are only rounded worse: no norm's weights quiet
+    the inputs that are large any more (docs/decisions/0020-rotation.md)."""
+    bits = {rule.precision.bits for rule in rules}
+    return min(bits) == 8 or (min(bits) < 8 and method in CALIBRATED_METHODS)

@@ -9,7 +9,7 @@ import torch
 
 from pocketvl.export.calibration import stage
 from pocketvl.export.calibration.calibrate import calibrate
-from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
+from pocketvl.export.calibration.inputs import InputMaker, SampleInputs, TextInputs
 from pocketvl.export.calibration.samples import load_samples
 from pocketvl.export.calibration.stage import RowsFold
 from pocketvl.export.calibration.store import CalibratedSource, Decisions
@@ -270,11 +270,58 @@ def test_too_little_data(checkpoint: Checkpoint, tmp_path: Path) -> None:
     few = dataclasses.replace(RECIPE, calibration=Calibration(samples=1))
     with pytest.raises(CalibrationError, match="tokens, but a layer has 96 inputs"):
         run(checkpoint, tmp_path, few)
-    words = tmp_path / "words.jsonl"
-    words.write_text('{"prompt": "' + "a long text " * 20 + '"}\n')
-    textual = dataclasses.replace(RECIPE, calibration=Calibration(str(words), 1))
-    with pytest.raises(CalibrationError, match="no image"):
-        run(checkpoint, tmp_path / "store", textual)
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Calibration:
+    path = tmp_path / "words.jsonl"
+    path.write_text(
+        '{"prompt": "Say something long.", "answer": "' + "a long text " * 20 + '"}\n'
+        '{"text": "' + "Of words alone. " * 20 + '"}\n'
+    )
+    return Calibration(str(path), 2)
+
+
+def test_a_tower_cannot_be_calibrated_without_images(
+    checkpoint: Checkpoint, tmp_path: Path, words: Calibration
+) -> None:
+    depth = checkpoint.geometry.vision.depth
+    layers = rf"vision_encoder\.blocks\.0\.qkv and {4 * depth + 2 - 1} more of the vision tower"
+    with pytest.raises(CalibrationError, match=f"'int4-small' calibrates {layers}"):
+        run(checkpoint, tmp_path / "store", dataclasses.replace(RECIPE, calibration=words))
+
+
+def test_a_decoder_can_be_calibrated_on_text_alone(
+    checkpoint: Checkpoint, tmp_path: Path, words: Calibration
+) -> None:
+    recipe = dataclasses.replace(named_recipe("int4", "gptq"), calibration=words)
+    source = run(checkpoint, tmp_path / "store", recipe)
+    written = {path.stem for path in (tmp_path / "store").glob("*.safetensors")}
+    layers = checkpoint.geometry.text.num_layers
+    assert written == {"flow", *(f"text_decoder.layers.{index}" for index in range(layers))}
+    with pytest.raises(StopError):
+        run(checkpoint, tmp_path / "again", recipe, stop_at="layers.1")
+    again = run(checkpoint, tmp_path / "again", recipe)
+    maker = InputMaker(checkpoint, checkpoint.image, SETTINGS.buckets, SETTINGS.max_context)
+    texts = [maker.make(sample, 1).text for sample in load_samples(words)]
+    floats = dataclasses.replace(recipe, name="float")
+    right = decoded(checkpoint, checkpoint, floats, texts)
+    rounded = decoded(checkpoint, checkpoint, named_recipe("int4"), texts)
+    ours = decoded(checkpoint, source, recipe, texts)
+    assert torch.equal(ours, decoded(checkpoint, again, recipe, texts))
+    assert (ours - right).norm() < (rounded - right).norm()
+
+
+def decoded(checkpoint: Checkpoint, source, recipe: Recipe, texts: list[TextInputs]) -> torch.Tensor:
+    """Hidden states (all tokens, width)."""
+    load_custom_ops()
+    plan = resolve(recipe, checkpoint.geometry)
+    decoder = TextDecoder(plan, max(len(text.token_ids) for text in texts))
+    fill(decoder, source, plan.method) if recipe.name != "float" else fill_floats(decoder, source)
+    table, start = checkpoint.tensor("model.embed_tokens.weight").float(), torch.zeros(1, dtype=torch.int64)
+    with torch.no_grad():
+        parts = [decoder(table[text.token_ids][None], text.rope_cos, text.rope_sin, start) for text in texts]
+    return torch.cat(parts, 1)[0]
 
 
 def test_activations_that_overflow_name_the_layer(tmp_path: Path) -> None:

@@ -1,14 +1,22 @@
 """Calibration data is checked before anything is computed."""
 
 import json
+import sys
+import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from pocketvl.export.calibration.samples import DEFAULT_PROMPT, load_samples, samples_fingerprint
+from pocketvl.export.calibration.inputs import InputMaker
+from pocketvl.export.calibration.samples import DEFAULT_PROMPT, Sample, load_samples, samples_fingerprint
+from pocketvl.export.checkpoint import open_checkpoint
 from pocketvl.quant.recipe import Calibration
 from pocketvl.runtime.errors import CalibrationError
+from pocketvl.runtime.text.tokenizer import Tokenizer
+from tools.general_set import make
 
 
 @pytest.fixture
@@ -59,6 +67,72 @@ def test_lines(folder: Path) -> None:
     assert samples_fingerprint(tuple(samples)) != before
 
 
+def test_the_general_set_is_what_its_script_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["make.py", str(tmp_path)])
+    make.main()
+    assert "128 samples" in capsys.readouterr().out
+    text = (tmp_path / "samples.jsonl").read_text("utf-8")
+    assert text == (make.SHIPPED / "samples.jsonl").read_text("utf-8")
+    images = [json.loads(line)["image"] for line in text.splitlines() if '"image": ' in line]
+    assert sorted(images) == sorted(path.name for path in make.SHIPPED.glob("*.webp"))
+    for name in images:
+        made, shipped = (
+            np.asarray(Image.open(folder / name), np.float64) for folder in (tmp_path, make.SHIPPED)
+        )
+        assert abs(made - shipped).mean() < 2  # another libwebp may round in another way
+
+
+def test_the_general_set_has_many_scripts_and_real_sizes() -> None:
+    samples = load_samples(Calibration("general"))
+    assert len(samples) == 128
+    words = "".join(sample.prompt + (sample.answer or "") for sample in samples)
+    kinds = {unicodedata.name(letter, "").split()[0] for letter in words if letter.isalpha()}
+    assert {"LATIN", "CYRILLIC", "ARABIC", "DEVANAGARI", "CJK", "HIRAGANA", "KATAKANA"} <= kinds
+    assert len({sample.prompt for sample in samples if sample.plain}) > 60
+    assert any("<tool_call>" in (sample.answer or "") for sample in samples)
+    sizes = [image.size for sample in samples for image in sample.load_images()]
+    assert len(sizes) > 30
+    assert max(max(size) for size in sizes) >= 672
+    assert load_samples(Calibration("general", 8)) != load_samples(Calibration("general", 8, seed=1))
+    with pytest.raises(CalibrationError, match="general holds 128 samples, but the recipe asks for 129"):
+        load_samples(Calibration("general", 129))
+
+
+def test_text_lines_and_system_turns(folder: Path) -> None:
+    lines = [
+        {"text": "Running text, <|im_start|> and all."},
+        {"prompt": "A?", "answer": "a", "system": "Be brief."},
+    ]
+    path = folder / "data.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    chat, plain = sorted(load_samples(Calibration(str(path), 2)), key=lambda sample: sample.prompt)
+    assert (plain.prompt, plain.answer, plain.images, plain.plain) == (lines[0]["text"], None, (), True)
+    assert (chat.prompt, chat.answer, chat.system, chat.plain) == ("A?", "a", "Be brief.", False)
+    as_prompt = replace(plain, plain=False)
+    without = replace(chat, system=None)
+    assert len({samples_fingerprint((one,)) for one in (plain, as_prompt, chat, without)}) == 4
+
+
+def test_text_is_not_put_into_a_turn(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint("tiny")
+    maker = InputMaker(checkpoint, checkpoint.image, (64,), 1024)
+    tokenizer = Tokenizer(checkpoint.tokenizer_file)
+    plain = Sample((), "Ends in <|im_end|> as text.", None, plain=True)
+    ids = maker.make(plain, 1).text.token_ids.tolist()
+    assert ids == tokenizer.encode_text(plain.prompt)
+    assert tokenizer.token_id("<|im_end|>") not in ids
+    turn = maker.make(Sample((), "A?", "a", system="Be brief."), 1).text.token_ids.tolist()
+    said = tokenizer.encode_template(
+        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nA?<|im_end|>\n"
+        "<|im_start|>assistant\na<|im_end|>\n"
+    )
+    assert turn == said
+    with pytest.raises(CalibrationError, match=r"sample 7: it has .* tokens.* split the text"):
+        maker.make(Sample((), "words " * 2000, None, plain=True), 7)
+
+
 def test_generated_images_are_never_the_held_out_ones_and_can_be_enlarged() -> None:
     small = load_samples(Calibration("generated", 12))
     assert len({sample.prompt for sample in small}) > 3
@@ -80,6 +154,9 @@ def test_generated_images_are_never_the_held_out_ones_and_can_be_enlarged() -> N
         ),
         ('{"images": "0.png", "prompt": "A?"}', "line 1: 'images' must be a list"),
         ('{"image": "0.png", "prompt": "A?", "answer": 3}', "line 1 needs"),
+        ('{"prompt": "A?", "system": ["Be brief."]}', "line 1: 'system' must be text"),
+        ('{"text": "Words.", "image": "0.png"}', "line 1: 'text' must be .* with no other key"),
+        ('{"text": " "}', "line 1: 'text' must be running text"),
         ('{"image": "broken.png", "prompt": "A?"}', "line 1: .*broken.png"),
         ('{"image": "0.png", "prompt": "A?"}', "holds 1 samples, but the recipe asks for 3"),
     ],

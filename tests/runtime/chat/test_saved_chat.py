@@ -14,9 +14,11 @@ from pocketvl.runtime.decoding.decoder import Decoder
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
 from pocketvl.runtime.decoding.feed import Feed
 from pocketvl.runtime.engine import Engine, Float32
+from pocketvl.runtime.engines.coreml.engine import open_coreml
 from pocketvl.runtime.engines.open import open_engine
 from pocketvl.runtime.errors import ConversationError
 from tests.support.chats import about, image
+from tests.support.coreml_float32 import in_float32
 from tests.support.sampling import Scripted
 
 BUNDLES = ["small_onnx_bundle", "small_bundle", "small_coreml_bundle"]
@@ -97,6 +99,25 @@ def test_a_restored_prefill_is_bit_equal_to_a_fresh_one(
     np.testing.assert_allclose(found, expected, atol=2e-2 if name == "small_coreml_bundle" else 1e-4)
     restored.close()
     fresh.close()
+
+
+def test_chunk_borders_move_a_core_ml_cache_by_float16_alone(
+    small_coreml_bundle: Bundle, tmp_path: Path
+) -> None:
+    """The same programs with float32 values and states keep to the other targets' tolerance."""
+    moved = {}
+    for name, bundle in (
+        ("float16", small_coreml_bundle),
+        ("float32", in_float32(small_coreml_bundle, tmp_path / "wide")),
+    ):
+        engine = open_coreml(bundle)
+        session = ChatSession(bundle, engine)
+        session.ask(about(1), max_tokens=5)
+        feed = session.conversation.feed
+        held = last_logits(bundle, engine, feed, len(feed) - 1)  # the prompt in chunks, then token by token
+        moved[name] = np.abs(last_logits(bundle, engine, feed, 0) - held).max()
+        engine.close()
+    assert moved["float32"] < 1e-4 < moved["float16"] < 2e-2
 
 
 def test_an_engine_whose_cache_was_lost_feeds_it_again(bundle: Bundle, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pocketvl.evaluate.answers import bundle_sha256
-from pocketvl.evaluate.bench import time_decoder
+from pocketvl.evaluate.speed.stages import time_decoder
 from pocketvl.evaluate.sweep.store import content_key
 from pocketvl.runtime.bundle.open import Bundle, open_bundle
 from pocketvl.runtime.engines.open import open_engine

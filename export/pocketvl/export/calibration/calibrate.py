@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
 from pocketvl.export.calibration.samples import load_samples, samples_fingerprint
 from pocketvl.export.calibration.stage import Decider
@@ -15,6 +17,7 @@ from pocketvl.export.component import ExportSettings, Fingerprinted, TensorSourc
 from pocketvl.export.estimate import reading_cost, unit_cost
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.progress import Progress, parts
+from pocketvl.runtime import names
 from pocketvl.runtime.bundle.geometry import ImageSettings
 from pocketvl.runtime.errors import CalibrationError
 
@@ -46,7 +49,7 @@ def calibrate(
     data = samples_fingerprint(samples)
     maker = InputMaker(checkpoint, image, settings.buckets, settings.max_context)
     inputs = [maker.make(sample, number) for number, sample in enumerate(samples, 1)]
-    _check_amount(inputs, source.geometry.text.hidden_size)
+    _check_amount(inputs, plan)
     key = json.dumps(
         [
             source.fingerprint(),
@@ -61,18 +64,22 @@ def calibrate(
     return Calibrated(data, tuple(notes))
 
 
-def _check_amount(inputs: list[SampleInputs], width: int) -> None:
+def _check_amount(inputs: list[SampleInputs], plan: LayerPlan) -> None:
     """Fewer tokens than features say nothing about most directions in which a weight can err."""
-    if not any(sample.images for sample in inputs):
+    tower = [name for name in plan.calibrated if name.startswith(f"{names.VISION_ENCODER}.")]
+    if tower and not any(sample.images for sample in inputs):
+        more = f" and {len(tower) - 1} more of the vision tower" if len(tower) > 1 else ""
         raise CalibrationError(
-            "The calibration data has no image, so it says nothing about how the model answers about one;"
-            " give samples with images."
+            f"The calibration data has no image, but the recipe {plan.recipe.name!r} calibrates"
+            f" {tower[0]}{more}, which see nothing else; give samples with images, or a recipe that keeps the"
+            " tower at 8 bits, such as int4."
         )
+    width = plan.geometry.text.hidden_size
     tokens = sum(len(sample.text.token_ids) for sample in inputs)
     if tokens < width:
         raise CalibrationError(
             f"The calibration data has {tokens} tokens, but a layer has {width} inputs and needs at least as"
-            " many; give more samples or larger images."
+            " many; give more samples, longer texts or larger images."
         )
 
 
@@ -95,9 +102,10 @@ class _Run:
         self._source, self._store = source, store
         self._calibration = plan.recipe.calibration
         self._calibrated = frozenset(plan.calibrated)
-        self._vision = VisionWalk(plan, images)
+        # Without images the tower is not even run.
+        self._vision = VisionWalk(plan, images) if images else None
         self._text = TextWalk(plan, [sample.text for sample in inputs])
-        self._vision_units = tuple(self._vision.units())
+        self._vision_units = () if self._vision is None else tuple(self._vision.units())
         units = (*self._vision_units, *self._text.units())
         self._units = units[: _last_calibrated(units, plan) + 1]
         patches = sum(len(image.patches) for image in images)
@@ -107,16 +115,23 @@ class _Run:
 
     def run(self) -> None:
         begin = self._resume()
+        if self._vision is None and begin == 0:
+            self._text.embed(torch.empty(0, self._source.geometry.text.hidden_size), self._source)
         for index, unit in enumerate(self._units[begin:], begin):
             self._progress[index](f"calibrating {unit}", 0.0)
             decider = Decider(self._source, self._calibration, Decisions(), self._calibrated)
-            (self._vision if unit in self._vision_units else self._text).step(unit, decider)
-            if unit == self._vision_units[-1]:
-                self._text.embed(self._vision.hidden, decider)
+            if self._vision is not None and unit in self._vision_units:
+                self._vision.step(unit, decider)
+                if unit == self._vision_units[-1]:
+                    self._text.embed(self._vision.hidden, self._source)
+            else:
+                self._text.step(unit, decider)
             self._store.finish(unit, decider.decisions, self._walk_after(unit).flow)
 
     def _walk_after(self, unit: str) -> VisionWalk | TextWalk:
-        return self._vision if unit in self._vision_units[:-1] else self._text
+        if self._vision is not None and unit in self._vision_units[:-1]:
+            return self._vision
+        return self._text
 
     def _resume(self) -> int:
         """The first unit to do, with the activations that it reads in place."""

@@ -55,6 +55,7 @@ class InputMaker:
         tokenizer = Tokenizer(checkpoint.tokenizer_file)
         template = checkpoint.chat_template if checkpoint.chat else None
         self._prompts = PromptEncoder(tokenizer, checkpoint.special_tokens, template)
+        self._plain = PromptEncoder(tokenizer, checkpoint.special_tokens, None)
 
     def make(self, sample: Sample, number: int) -> SampleInputs:
         """Raises CalibrationError, which names the sample by its number."""
@@ -72,15 +73,17 @@ class InputMaker:
             images.append(ImageInputs(torch.from_numpy(patches), cos, sin))
             grids.append(grid)
         parts: list[Part] = [*(ImagePart(image) for image in sample.images), Text(sample.prompt)]
-        messages = [Message("user", tuple(parts))]
+        messages = [] if sample.system is None else [Message("system", (Text(sample.system),))]
+        messages.append(Message("user", tuple(parts)))
         if sample.answer is not None:
             messages.append(Message("assistant", (Text(sample.answer),)))
         counts = [rows * columns // vision.merge_area for _, rows, columns in grids]
-        ids = self._prompts.encode(messages, counts, answer_next=sample.answer is None)
+        prompts = self._plain if sample.plain else self._prompts
+        ids = prompts.encode(messages, counts, answer_next=sample.answer is None)
         if len(ids) > self._max_context:
+            shorter = "use a smaller image" if images else "split the text"
             raise PromptError(
-                f"it has {len(ids)} tokens, more than the context of {self._max_context}; use a smaller"
-                " image."
+                f"it has {len(ids)} tokens, more than the context of {self._max_context}; {shorter}."
             )
         unencoded = np.empty((0, self._geometry.text.hidden_size), np.float32)
         media = [Media(grid, str(number), unencoded) for number, grid in enumerate(grids)]

@@ -11,6 +11,7 @@ import torch
 
 from pocketvl.export.calibration.inputs import ImageInputs, TextInputs
 from pocketvl.export.calibration.stage import Decider, NormFold, RowsFold
+from pocketvl.export.component import TensorSource
 from pocketvl.export.executorch.operators import FusedAttention
 from pocketvl.export.executorch.text_graph import BeforeAttention, DecoderLayer, TextDecoder, for_all_heads
 from pocketvl.export.executorch.vision_graph import Merger, VisionBlock, VisionEncoder
@@ -140,9 +141,9 @@ class TextWalk:
         yield from (f"text_decoder.layers.{index}" for index in range(self._layers))
         yield "lm_head"
 
-    def embed(self, image_embeddings: torch.Tensor, decider: Decider) -> None:
+    def embed(self, image_embeddings: torch.Tensor, source: TensorSource) -> None:
         """Start: token embeddings, with those of images (tokens, width) in their places."""
-        self.hidden = decider.source.tensor(EMBEDDING)[self._ids].float()
+        self.hidden = source.tensor(EMBEDDING)[self._ids].float()
         self.hidden[self._is_image] = image_embeddings
         self.float_hidden = self.hidden
 

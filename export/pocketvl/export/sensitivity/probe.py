@@ -213,8 +213,8 @@ def try_choices(
     images = [image for sample in inputs for image in sample.images]
     if not images:
         raise CalibrationError(
-            "The calibration data has no image, so nothing is known about the vision tower; give samples"
-            " with images."
+            "The calibration data has no image, so nothing is known about the layers of the vision tower,"
+            " whose bits are chosen as well; give samples with images."
         )
     geometry = source.geometry
     floats = resolve(named_recipe("fp32"), geometry)  # the walks compute in float whatever bits are tried
@@ -229,7 +229,7 @@ def try_choices(
     for index, unit in enumerate(vision_units):
         progress(f"trying bits of {unit}", index / count)
         vision.step(unit, probe)
-    text.embed(vision.hidden, probe)
+    text.embed(vision.hidden, source)
     for index, unit in enumerate(text_units, len(vision_units)):
         progress(f"trying bits of {unit}", index / count)
         text.step(unit, probe)
