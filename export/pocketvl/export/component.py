@@ -99,7 +99,7 @@ class RotatedSource:
             return self._before_head(name)
         value = self._source.tensor(name)
         if name == EMBEDDING or (name == LM_HEAD and self._tied):
-            return self._hidden.apply(value.float())
+            return self._hidden.apply(value)
         if name == LM_HEAD:
             return self._reads(value, FINAL_NORM)
         if name.startswith("model.") and name.endswith("norm.weight"):

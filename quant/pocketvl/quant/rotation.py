@@ -11,6 +11,7 @@ from random import Random
 
 import torch
 
+_ROWS = 2048  # at a time: a table of embeddings takes no more memory than itself and its rotation
 _LARGEST = 64  # of a Hadamard factor: larger ones are products of these, which are applied one by one
 
 
@@ -29,10 +30,14 @@ class Rotation:
             power //= own
 
     def apply(self, x: torch.Tensor) -> torch.Tensor:
-        """x R for x (..., size), float32."""
-        rotated = (x.reshape(-1, self.size) * self._signs).contiguous()
-        for factor in self._factors:
-            rotated = _along_first(rotated, factor)
+        """x R for x (..., size) of any float dtype, float32."""
+        rows = x.reshape(-1, self.size)
+        rotated = torch.empty(rows.shape)
+        for first in range(0, len(rows), _ROWS):
+            some = rows[first : first + _ROWS].float() * self._signs
+            for factor in self._factors:
+                some = _along_first(some, factor)
+            rotated[first : first + _ROWS] = some
         return rotated.view(x.shape)
 
     def undo(self, x: torch.Tensor) -> torch.Tensor:
