@@ -145,7 +145,7 @@ class TextWalk:
         """Start: token embeddings, with those of images (tokens, width) in their places."""
         self.hidden = source.tensor(EMBEDDING)[self._ids].float()
         self.hidden[self._is_image] = image_embeddings
-        self.float_hidden = self.hidden
+        self.float_hidden = self.hidden.clone()
 
     @property
     def flow(self) -> dict[str, torch.Tensor]:
