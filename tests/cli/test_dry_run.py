@@ -44,7 +44,7 @@ def test_it_says_what_would_be_calibrated(
     assert "time, calibrating" in out
     status, out, _ = run(capsys, *words, "--recipe", "int8", "--json")
     (facts,) = json.loads(out)
-    assert (facts["calibration"], facts["method"]) == (None, "rtn")
+    assert (facts["calibration"], facts["method"]) == (None, "rotation + rtn")
 
 
 def test_it_says_what_an_export_would_note(
