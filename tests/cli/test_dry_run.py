@@ -40,11 +40,11 @@ def test_it_says_what_would_be_calibrated(
     words = ("export", small_checkpoint, "-o", tmp_path / "out", *SHAPES, "--dry-run")
     status, out, _ = run(capsys, *words, "--recipe", "int4-gptq", "--calibration", "generated")
     assert status == 0
-    assert "14 layers over 128 of generated" in out  # seven in each of the decoder's two
+    assert "16 layers over 128 of generated" in out  # seven in each of the decoder's two, and the head's
     assert "time, calibrating" in out
     status, out, _ = run(capsys, *words, "--recipe", "int8", "--json")
     (facts,) = json.loads(out)
-    assert (facts["calibration"], facts["method"]) == (None, "rtn")
+    assert (facts["calibration"], facts["method"]) == (None, "rotation + rtn")
 
 
 def test_it_says_what_an_export_would_note(

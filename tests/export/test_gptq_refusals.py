@@ -36,6 +36,28 @@ def test_activation_order_is_refused(tmp_path: Path) -> None:
     assert "desc_act=False" in message
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("rotation", "hadamard"),
+        ("online_rotation", True),
+        ("hadamard_group_size", 128),
+        ("transform_config", {"config_groups": {"R3": {"type": "hadamard"}}}),
+        ("SpinQuant", {"r4": True}),
+    ],
+)
+def test_rotations_while_the_model_runs(tmp_path: Path, key: str, value: object) -> None:
+    write_packed_checkpoint(tmp_path, SYMMETRIC)
+    change_config(tmp_path, **{key: value})
+    assert f"{key!r} says that activations are rotated while the model runs" in refusal(tmp_path)
+
+
+def test_a_rotation_that_is_switched_off(tmp_path: Path) -> None:
+    write_packed_checkpoint(tmp_path, SYMMETRIC)
+    change_config(tmp_path, rotation=None, transform_config={})
+    assert open_checkpoint(str(tmp_path)).packing == "gptq"
+
+
 @pytest.mark.parametrize("kind", ["qweight", "qzeros", "scales", "g_idx"])
 def test_a_missing_tensor(tmp_path: Path, kind: str) -> None:
     write_packed_checkpoint(tmp_path, SYMMETRIC)

@@ -175,4 +175,4 @@ def test_an_export(base: Path, tmp_path: Path) -> None:
     )
     assert adapted.provenance.source == "base + lora"
     assert adapted.provenance.source_sha256 != plain.provenance.source_sha256
-    assert adapted.quantization_method == plain.quantization_method == "rtn"
+    assert adapted.quantization_method == plain.quantization_method == "rotation + rtn"

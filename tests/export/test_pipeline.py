@@ -58,7 +58,7 @@ def test_the_bundle(model: Path, tmp_path: Path) -> None:
     assert bundle.path(names.TOKENIZER_FILE).read_text() == tokenizer_json()
     assert manifest.chat
     assert manifest.recipe == "int8"
-    assert manifest.quantization_method == "rtn"
+    assert manifest.quantization_method == "rotation + rtn"
     assert [entry.name for entry in manifest.entry_points] == ["vision_encoder", "text_decoder", "lm_head"]
     assert manifest.max_context == 1024  # the model's own, less than the default
     assert manifest.provenance.source == "small"
@@ -199,7 +199,7 @@ CALIBRATED = replace(named_recipe("int4", "gptq"), calibration=Calibration("gene
 
 def test_a_calibrated_export_says_what_it_saw_and_leaves_nothing_else(model: Path, tmp_path: Path) -> None:
     manifest = export(model, tmp_path / "out", recipe=CALIBRATED)
-    assert manifest.quantization_method == "gptq + rtn"  # the vision tower and the head have 8 bits
+    assert manifest.quantization_method == "rotation + gptq + rtn"  # the vision tower has 8 bits
     assert manifest.provenance.calibration == "8 of generated"
     assert len(manifest.provenance.calibration_sha256 or "") == 64
     assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "out"]

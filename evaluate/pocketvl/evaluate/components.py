@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from PIL import Image
 
+from pocketvl.quant.rotation import hidden_rotation
+from pocketvl.runtime import names
 from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.decoding.decoder import Decoder
 from pocketvl.runtime.decoding.embedding import EmbeddingMap
@@ -21,11 +24,18 @@ class Components:
         self._manifest = bundle.manifest
         table = self._manifest.token_embedding
         self._vision = VisionPipeline(self._manifest, self._manifest.image, engine.vision)
+        rotated = names.ROTATION in self._manifest.quantization_method.split(" + ")
+        self._rotation = hidden_rotation(self._manifest.geometry.text.hidden_size) if rotated else None
         self._decoder = Decoder(engine.text, EmbeddingMap(bundle.path(table.file), table), self._manifest)
 
     def encode_image(self, image: Image.Image) -> Float32:
-        """float32 (tokens, hidden_size)."""
-        return self._media(image).embeddings
+        """float32 (tokens, hidden_size), as the checkpoint's tower gives them: a rotation of the
+        bundle's hidden states is undone."""
+        embeddings = self._media(image).embeddings
+        if self._rotation is None:
+            return embeddings
+        undone: Float32 = self._rotation.undo(torch.from_numpy(embeddings)).numpy()
+        return undone
 
     def logits(
         self,

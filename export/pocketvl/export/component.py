@@ -9,8 +9,10 @@ from typing import Protocol
 
 import torch
 
+from pocketvl.export.layers import EMBEDDING, FINAL_NORM, HEAD_ROTATION, LM_HEAD
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import GENERAL, GENERATED, Precision, Recipe
+from pocketvl.quant.rotation import Rotation, head_rotation, hidden_rotation
 from pocketvl.runtime.bundle.geometry import ImageSettings, ModelGeometry, VisionGeometry
 from pocketvl.runtime.errors import UsageError
 
@@ -49,6 +51,101 @@ class PackedSource(TensorSource, Protocol):
 
     @property
     def requantized(self) -> Set[str]: ...
+
+
+class Fingerprinted(TensorSource, Protocol):
+    """Weights with an identity: a checkpoint, perhaps with adapters."""
+
+    def fingerprint(self) -> str: ...
+
+
+class RotatedSource:
+    """A source of floats whose hidden states are rotated, and its values within each head; computes the same.
+
+    With R the rotation of hidden states (QuaRot, arXiv 2404.00456, section 4): what writes them (embeddings,
+    o, down, the vision tower's last layer) gives y R, and what reads them takes x R, with the norm's weights
+    folded in, which become ones. A tied head's rows are the embeddings' and cannot take the last norm's
+    weights g in: then that norm's become all of them their mean c, and the layer HEAD_ROTATION adds what
+    makes c norm(h) R into (norm(h) g) R, which is R^T diag(g / c - 1) R. With c left in, that matrix would be
+    nearly diagonal, and 8 bits would be spent on its diagonal. One tensor is rotated at a time, when it is
+    read, in float32. Pickles.
+    """
+
+    packing: None = None
+
+    def __init__(self, source: Fingerprinted) -> None:
+        self._source = source
+        text = source.geometry.text
+        self._hidden = hidden_rotation(text.hidden_size)
+        self._heads = head_rotation(text.head_dim)
+        self._tied = text.tie_word_embeddings
+        self.fixed_bits: Mapping[str, Precision] = {}
+        self.requantized: Set[str] = frozenset()
+
+    @property
+    def geometry(self) -> ModelGeometry:
+        return self._source.geometry
+
+    def fingerprint(self) -> str:
+        """The unrotated source's: that it is rotated is said by the plan's."""
+        return self._source.fingerprint()
+
+    def quantized(self, layer: str) -> None:
+        """Nothing is decided beforehand: packed integers cannot be rotated."""
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """float32 where it is rotated, and as the source has it in the vision tower."""
+        if name in (FINAL_NORM, f"{HEAD_ROTATION}.weight"):
+            return self._before_head(name)
+        value = self._source.tensor(name)
+        if name == EMBEDDING or (name == LM_HEAD and self._tied):
+            return self._hidden.apply(value)
+        if name == LM_HEAD:
+            return self._reads(value, FINAL_NORM)
+        if name.startswith("model.") and name.endswith("norm.weight"):
+            return torch.ones_like(value, dtype=torch.float32)
+        if name.startswith("visual.merger.mlp.2."):
+            return self._writes(value.float())
+        return self._in_layer(name, value.float()) if name.startswith("model.layers.") else value
+
+    def _before_head(self, name: str) -> torch.Tensor:
+        weights = self._source.tensor(FINAL_NORM).float()
+        if not self._tied:
+            return torch.ones_like(weights)
+        mean, size = float(weights.mean()), float(weights.square().mean().sqrt())
+        # A mean that is nearly 0, as no trained model has it, could not be divided by.
+        common = mean if abs(mean) > 0.1 * size else size or 1.0
+        if name == FINAL_NORM:
+            return torch.full_like(weights, common)
+        return self._writes(self._hidden.apply(torch.diag(weights / common - 1)))
+
+    def _in_layer(self, name: str, value: torch.Tensor) -> torch.Tensor:
+        block, part, kind, parameter = name.rsplit(".", 3)
+        if kind in ("o_proj", "down_proj"):
+            return self._writes(_of_inputs(self._heads, value) if kind == "o_proj" else value)
+        if parameter == "weight":
+            norm = "input" if part == "self_attn" else "post_attention"
+            value = self._reads(value, f"{block}.{norm}_layernorm.weight")
+        return _of_outputs(self._heads, value) if kind == "v_proj" else value
+
+    def _reads(self, weight: torch.Tensor, norm: str) -> torch.Tensor:
+        """(out, in), of the hidden states behind this norm."""
+        return self._hidden.apply(weight.float() * self._source.tensor(norm).float())
+
+    def _writes(self, value: torch.Tensor) -> torch.Tensor:
+        """A weight (out, in) or bias (out,) that gives hidden states."""
+        return _of_outputs(self._hidden, value)
+
+
+def _of_inputs(rotation: Rotation, weight: torch.Tensor) -> torch.Tensor:
+    """Weights (out, n * size) for inputs of which each n-th part is rotated."""
+    return rotation.apply(weight.view(len(weight), -1, rotation.size)).view_as(weight)
+
+
+def _of_outputs(rotation: Rotation, value: torch.Tensor) -> torch.Tensor:
+    """Weights (n * size, in) or biases (n * size,) for outputs of which each n-th part is rotated."""
+    parts = value.reshape(len(value) // rotation.size, rotation.size, -1).transpose(1, 2)
+    return rotation.apply(parts).transpose(1, 2).reshape(value.shape)
 
 
 @dataclass(frozen=True)
@@ -122,7 +219,7 @@ def fit_calibration(recipe: Recipe, model: str) -> tuple[Recipe, tuple[str, ...]
         f" its use, {recipe.method} has a fifth to a third of the KL divergence of rounding to 4"
         " bits, and takes about half an hour more for 32 samples and a model of 2B."
     )
-    return replace(recipe, method="rtn"), (note,)
+    return recipe.rounded(), (note,)
 
 
 def fit_settings(settings: ExportSettings, image: ImageSettings, geometry: ModelGeometry) -> ExportSettings:

@@ -192,13 +192,13 @@ def component_cost(target: str, component: str, geometry: ModelGeometry, setting
 def unit_cost(unit: str, patches: int, tokens: int, plan: LayerPlan) -> float:
     """Seconds that calibration takes over one block, layer, merger or head: a name that starts those of its
     layers. patches, tokens: of all samples together."""
-    seconds, decided = 0.0, False
-    for layer, precision in plan.layers:
+    seconds, decided, calibrated = 0.0, False, frozenset(plan.calibrated)
+    for layer, _ in plan.layers:
         if not f"{layer.name}.".startswith(f"{unit}."):
             continue
         rows = patches if layer.component == names.VISION_ENCODER else tokens
-        seconds += rows * layer.weights * (_DECIDE if precision.is_calibrated else _RUN)
-        if precision.is_calibrated:
+        seconds += rows * layer.weights * (_DECIDE if layer.name in calibrated else _RUN)
+        if layer.name in calibrated:
             decided = True
             seconds += _FACTORIZE * layer.in_features**3
     return seconds + (_UNIT if decided else _UNIT / 8)

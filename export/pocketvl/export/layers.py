@@ -11,6 +11,8 @@ Shapes = dict[str, tuple[int, ...]]
 
 EMBEDDING = "model.embed_tokens.weight"
 LM_HEAD = "lm_head.weight"
+FINAL_NORM = "model.norm.weight"
+HEAD_ROTATION = f"{names.LM_HEAD}.rotation"
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,13 @@ class Layer:
 
 
 @cache
-def linear_layers(geometry: ModelGeometry) -> tuple[Layer, ...]:
-    """Every linear layer, in the order of the forward pass."""
+def linear_layers(geometry: ModelGeometry, rotated: bool = False) -> tuple[Layer, ...]:
+    """Every linear layer, in the order of the forward pass. rotated: of a component.RotatedSource."""
     vision, text = geometry.vision, geometry.text
     blocks = [layer for index in range(vision.depth) for layer in vision_block(vision, index)]
     layers = [layer for index in range(text.num_layers) for layer in decoder_layer(text, index)]
-    return (patch_embed(vision), *blocks, *merger(vision), *layers, lm_head(text))
+    before = (head_rotation(text),) if rotated and text.tie_word_embeddings else ()
+    return (patch_embed(vision), *blocks, *merger(vision), *layers, *before, lm_head(text))
 
 
 def patch_embed(vision: VisionGeometry) -> Layer:
@@ -104,6 +107,14 @@ def lm_head(text: TextGeometry) -> Layer:
     return Layer(names.LM_HEAD, "lm_head", text.vocab_size, text.hidden_size, bias=False)
 
 
+def head_rotation(text: TextGeometry) -> Layer:
+    """What a rotated model's tied head has before it: adds what the final norm's weights require.
+
+    The table of embeddings cannot take those weights in, since it is rotated for both its uses alike.
+    """
+    return Layer(HEAD_ROTATION, HEAD_ROTATION, text.hidden_size, text.hidden_size, bias=False)
+
+
 def expected_tensors(geometry: ModelGeometry) -> Shapes:
     """Hub name -> shape, in the order of the forward pass. A tied model has no `lm_head.weight`."""
     text = geometry.text
@@ -111,7 +122,7 @@ def expected_tensors(geometry: ModelGeometry) -> Shapes:
     shapes[EMBEDDING] = (text.vocab_size, text.hidden_size)
     for index in range(text.num_layers):
         shapes |= _decoder_layer(text, index)
-    shapes["model.norm.weight"] = (text.hidden_size,)
+    shapes[FINAL_NORM] = (text.hidden_size,)
     if not text.tie_word_embeddings:
         shapes |= _linears([lm_head(text)])
     return shapes

@@ -102,9 +102,14 @@ class LMHead(nn.Module):
 
     def __init__(self, plan: LayerPlan) -> None:
         super().__init__()
-        self.head = linear(plan, layers.lm_head(plan.geometry.text))
+        text = plan.geometry.text
+        has_rotation = plan.rotated and text.tie_word_embeddings
+        self.rotation = linear(plan, layers.head_rotation(text)) if has_rotation else None
+        self.head = linear(plan, layers.lm_head(text))
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        if self.rotation is not None:
+            hidden = hidden + self.rotation(hidden)
         logits: torch.Tensor = self.head(hidden)
         return logits
 

@@ -16,7 +16,14 @@ from pocketvl.export.calibration.samples import describe_notes
 from pocketvl.export.calibration.store import CalibratedSource
 from pocketvl.export.chat_template import check_chat_template
 from pocketvl.export.checkpoint import Checkpoint, MergedLora, merge_lora, open_checkpoint
-from pocketvl.export.component import ExportSettings, PackedSource, fit_calibration, fit_image, fit_settings
+from pocketvl.export.component import (
+    ExportSettings,
+    PackedSource,
+    RotatedSource,
+    fit_calibration,
+    fit_image,
+    fit_settings,
+)
 from pocketvl.export.estimate import Estimate, ExportCost, check_space, export_cost, fits_twice
 from pocketvl.export.isolated import Call, run_isolated, run_together
 from pocketvl.export.layer_plan import LayerPlan, resolve
@@ -68,6 +75,11 @@ class ExportJob:
     image: ImageSettings
     estimate: Estimate
     notes: tuple[str, ...]  # for the user
+
+    @property
+    def weights(self) -> Checkpoint | MergedLora | RotatedSource:
+        """The source's, rotated where the plan says so."""
+        return RotatedSource(self.source) if self.plan.rotated else self.source
 
     @property
     def cost(self) -> ExportCost:
@@ -125,18 +137,18 @@ def export_bundle(
         warn(warning)
     run = run_isolated if job.estimate.memory > _ISOLATED_ABOVE else _run_here
     decided = decisions or output.with_name(f".{output.name}.calibration")
-    weights: PackedSource = job.source
+    weights: PackedSource = job.weights
     data: str | None = None
     cost = job.cost
     _, calibrating, writing, finishing = parts(
         progress, (cost.start, cost.calibration, cost.vision + cost.text, cost.finish)
     )
     if job.plan.recipe.calibrated:
-        arguments = (job.checkpoint, job.source, job.plan, job.settings, job.image, decided)
+        arguments = (job.checkpoint, weights, job.plan, job.settings, job.image, decided)
         data, unlike = run(calibrate, arguments, calibrating)
         if unlike:
             warn(describe_notes(unlike))
-        weights = CalibratedSource(job.source, decided)
+        weights = CalibratedSource(weights, decided)
     with partial_bundle(output, overwrite=overwrite) as partial:
         written = _write_components(partial.folder, job, weights, run, writing)
         if written.weight_errors:

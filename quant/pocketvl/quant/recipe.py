@@ -15,6 +15,7 @@ GENERAL = "general"  # calibration data that comes with pocketvl: texts, chat tu
 METHODS = (*WEIGHT_METHODS, *CALIBRATED_METHODS)
 
 
+_TOWER = "vision_encoder."
 _SHOWN = 4  # layers, as examples
 
 
@@ -37,12 +38,6 @@ class Precision:
     def is_float(self) -> bool:
         """Not quantized: float32, or IEEE's half precision where weights are stored."""
         return self.bits >= 16
-
-    @property
-    def is_calibrated(self) -> bool:
-        """Whether a calibrated method decides over such a layer: 8 bits a channel lose next to nothing by
-        rounding (docs/decisions/0006-calibration.md), so they are rounded whatever the method."""
-        return self.bits < 8
 
     def fits(self, in_features: int) -> bool:
         """Whether a layer with that many inputs can take these bits."""
@@ -89,7 +84,9 @@ class Calibration:
     token's 1 in the decoder (VLMQ, arXiv 2508.03351, and MBQ, arXiv 2412.19509: images' tokens are many and
     alike, and less sensitive).
     damping: added to the Hessian's diagonal, as a share of its mean. folding: whether scales that make
-    large inputs count (AWQ, arXiv 2306.00978) are folded into the layer before.
+    large inputs count (AWQ, arXiv 2306.00978) are folded into the layer before. correction: the
+    share of what earlier layers have lost that the decoder's make up for (GPTAQ, arXiv 2504.02692); above 0
+    the float model runs along.
     """
 
     data: str | None = None
@@ -98,6 +95,7 @@ class Calibration:
     vision_weight: float = 0.3
     damping: float = 0.01
     folding: bool = True
+    correction: float = 0.5
 
     def __post_init__(self) -> None:
         if self.samples < 1:
@@ -106,6 +104,8 @@ class Calibration:
             raise RecipeError(f"vision_weight must lie in 0..100, not {self.vision_weight}.")
         if not 0 < self.damping <= 10:
             raise RecipeError(f"damping must be positive and at most 10, not {self.damping}.")
+        if not 0 <= self.correction <= 1:
+            raise RecipeError(f"correction must lie in 0..1, not {self.correction}.")
 
 
 @dataclass(frozen=True)
@@ -114,13 +114,16 @@ class Recipe:
 
     Layer names: vision_encoder.patch_embed, vision_encoder.blocks.N.{qkv,proj,fc1,fc2},
     vision_encoder.merger.{fc1,fc2}, text_decoder.layers.N.{q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,
-    down_proj}, lm_head.
+    down_proj}, lm_head, and lm_head.rotation where hidden states are rotated and embeddings tied.
+    rotation: whether the decoder's hidden states and attention's values are rotated (quant/rotation.py), so
+    that they have no outliers. Models of floats and packed checkpoints stay as they are.
     """
 
     name: str
     method: str
     rules: tuple[Rule, ...]
     calibration: Calibration = field(default_factory=Calibration)  # read by calibrated methods alone
+    rotation: bool = False
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -147,10 +150,30 @@ class Recipe:
                     f" layers are named {', '.join(near)}; correct or remove it."
                 )
 
+    def rounded(self) -> "Recipe":
+        """The same, rounded to nearest, where there is nothing to calibrate on; rotated only if that pays."""
+        return replace(self, method="rtn", rotation=self.rotation and _rotation_pays(self.rules, "rtn"))
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether it gives integers to any layer."""
+        return any(not rule.precision.is_float for rule in self.rules)
+
     @property
     def calibrated(self) -> bool:
         """Whether its integers depend on calibration data."""
-        return self.method in CALIBRATED_METHODS and any(rule.precision.is_calibrated for rule in self.rules)
+        most = 8 if self.rotation else 4
+        return self.method in CALIBRATED_METHODS and any(rule.precision.bits <= most for rule in self.rules)
+
+    def calibrates(self, layer: str, precision: Precision) -> bool:
+        """Whether its method decides over that layer's integers by calibration data.
+
+        Layers of 8 bits a channel lose next to nothing by rounding (docs/decisions/0006-calibration.md), but
+        behind a rotation: there no norm's weights quiet the inputs that are large (0020-rotation.md).
+        """
+        if self.method not in CALIBRATED_METHODS or precision.is_float:
+            return False
+        return precision.bits < 8 or (self.rotation and not layer.startswith(_TOWER))
 
     def with_layers(self, layers: Mapping[str, Precision], name: str | None = None) -> "Recipe":
         """The same recipe with other bits for single layers, by their full names."""
@@ -164,7 +187,8 @@ class Recipe:
         if not self.calibrated:
             raise RecipeError(
                 f"The recipe {self.name!r} with the method {self.method!r} looks at no calibration data: that"
-                f" needs the method {CALIBRATED_METHODS[0]} and layers of fewer than 8 bits."
+                f" needs the method {CALIBRATED_METHODS[0]} (as in int8-gptq) and layers of fewer than 8"
+                " bits, or of 8 where hidden states are rotated."
             )
         changes = {"data": data, "samples": samples}
         given = {key: value for key, value in changes.items() if value is not None}
@@ -173,12 +197,12 @@ class Recipe:
     def fingerprint(self) -> str:
         """sha256 of all that decides integers: not of the name."""
         used = self.calibration if self.calibrated else None
-        return sha256(repr((self.method, self.rules, used)).encode()).hexdigest()
+        return sha256(repr((self.method, self.rules, used, self.rotation)).encode()).hexdigest()
 
 
 def method_of(method: str, precision: Precision) -> str:
-    """The method that decides over a layer of these bits in a recipe of that method."""
-    return method if precision.is_calibrated or method not in CALIBRATED_METHODS else "rtn"
+    """The method that decides over a layer of these bits that calibration has not decided over."""
+    return method if precision.bits < 8 or method not in CALIBRATED_METHODS else "rtn"
 
 
 _FLOAT = Precision(32)
@@ -203,7 +227,17 @@ BEST_METHODS = {name: "gptq" if name.startswith("int4") else "rtn" for name in N
 
 
 def named_recipe(name: str, method: str = "rtn") -> Recipe:
-    """The rules of one of NAMED_RECIPES with that method. Raises RecipeError for another name or method."""
+    """The rules of one of NAMED_RECIPES with that method, rotated where that pays.
+
+    Raises RecipeError for another name or method.
+    """
     if name not in _RULES:
         raise RecipeError(f"{name!r} is no recipe; known are {', '.join(NAMED_RECIPES)}.")
-    return Recipe(name, method, _RULES[name])
+    return Recipe(name, method, _RULES[name], rotation=_rotation_pays(_RULES[name], method))
+
+
+def _rotation_pays(rules: Sequence[Rule], method: str) -> bool:
+    """It makes inputs of 8 bits better and 4-bit weights that are only rounded worse: no norm's weights quiet
+    the inputs that are large any more (docs/decisions/0020-rotation.md)."""
+    bits = {rule.precision.bits for rule in rules}
+    return min(bits) == 8 or (min(bits) < 8 and method in CALIBRATED_METHODS)

@@ -2,6 +2,7 @@
 
 name = "mine"
 method = "gptq"          # rtn, hqq or gptq
+rotation = true          # of the decoder's hidden states; false where it is left out
 
 [calibration]            # gptq only; every key may be left out
 data = "my-images"       # without it, models other than `tiny` are rounded
@@ -40,6 +41,8 @@ def load_recipe(spec: str, method: str | None = None) -> Recipe:
 
     `method` replaces the recipe's own. Raises RecipeError.
     """
+    if spec in NAMED_RECIPES and method is not None:
+        return named_recipe(spec, method)
     recipe = _read(Path(spec).expanduser()) if spec.endswith(SUFFIX) else _named(spec)
     return recipe if method is None else dataclasses.replace(recipe, method=method)
 
@@ -59,6 +62,7 @@ def _named(spec: str) -> Recipe:
 def recipe_toml(recipe: Recipe) -> str:
     """The text of a file that load_recipe reads as this very recipe."""
     lines = [f"name = {_literal(recipe.name)}", f"method = {_literal(recipe.method)}"]
+    lines += ["rotation = true"] if recipe.rotation else []
     if recipe.calibrated:
         lines += ["", "[calibration]"]
         settings = dataclasses.asdict(recipe.calibration)
@@ -86,7 +90,7 @@ def _read(path: Path) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"The recipe {path} is not valid TOML: {error}.") from None
     where = str(path)
-    _only(content, ("name", "method", "calibration", "rule"), where)
+    _only(content, ("name", "method", "rotation", "calibration", "rule"), where)
     rules = _value(content, "rule", list, where)
     if not rules:
         raise RecipeError(f"{where} has no [[rule]], so no layer has any bits.")
@@ -96,6 +100,7 @@ def _read(path: Path) -> Recipe:
         name=_value(content, "name", str, where),
         method=_value(content, "method", str, where),
         rules=read,
+        rotation=_value(content, "rotation", bool, where) if "rotation" in content else False,
         calibration=_calibration(content.get("calibration", {}), f"{where}, calibration"),
     )
 

@@ -19,6 +19,7 @@ VISION_ENCODER = "vision_encoder"
 TOKEN_EMBEDDING = "token_embedding"
 TEXT_DECODER = "text_decoder"
 LM_HEAD = "lm_head"
+ROTATION = "rotation"  # in a manifest's quantization_method, where hidden states are rotated
 
 # Tensors of the entry points.
 PATCHES = "patches"

@@ -14,7 +14,7 @@ from pocketvl.export.calibration.samples import load_samples
 from pocketvl.export.calibration.stage import RowsFold
 from pocketvl.export.calibration.store import CalibratedSource, Decisions
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
-from pocketvl.export.component import ExportSettings
+from pocketvl.export.component import ExportSettings, RotatedSource
 from pocketvl.export.executorch.operators import FusedAttention, HeadByHeadAttention, attention_inputs
 from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.executorch.vision_graph import VisionEncoder
@@ -30,7 +30,10 @@ from tests.support.checkpoints import SMALL_GEOMETRY, random_tensors, write_chec
 from tests.support.sources import Dequantized
 
 SETTINGS = ExportSettings(buckets=(64,), max_context=320, prefill_chunk=32)
-RECIPE = dataclasses.replace(named_recipe("int4-small", "gptq"), calibration=Calibration(samples=12))
+# Without rotation, so that what is decided can be compared with the checkpoint's own tensors.
+RECIPE = dataclasses.replace(
+    named_recipe("int4-small", "gptq"), calibration=Calibration(samples=12), rotation=False
+)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +79,7 @@ def test_every_layer_of_fewer_than_8_bits_is_decided_as_the_recipe_says(
 
 
 def test_what_stays_at_8_bits_is_run_but_not_decided(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(named_recipe("int4", "gptq"), calibration=RECIPE.calibration)
+    recipe = dataclasses.replace(named_recipe("int4", "gptq"), calibration=RECIPE.calibration, rotation=False)
     source = run(checkpoint, tmp_path, recipe)
     decided = {
         layer.name: source.quantized(layer.name) is not None for layer in linear_layers(checkpoint.geometry)
@@ -87,6 +90,46 @@ def test_what_stays_at_8_bits_is_run_but_not_decided(checkpoint: Checkpoint, tmp
     images, _ = graph_outputs(source, recipe, checkpoint)
     rounded, _ = graph_outputs(checkpoint, named_recipe("int4"), checkpoint)
     assert torch.equal(images, rounded)
+
+
+@pytest.mark.parametrize("recipe", ["int8", "int4"])
+def test_behind_a_rotation_decoder_and_head_are_decided_whatever_their_bits(
+    checkpoint: Checkpoint, tmp_path: Path, recipe: str
+) -> None:
+    chosen = dataclasses.replace(named_recipe(recipe, "gptq"), calibration=RECIPE.calibration)
+    plan = resolve(chosen, checkpoint.geometry, checkpoint)
+    assert plan.rotated
+    assert plan.method_name == "rotation + gptq + rtn"
+    calibrate(
+        checkpoint, RotatedSource(checkpoint), plan, SETTINGS, checkpoint.image, tmp_path, lambda *_: None
+    )
+    source = CalibratedSource(RotatedSource(checkpoint), tmp_path)
+    decided = {name: source.quantized(name) is not None for name in plan.precisions}
+    assert decided == {name: not name.startswith("vision_encoder.") for name in decided}
+    head = source.quantized("lm_head.rotation")
+    assert head is not None
+    assert (head.bits, head.integers.shape) == (8, (96, 96))
+    wanted = RotatedSource(checkpoint).tensor("lm_head.rotation.weight")
+    assert torch.allclose(torch.from_numpy(head.dequantize()), wanted, atol=0.02)
+
+
+def test_correction_runs_the_float_model_along(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    found = []
+    for share in (0.0, 0.5):
+        data = dataclasses.replace(RECIPE.calibration, correction=share)
+        source = run(checkpoint, tmp_path / str(share), dataclasses.replace(RECIPE, calibration=data))
+        found.append(source)
+    layers = [f"text_decoder.layers.{index}.down_proj" for index in (0, 1)]
+    for layer in layers:
+        without, corrected = (source.quantized(layer) for source in found)
+        assert without is not None
+        assert corrected is not None
+        assert not np.array_equal(without.integers, corrected.integers)
+    same = "vision_encoder.blocks.1.fc1"
+    first, second = (source.quantized(same) for source in found)
+    assert first is not None
+    assert second is not None
+    assert np.array_equal(first.integers, second.integers)
 
 
 def test_units_after_the_last_that_is_decided_are_not_run(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -294,7 +337,7 @@ def test_a_tower_cannot_be_calibrated_without_images(
 def test_a_decoder_can_be_calibrated_on_text_alone(
     checkpoint: Checkpoint, tmp_path: Path, words: Calibration
 ) -> None:
-    recipe = dataclasses.replace(named_recipe("int4", "gptq"), calibration=words)
+    recipe = dataclasses.replace(named_recipe("int4", "gptq"), calibration=words, rotation=False)
     source = run(checkpoint, tmp_path / "store", recipe)
     written = {path.stem for path in (tmp_path / "store").glob("*.safetensors")}
     layers = checkpoint.geometry.text.num_layers

@@ -86,6 +86,7 @@ def test_so_is_one_with_a_table_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_table_of_its_own_is_written_twice(tied: bool) -> None:
     geometry = replace(SMALL_GEOMETRY, text=replace(SMALL_GEOMETRY.text, tie_word_embeddings=tied))
-    known = estimate(resolve(named_recipe("int8"), geometry), ExportSettings())
+    recipe = replace(named_recipe("int8"), rotation=False)
+    known = estimate(resolve(recipe, geometry), ExportSettings())
     head = known.artifacts[names.LM_HEAD]
     assert known.artifacts[names.TOKEN_EMBEDDING] == (head if tied else 2 * head)

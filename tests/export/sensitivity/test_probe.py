@@ -35,7 +35,7 @@ def make_leaf(bias: bool, name: str = "x") -> Linear:
 def probe(method: str, source: RandomSource | None = None, tied: bool = False) -> Probe:
     choices = {"x": CHOICES, "lm_head": CHOICES}
     source = source or RandomSource(SMALL_GEOMETRY)
-    return Probe(source, Calibration(folding=False), Decisions(), method, choices, True, tied)
+    return Probe(source, Calibration(folding=False), Decisions(), frozenset(), method, choices, True, tied)
 
 
 def inputs() -> tuple[torch.Tensor, torch.Tensor]:

@@ -118,7 +118,10 @@ def _metadata(manifest: Manifest, license_: dict[str, Any]) -> str:
 def _method(name: str) -> str:
     if name == "none":
         return "No layer is quantized."
-    return f"Integers were {' or '.join(_METHODS.get(part, part) for part in name.split(' + '))}."
+    parts = name.split(" + ")
+    chosen = " or ".join(_METHODS.get(part, part) for part in parts if part != names.ROTATION)
+    before = "The decoder's hidden states were rotated. " if names.ROTATION in parts else ""
+    return f"{before}Integers were {chosen}."
 
 
 def _bit_tags(manifest: Manifest) -> set[str]:

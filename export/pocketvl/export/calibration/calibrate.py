@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 
@@ -13,21 +13,13 @@ from pocketvl.export.calibration.stage import Decider
 from pocketvl.export.calibration.store import Decisions, Store
 from pocketvl.export.calibration.walks import TextWalk, VisionWalk
 from pocketvl.export.checkpoint import Checkpoint
-from pocketvl.export.component import ExportSettings, TensorSource
+from pocketvl.export.component import ExportSettings, Fingerprinted, TensorSource
 from pocketvl.export.estimate import reading_cost, unit_cost
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.progress import Progress, parts
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.geometry import ImageSettings
 from pocketvl.runtime.errors import CalibrationError
-
-_HIDDEN = "hidden"
-
-
-class Fingerprinted(TensorSource, Protocol):
-    """Weights with an identity: a checkpoint, perhaps with adapters."""
-
-    def fingerprint(self) -> str: ...
 
 
 class Calibrated(NamedTuple):
@@ -46,7 +38,7 @@ def calibrate(
     folder: Path,
     progress: Progress,
 ) -> Calibrated:
-    """Decide every layer of fewer than 8 bits over calibration data, into `folder`; goes on where it stopped.
+    """Decide every layer that the plan calibrates, into `folder`; goes on where it stopped.
 
     Other layers are only run, in float, as far as the inputs of those come from them. source: the
     checkpoint's weights, perhaps with adapters. One block's weights and one stage's activations are in memory
@@ -109,6 +101,7 @@ class _Run:
         images = [image for sample in inputs for image in sample.images]
         self._source, self._store = source, store
         self._calibration = plan.recipe.calibration
+        self._calibrated = frozenset(plan.calibrated)
         # Without images the tower is not even run.
         self._vision = VisionWalk(plan, images) if images else None
         self._text = TextWalk(plan, [sample.text for sample in inputs])
@@ -126,14 +119,14 @@ class _Run:
             self._text.embed(torch.empty(0, self._source.geometry.text.hidden_size), self._source)
         for index, unit in enumerate(self._units[begin:], begin):
             self._progress[index](f"calibrating {unit}", 0.0)
-            decider = Decider(self._source, self._calibration, Decisions())
+            decider = Decider(self._source, self._calibration, Decisions(), self._calibrated)
             if self._vision is not None and unit in self._vision_units:
                 self._vision.step(unit, decider)
                 if unit == self._vision_units[-1]:
                     self._text.embed(self._vision.hidden, self._source)
             else:
                 self._text.step(unit, decider)
-            self._store.finish(unit, decider.decisions, {_HIDDEN: self._walk_after(unit).hidden})
+            self._store.finish(unit, decider.decisions, self._walk_after(unit).flow)
 
     def _walk_after(self, unit: str) -> VisionWalk | TextWalk:
         if self._vision is not None and unit in self._vision_units[:-1]:
@@ -148,7 +141,7 @@ class _Run:
         while done:
             flow = self._store.flow(self._units[done - 1])
             if flow is not None:
-                self._walk_after(self._units[done - 1]).hidden = flow[_HIDDEN]
+                self._walk_after(self._units[done - 1]).flow = flow
                 return done
             done -= 1
             self._store.forget(self._units[done])

@@ -13,6 +13,7 @@ from pocketvl.export.calibration.store import Decisions
 from pocketvl.export.component import TensorSource
 from pocketvl.export.modules import LayerNorm, Linear, RMSNorm
 from pocketvl.quant.activations import quantized_activations
+from pocketvl.quant.correction import Correction
 from pocketvl.quant.folding import folding_scales
 from pocketvl.quant.gptq import gptq
 from pocketvl.quant.hessian import Factor, factorize, second_moments
@@ -85,11 +86,12 @@ Fold = NormFold | RowsFold
 
 @dataclass(frozen=True)
 class Decider:
-    """Decides stage after stage; `decisions` collects what was decided."""
+    """Decides stage after stage; `decisions` collects what was decided. layers: those to decide over."""
 
     source: TensorSource
     calibration: Calibration
     decisions: Decisions
+    layers: frozenset[str]
 
     def decide(
         self,
@@ -98,24 +100,28 @@ class Decider:
         token_weights: torch.Tensor,
         fold: Fold | None = None,
         damping: float | None = None,
+        wanted: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Give the leaves of fewer than 8 bits, all of which read x (tokens, features) float32, their rounded
-        weights; the others go on in float.
+        """Give the leaves that are among `layers` their rounded weights; the others go on in float. All read
+        x (tokens, features), float32.
 
-        fold: what x comes from, if scales can be folded into it. Returns x as the artifact's layers will
-        see it; as it is where nothing was decided. Raises CalibrationError, CheckpointError.
+        fold: what x comes from, if scales can be folded into it. wanted: what the float model has in x's
+        place, to make up for what the layers before have lost. Returns x as the artifact's layers will see
+        it; as it is where nothing was decided. Raises CalibrationError, CheckpointError.
         """
-        if not any(leaf.precision.is_calibrated for leaf in leaves):
+        if not any(leaf.layer in self.layers for leaf in leaves):
             return x
         given = [self.source.quantized(leaf.layer) for leaf in leaves]
         foldable = fold is not None and self.calibration.folding and fold.possible(self.source)
         if fold is not None and foldable and not any(given):
-            x = self._fold(leaves, x, token_weights, fold)
+            x, wanted = self._fold(leaves, x, token_weights, fold, wanted)
         seen = quantized_activations(x)
         moments: torch.Tensor | None = None
         factors: dict[int, Factor] = {}
+        correction = None if wanted is None or all(given) else Correction.of(wanted, x, seen, token_weights)
+        mean = (token_weights / token_weights.sum()) @ (x if wanted is None else wanted)
         for leaf, decided in zip(leaves, given, strict=True):
-            if not leaf.precision.is_calibrated:
+            if leaf.layer not in self.layers:
                 continue
             integers = decided
             if integers is None:
@@ -125,47 +131,57 @@ class Decider:
                     factors[group] = factorize(
                         moments, group, damping or self.calibration.damping, leaf.layer
                     )
-                integers = self._quantize(leaf, factors[group])
+                integers = self._quantize(leaf, factors[group], correction)
                 self.decisions.quantized[leaf.layer] = integers
-            self._replace(leaf, integers, x, seen, token_weights)
+            self._replace(leaf, integers, mean, seen, token_weights)
         return seen
 
     def _fold(
-        self, leaves: Sequence[Linear], x: torch.Tensor, token_weights: torch.Tensor, fold: Fold
-    ) -> torch.Tensor:
+        self,
+        leaves: Sequence[Linear],
+        x: torch.Tensor,
+        token_weights: torch.Tensor,
+        fold: Fold,
+        wanted: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         weights = [(leaf.weight.detach(), leaf.precision) for leaf in leaves if not leaf.precision.is_float]
         scales = folding_scales(x, token_weights, weights, fold.allowed)
         if scales is None:
-            return x
+            return x, wanted
         fold.divide(scales, self.decisions)
         for leaf in leaves:
             leaf.weight.data = leaf.weight.data * scales
-            if not leaf.precision.is_calibrated:
+            if leaf.layer not in self.layers:
                 self.decisions.tensors[f"{leaf.source}.weight"] = leaf.weight.data
-        return x / scales
+        return x / scales, None if wanted is None else wanted / scales
 
-    def _quantize(self, leaf: Linear, factor: Factor) -> QuantizedLinear:
+    def _quantize(self, leaf: Linear, factor: Factor, correction: Correction | None) -> QuantizedLinear:
         weight = leaf.weight.detach()
         if not torch.isfinite(weight).all():
             raise CheckpointError(
                 f"the weight of {leaf.layer} holds NaN or infinite values, so it cannot be quantized; check"
                 " that the checkpoint was saved and downloaded completely."
             )
+        if correction is not None:
+            weight = correction.apply(weight, factor, self.calibration.correction)
         return gptq(weight, factor, leaf.precision)
 
     def _replace(
         self,
         leaf: Linear,
         integers: QuantizedLinear,
-        x: torch.Tensor,
+        mean: torch.Tensor,
         seen: torch.Tensor,
         token_weights: torch.Tensor,
     ) -> None:
-        """The leaf computes with rounded weights from now on; its bias takes up the mean error."""
+        """The leaf computes with rounded weights from now on; its bias takes up the mean error.
+
+        mean (in,): of what it reads in float.
+        """
         rounded = torch.from_numpy(integers.dequantize())
         if leaf.bias is not None:
             share = token_weights / token_weights.sum()
-            missing = leaf.weight.detach() @ (share @ x) - rounded @ (share @ seen)
+            missing = leaf.weight.detach() @ mean - rounded @ (share @ seen)
             leaf.bias.data = leaf.bias.data + missing
             self.decisions.tensors[f"{leaf.source}.bias"] = leaf.bias.data
         leaf.weight = nn.Parameter(rounded, requires_grad=False)

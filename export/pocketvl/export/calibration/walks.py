@@ -4,6 +4,8 @@ First the vision tower, then the decoder, then its head.
 """
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from itertools import repeat
 
 import torch
 
@@ -38,6 +40,15 @@ class VisionWalk:
         self._patches = torch.cat([image.patches for image in images])
         self._depth = plan.geometry.vision.depth
         self.hidden = torch.empty(0)
+
+    @property
+    def flow(self) -> dict[str, torch.Tensor]:
+        """What goes from one unit to the next."""
+        return {"hidden": self.hidden}
+
+    @flow.setter
+    def flow(self, tensors: dict[str, torch.Tensor]) -> None:
+        self.hidden = tensors["hidden"]
 
     def units(self) -> Iterator[str]:
         yield "vision_encoder.patch_embed"
@@ -106,7 +117,8 @@ def attend_each(
 
 
 class TextWalk:
-    """hidden: float32 (all tokens, width) of the samples one after the other."""
+    """hidden: float32 (all tokens, width) of the samples one after the other, as what was decided makes it;
+    float_hidden: as the float model does, where corrections look at it."""
 
     def __init__(self, plan: LayerPlan, samples: Sequence[TextInputs]) -> None:
         load_custom_ops()
@@ -123,7 +135,7 @@ class TextWalk:
         heads = torch.arange(geometry.num_heads) // (geometry.num_heads // geometry.num_kv_heads)
         rows = heads[:, None] * geometry.head_dim + torch.arange(geometry.head_dim)
         self._value_rows = rows.reshape(-1)
-        self.hidden = torch.empty(0)
+        self.hidden = self.float_hidden = torch.empty(0)
 
     def units(self) -> Iterator[str]:
         yield from (f"text_decoder.layers.{index}" for index in range(self._layers))
@@ -133,6 +145,16 @@ class TextWalk:
         """Start: token embeddings, with those of images (tokens, width) in their places."""
         self.hidden = source.tensor(EMBEDDING)[self._ids].float()
         self.hidden[self._is_image] = image_embeddings
+        self.float_hidden = self.hidden.clone()
+
+    @property
+    def flow(self) -> dict[str, torch.Tensor]:
+        """What goes from one unit to the next."""
+        return {"hidden": self.hidden, "float_hidden": self.float_hidden}
+
+    @flow.setter
+    def flow(self, tensors: dict[str, torch.Tensor]) -> None:
+        self.hidden, self.float_hidden = tensors["hidden"], tensors["float_hidden"]
 
     @torch.no_grad()
     def step(self, unit: str, decider: Decider) -> None:
@@ -150,22 +172,47 @@ class TextWalk:
         fill_floats(layer, decider.source)
         weights = torch.where(self._is_image, decider.calibration.vision_weight, 1.0)
         before, after = layer.before, layer.after
+        exact = self._exact(layer, cache) if decider.calibration.correction else repeat(None, 5)
         leaves = [before.q, before.k, before.v]
-        x = decider.decide(leaves, before.norm(self.hidden), weights, NormFold(before.norm))
+        norm = NormFold(before.norm)
+        x = decider.decide(leaves, before.norm(self.hidden), weights, norm, wanted=next(exact))
         x = attend_each(before, cache, x, self._lengths, self._ropes)
         values = RowsFold(before.v, self._value_rows)
-        self.hidden = self.hidden + after.o(decider.decide([after.o], x, weights, values))
+        x = decider.decide([after.o], x, weights, values, wanted=next(exact))
+        self.hidden = self.hidden + after.o(x)
         leaves = [after.gate, after.up]
-        x = decider.decide(leaves, after.norm(self.hidden), weights, NormFold(after.norm))
+        norm = NormFold(after.norm)
+        x = decider.decide(leaves, after.norm(self.hidden), weights, norm, wanted=next(exact))
         x = after.activate(x)
         up = RowsFold(after.up, torch.arange(x.shape[1]))
-        self.hidden = self.hidden + after.down(decider.decide([after.down], x, weights, up))
+        x = decider.decide([after.down], x, weights, up, wanted=next(exact))
+        self.hidden = self.hidden + after.down(x)
+        next(exact)
+
+    def _exact(self, layer: DecoderLayer, cache: torch.nn.Module) -> Iterator[torch.Tensor | None]:
+        """What the stages of the float model's layer read, beside those that are decided, and None behind the
+        last of them; moves float_hidden on."""
+        layer = deepcopy(layer)
+        before, after, hidden = layer.before, layer.after, self.float_hidden
+        x = before.norm(hidden)
+        yield x
+        x = attend_each(before, cache, x, self._lengths, self._ropes)
+        yield x
+        hidden = hidden + after.o(x)
+        x = after.norm(hidden)
+        yield x
+        x = after.activate(x)
+        yield x
+        self.float_hidden = hidden + after.down(x)
+        yield None
 
     def _finish(self, decider: Decider) -> None:
         """The head. Nothing is ever read off an image's tokens, so only text counts."""
-        norm, head = self._decoder.norm, self._head.head
+        norm, rotation, head = self._decoder.norm, self._head.rotation, self._head.head
         fill_floats(norm, decider.source)
-        fill_floats(head, decider.source)
+        fill_floats(self._head, decider.source)
         text = norm(self.hidden[~self._is_image])
+        if rotation is not None:
+            text = text + rotation(decider.decide([rotation], text, _ones(text)))
         damping = _TIED_DAMPING if self._tied else None
-        decider.decide([head], text, torch.ones(len(text)), damping=damping)
+        decider.decide([head], text, _ones(text), damping=damping)

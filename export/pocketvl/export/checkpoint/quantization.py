@@ -23,6 +23,8 @@ AWQ = "awq"
 AUTO_ROUND = "auto-round"
 
 _ZERO_OFFSETS = {"gptq": 1, "gptq_v2": 0}
+# In the names of settings: GPTQModel's rotation, transform_config of llm-compressor, FP-Quant's hadamard_..
+_ROTATIONS = ("rotat", "hadamard", "transform_config", "quarot", "spinquant")
 # By the part of packing_format between its colons; behind it comes the kernel that was meant to run it.
 _AUTO_ROUND_GPTQ = {"auto_gptq": "gptq", "gptq": "gptq", "gptqmodel": "gptq_v2"}
 _AUTO_ROUND_AWQ = ("auto_awq", "awq")
@@ -55,6 +57,7 @@ def read_quantization(config: JsonObject) -> Quantization | None:
 
 def _read(config: JsonObject) -> Quantization:
     method = config.text("quant_method", "")
+    _refuse_rotations(config)
     if method == GPTQ:
         return _gptq(config)
     if method == AWQ:
@@ -62,6 +65,17 @@ def _read(config: JsonObject) -> Quantization:
     if method in (AUTO_ROUND, f"intel/{AUTO_ROUND}"):
         return _auto_round(config)
     raise _unknown(config, method)
+
+
+def _refuse_rotations(config: JsonObject) -> None:
+    """Rotations that inputs go through while the model runs: without them integers mean something else."""
+    for key, value in config.values.items():
+        if value and any(word in key.lower() for word in _ROTATIONS):
+            raise CheckpointError(
+                f"{config.where}: {key!r} says that activations are rotated while the model runs (as QuaRot"
+                " and SpinQuant do), which pocketvl's graphs do not. Export the original 16-bit checkpoint:"
+                " pocketvl folds rotations into its weights."
+            )
 
 
 def _gptq(config: JsonObject) -> Quantization:

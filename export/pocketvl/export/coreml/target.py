@@ -36,7 +36,7 @@ def estimate(plan: LayerPlan, settings: ExportSettings) -> Estimate:
         [layer for index in span for layer in decoder_layer(text, index)]
         for span in chunk_spans(text, settings)
     ]
-    heads = [head]
+    heads = [layer for layer, _ in plan.layers if layer.component == names.LM_HEAD]
     if not text.tie_word_embeddings:
         artifacts[names.TOKEN_EMBEDDING] = bytes_of(head, plan.table_bits)
         heads.append(head)

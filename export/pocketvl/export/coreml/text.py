@@ -58,7 +58,7 @@ def export_head(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
     head = LMHead(plan)
     progress("Quantizing the head", 0.0)
     weights = prepare(head, inputs.source, plan.method, lambda _: None)
-    (output,) = weights.values()
+    output = weights["head"]
     table = output if text.tie_word_embeddings else _own_table(inputs.source, plan)
     progress("Converting the head", 0.5)
     entries = package_head(text, inputs.settings.prefill_chunk)
@@ -69,7 +69,7 @@ def export_head(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
     }
     path = inputs.folder / names.HEAD_PACKAGE
     write_package(path, functions, describe(_SUMMARY, plan, {}))
-    wanted = {names.LM_HEAD: expected([output]), names.TOKEN_EMBEDDING: expected([table])}
+    wanted = {names.LM_HEAD: expected(weights.values()), names.TOKEN_EMBEDDING: expected([table])}
     found = census(path, wanted)
     groups = layer_groups(names.LM_HEAD, wanted[names.LM_HEAD], found)
     if table is not output:

@@ -55,7 +55,8 @@ def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
 
     decoder = lower_decoder(plan, settings.max_context, settings.prefill_chunk, filled)
     fill(head, source, plan.method)
-    steps.next(head.head.layer)
+    for layer in expected(head):
+        steps.next(layer.layer)
     wanted = {names.TEXT_DECODER: tuple(layers), names.LM_HEAD: expected(head)}
     probe = Probe.of(head.head)
     programs = {
@@ -68,8 +69,8 @@ def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
     found = census(path, wanted)
     groups = [group for name, layers in wanted.items() for group in layer_groups(name, layers, found)]
     if text.tie_word_embeddings:
-        (rows,) = wanted[names.LM_HEAD]
-        table = tied_table(path, rows, found[names.LM_HEAD], probe)
+        (rows,) = (own for own in wanted[names.LM_HEAD] if own.layer == names.LM_HEAD)
+        table = tied_table(path, rows, found[rows.layer], probe)
     else:
         table, group = write_table(source, plan, inputs.folder)
         groups.append(group)

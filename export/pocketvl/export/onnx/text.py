@@ -160,10 +160,11 @@ def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
         write_graph(graph, ports.inputs, ports.outputs, folder / file)
     checking("Checking the decoder", 0.0)
     found = census({folder / file: graph for file, (graph, _) in graphs.items()})
-    (rows,) = external_layers(head)
+    of_head = external_layers(head)
+    (rows,) = (own for own in of_head if own.layer == names.LM_HEAD)
     groups = (
         *layer_groups(names.TEXT_DECODER, external_layers(decoder), found),
-        *layer_groups(names.LM_HEAD, [rows], found),
+        *layer_groups(names.LM_HEAD, of_head, found),
     )
     if text.tie_word_embeddings:
         table = _tied_table(head, data, found[rows.layer].location)

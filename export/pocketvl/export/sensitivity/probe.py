@@ -1,7 +1,7 @@
 """The float model, block by block, with the errors of every layer under each bits that it may take."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -82,6 +82,7 @@ class Probe(Decider):
         token_weights: torch.Tensor,
         fold: Fold | None = None,
         damping: float | None = None,
+        wanted: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Try every choice of each leaf; gives x back as it is. Raises CalibrationError, CheckpointError."""
         open_leaves = [leaf for leaf in leaves if self.source.quantized(leaf.layer) is None]
@@ -220,7 +221,9 @@ def try_choices(
     vision = VisionWalk(floats, images)
     text = TextWalk(floats, [sample.text for sample in inputs])
     tied = geometry.text.tie_word_embeddings
-    probe = Probe(source, recipe.calibration, Decisions(), recipe.method, choices, keep, tied)
+    # Nothing is decided, so there is nothing to make up for.
+    calibration = replace(recipe.calibration, correction=0.0)
+    probe = Probe(source, calibration, Decisions(), frozenset(), recipe.method, choices, keep, tied)
     vision_units, text_units = list(vision.units()), list(text.units())
     count = len(vision_units) + len(text_units)
     for index, unit in enumerate(vision_units):

@@ -137,7 +137,8 @@ class Manifest:
     schema_version: int
     target: str
     recipe: str
-    quantization_method: str  # none, rtn, hqq, gptq; gptq checkpoint, awq checkpoint; several joined by " + "
+    # none, rtn, hqq, gptq; gptq checkpoint, awq checkpoint; rotation; several joined by " + "
+    quantization_method: str
     geometry: ModelGeometry
     special_tokens: SpecialTokens
     image: ImageSettings
