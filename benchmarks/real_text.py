@@ -32,7 +32,7 @@ from pocketvl.evaluate.components import Components
 from pocketvl.evaluate.metrics import kl_divergence, top1_agreement
 from pocketvl.export.calibration.store import CalibratedSource
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
-from pocketvl.export.component import ExportSettings, PackedSource
+from pocketvl.export.component import ExportSettings, PackedSource, RotatedSource
 from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.executorch.xnnpack import load_custom_ops
 from pocketvl.export.layer_plan import LayerPlan, resolve
@@ -148,6 +148,11 @@ class Run:
     def plan(self) -> LayerPlan:
         return resolve(self.recipe, self.checkpoint.geometry, self.checkpoint)
 
+    @property
+    def weights(self) -> Checkpoint | RotatedSource:
+        """The checkpoint's, rotated where the recipe is."""
+        return RotatedSource(self.checkpoint) if self.plan.rotated else self.checkpoint
+
     def bundle(self, target: str) -> Path:
         """Exported, unless it is there."""
         folder = self.work / f"{self.name}-{target}"
@@ -166,8 +171,8 @@ class Run:
     def source(self) -> PackedSource:
         """Weights as they were calibrated. To be called behind bundle()."""
         if not self.recipe.calibrated:
-            return self.checkpoint
-        return CalibratedSource(self.checkpoint, self.work / f"{self.name}-decisions")
+            return self.weights
+        return CalibratedSource(self.weights, self.work / f"{self.name}-decisions")
 
 
 class EagerText:
@@ -232,7 +237,7 @@ class Comparison:
         """Measured once for all recipes that round the same layers."""
         key = tuple(name for name, precision in run.plan.precisions.items() if not precision.is_float)
         if key not in self._activations:
-            model = EagerText(run.plan, run.checkpoint, self._context, weights=False, activations=True)
+            model = EagerText(run.plan, run.weights, self._context, weights=False, activations=True)
             self._activations[key] = {name: kl for name, (_, kl, _) in self._scores(model.logits).items()}
         return self._activations[key]
 
