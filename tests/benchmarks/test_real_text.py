@@ -136,7 +136,7 @@ def test_weights_and_activations_are_told_apart(llama: Llama, tmp_path: Path) ->
     weights = [comparison.weights_alone(run)["letters"] for run in (eight, four)]
     assert 0 < 10 * weights[0] < weights[1]
     activations = [comparison.activations_alone(run)["letters"] for run in (eight, four)]
-    assert 0 < activations[0] == activations[1] < weights[1]
+    assert 0 < activations[0] < activations[1] < weights[1]  # the first is rotated
 
 
 @pytest.mark.slow

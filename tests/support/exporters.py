@@ -24,8 +24,8 @@ _TOKENS = SpecialTokens(image_pad=1, video_pad=2, vision_start=3, vision_end=4, 
 def export_inputs(
     source: Any, recipe: Recipe, folder: Path, settings: ExportSettings | None = None
 ) -> ExportInputs:
-    """What a target's exporters take, for weights of any kind."""
-    plan = resolve(recipe, source.geometry)
+    """What a target's exporters take, for weights of any kind, which nothing rotates."""
+    plan = resolve(replace(recipe, rotation=False), source.geometry)
     return ExportInputs(source, plan, settings or ExportSettings(), _TOKENS, folder)
 
 
