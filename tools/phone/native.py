@@ -34,7 +34,9 @@ def prepare(tools: Path, build: Path) -> Native:
         made.missing.append("onnxruntime for the JVM")
     if _done([ROOT / "native/build.sh", VENV, executorch]):
         made.properties["pocketvl.executorch"] = executorch / "libpocketvl_executorch.so"
-        made.properties["jna.boot.library.path"] = tools / "jars"
+        # Debian's JNA looks for its library among the system's alone, unless it is told to ask Java.
+        made.properties["jna.nosys"] = "false"
+        made.properties["java.library.path"] = tools / "jars"
     else:
         made.missing.append("ExecuTorch for the JVM")
     cases = build / "engine-cases"
