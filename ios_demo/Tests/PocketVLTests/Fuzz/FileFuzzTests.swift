@@ -65,8 +65,8 @@ import Testing
         }
         print("\(refused) of \(Damage.count) JSON texts refused")
         #expect(refused > Damage.count / 10 && refused < Damage.count)
-        for depth in [JSON.maxDepth - 1, JSON.maxDepth, JSON.maxDepth + 1, 100_000] {
-            let text = String(repeating: "[", count: depth) + String(repeating: "]", count: depth)
+        for depth in [JSON.maxDepth - 1, JSON.maxDepth, JSON.maxDepth + 1, 100_000] {  // the outermost is at 0
+            let text = String(repeating: "[", count: depth + 1) + String(repeating: "]", count: depth + 1)
             #expect(((try? JSON.parse(text)) != nil) == (depth <= JSON.maxDepth))
         }
     }
