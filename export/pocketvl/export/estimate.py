@@ -30,6 +30,7 @@ _START = 1.6  # importing what calibration runs on
 _RUN, _DECIDE = 1.5e-11, 3.5e-11  # seconds for a weight and a token: running a layer, and deciding over it
 _FACTORIZE = 1.5e-11  # for a cube of a layer's inputs: inverting their second moments
 _UNIT = 0.2  # a block or layer that is decided, however small
+_CORRECTED = 2.6  # times as long with the float model beside (docs/decisions/0020-rotation.md)
 _GENERATED = (64, 40)  # patches and tokens of a generated sample
 _GENERAL = (312, 180)  # of one of the general set, on average
 _PROMPT = 30  # tokens of a sample beside its image
@@ -193,14 +194,18 @@ def unit_cost(unit: str, patches: int, tokens: int, plan: LayerPlan) -> float:
     """Seconds that calibration takes over one block, layer, merger or head: a name that starts those of its
     layers. patches, tokens: of all samples together."""
     seconds, decided, calibrated = 0.0, False, frozenset(plan.calibrated)
+    correcting = _CORRECTED if plan.recipe.calibration.correction else 1.0
     for layer, _ in plan.layers:
         if not f"{layer.name}.".startswith(f"{unit}."):
             continue
-        rows = patches if layer.component == names.VISION_ENCODER else tokens
-        seconds += rows * layer.weights * (_DECIDE if layer.name in calibrated else _RUN)
+        tower = layer.component == names.VISION_ENCODER
+        rows = patches if tower else tokens
         if layer.name in calibrated:
             decided = True
+            seconds += rows * layer.weights * _DECIDE * (1.0 if tower else correcting)
             seconds += _FACTORIZE * layer.in_features**3
+        else:
+            seconds += rows * layer.weights * _RUN
     return seconds + (_UNIT if decided else _UNIT / 8)
 
 
