@@ -9,12 +9,12 @@ import torch
 
 from pocketvl.export.calibration import stage
 from pocketvl.export.calibration.calibrate import calibrate
-from pocketvl.export.calibration.inputs import InputMaker, SampleInputs, TextInputs
+from pocketvl.export.calibration.inputs import InputMaker, SampleInputs
 from pocketvl.export.calibration.samples import load_samples
 from pocketvl.export.calibration.stage import RowsFold
 from pocketvl.export.calibration.store import CalibratedSource, Decisions
 from pocketvl.export.checkpoint import Checkpoint, open_checkpoint
-from pocketvl.export.component import ExportSettings, RotatedSource
+from pocketvl.export.component import RotatedSource
 from pocketvl.export.executorch.operators import FusedAttention, HeadByHeadAttention, attention_inputs
 from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.executorch.vision_graph import VisionEncoder
@@ -25,15 +25,9 @@ from pocketvl.export.modules import Linear
 from pocketvl.export.weights import fill, fill_floats
 from pocketvl.quant.quantized import QuantizedLinear
 from pocketvl.quant.recipe import Calibration, Precision, Recipe, Rule, named_recipe
-from pocketvl.runtime.errors import CalibrationError
-from tests.support.checkpoints import SMALL_GEOMETRY, random_tensors, write_checkpoint, write_weights
+from tests.support.calibrating import RECIPE, SETTINGS, StopError, run
+from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint
 from tests.support.sources import Dequantized
-
-SETTINGS = ExportSettings(buckets=(64,), max_context=320, prefill_chunk=32)
-# Without rotation, so that what is decided can be compared with the checkpoint's own tensors.
-RECIPE = dataclasses.replace(
-    named_recipe("int4-small", "gptq"), calibration=Calibration(samples=12), rotation=False
-)
 
 
 @pytest.fixture(scope="module")
@@ -41,20 +35,6 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     folder = tmp_path_factory.mktemp("checkpoint")
     write_checkpoint(folder)
     return open_checkpoint(str(folder))
-
-
-class StopError(Exception):
-    pass
-
-
-def run(checkpoint: Checkpoint, folder: Path, recipe: Recipe = RECIPE, stop_at: str = "") -> CalibratedSource:
-    def progress(step: str, _: float) -> None:
-        if stop_at and step.endswith(stop_at):
-            raise StopError
-
-    plan = resolve(recipe, checkpoint.geometry, checkpoint)
-    calibrate(checkpoint, checkpoint, plan, SETTINGS, checkpoint.image, folder, progress)
-    return CalibratedSource(checkpoint, folder)
 
 
 @pytest.fixture(scope="module")
@@ -307,73 +287,3 @@ def test_layers_that_are_not_decided_get_the_folded_weight(
     norm = "model.layers.0.input_layernorm.weight"
     before = checkpoint.tensor(weight).float() * checkpoint.tensor(norm).float()
     assert torch.allclose(source.tensor(weight).float() * source.tensor(norm).float(), before, atol=1e-5)
-
-
-def test_too_little_data(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    few = dataclasses.replace(RECIPE, calibration=Calibration(samples=1))
-    with pytest.raises(CalibrationError, match="tokens, but a layer has 96 inputs"):
-        run(checkpoint, tmp_path, few)
-
-
-@pytest.fixture
-def words(tmp_path: Path) -> Calibration:
-    path = tmp_path / "words.jsonl"
-    path.write_text(
-        '{"prompt": "Say something long.", "answer": "' + "a long text " * 20 + '"}\n'
-        '{"text": "' + "Of words alone. " * 20 + '"}\n'
-    )
-    return Calibration(str(path), 2)
-
-
-def test_a_tower_cannot_be_calibrated_without_images(
-    checkpoint: Checkpoint, tmp_path: Path, words: Calibration
-) -> None:
-    depth = checkpoint.geometry.vision.depth
-    layers = rf"vision_encoder\.blocks\.0\.qkv and {4 * depth + 2 - 1} more of the vision tower"
-    with pytest.raises(CalibrationError, match=f"'int4-small' calibrates {layers}"):
-        run(checkpoint, tmp_path / "store", dataclasses.replace(RECIPE, calibration=words))
-
-
-def test_a_decoder_can_be_calibrated_on_text_alone(
-    checkpoint: Checkpoint, tmp_path: Path, words: Calibration
-) -> None:
-    recipe = dataclasses.replace(named_recipe("int4", "gptq"), calibration=words, rotation=False)
-    source = run(checkpoint, tmp_path / "store", recipe)
-    written = {path.stem for path in (tmp_path / "store").glob("*.safetensors")}
-    layers = checkpoint.geometry.text.num_layers
-    assert written == {"flow", *(f"text_decoder.layers.{index}" for index in range(layers))}
-    with pytest.raises(StopError):
-        run(checkpoint, tmp_path / "again", recipe, stop_at="layers.1")
-    again = run(checkpoint, tmp_path / "again", recipe)
-    maker = InputMaker(checkpoint, checkpoint.image, SETTINGS.buckets, SETTINGS.max_context)
-    texts = [maker.make(sample, 1).text for sample in load_samples(words)]
-    floats = dataclasses.replace(recipe, name="float")
-    right = decoded(checkpoint, checkpoint, floats, texts)
-    rounded = decoded(checkpoint, checkpoint, named_recipe("int4"), texts)
-    ours = decoded(checkpoint, source, recipe, texts)
-    assert torch.equal(ours, decoded(checkpoint, again, recipe, texts))
-    assert (ours - right).norm() < (rounded - right).norm()
-
-
-def decoded(checkpoint: Checkpoint, source, recipe: Recipe, texts: list[TextInputs]) -> torch.Tensor:
-    """Hidden states (all tokens, width)."""
-    load_custom_ops()
-    plan = resolve(recipe, checkpoint.geometry)
-    decoder = TextDecoder(plan, max(len(text.token_ids) for text in texts))
-    fill(decoder, source, plan.method) if recipe.name != "float" else fill_floats(decoder, source)
-    table, start = checkpoint.tensor("model.embed_tokens.weight").float(), torch.zeros(1, dtype=torch.int64)
-    with torch.no_grad():
-        parts = [decoder(table[text.token_ids][None], text.rope_cos, text.rope_sin, start) for text in texts]
-    return torch.cat(parts, 1)[0]
-
-
-def test_activations_that_overflow_name_the_layer(tmp_path: Path) -> None:
-    geometry = write_checkpoint(tmp_path / "model", dtype=torch.float32)
-    tensors = random_tensors(geometry, dtype=torch.float32)
-    tensors["visual.blocks.1.norm2.weight"] *= 1e38
-    write_weights(tmp_path / "model", tensors)
-    checkpoint = open_checkpoint(str(tmp_path / "model"))
-    with pytest.raises(
-        CalibrationError, match=r"inputs of vision_encoder\.blocks\.1\.fc\d are NaN or infinite"
-    ):
-        run(checkpoint, tmp_path / "store")
