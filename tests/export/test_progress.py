@@ -54,12 +54,14 @@ def test_steps_count_by_their_weights() -> None:
     assert reports == [("none", 1.0)]
 
 
-def test_time_left_is_unknown_before_anything_is_done() -> None:
+def test_time_left_is_unknown_before_a_tenth_is_done() -> None:
     assert time_left(3.0, 0.0, 0.0) is None
     assert time_left(3.0, 2.0, 0.0) is None
+    assert time_left(30.0, 30.0, 0.01) is None
+    assert time_left(30.0, 30.0, 0.1) == 270.0
 
 
-@given(st.floats(1, 1e5), st.floats(0.01, 1))
+@given(st.floats(1, 1e5), st.floats(0.1, 1))
 def test_time_left_of_an_even_task_is_right_and_counts_down(total: float, share: float) -> None:
     reported = total * share
     right = total - reported

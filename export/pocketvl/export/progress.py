@@ -7,6 +7,8 @@ from itertools import accumulate
 # Called with a short sentence for the step that begins and the share of the task's time that is spent, 0..1.
 Progress = Callable[[str, float], None]
 
+_KNOWN_FROM = 0.1  # share of a task that has to be done before its end can be told
+
 
 def silent(_step: str, _share: float) -> None:
     """For callers that show nothing."""
@@ -59,10 +61,11 @@ class Steps:
 def time_left(now: float, reported: float, share: float) -> float | None:
     """Seconds that a task has left, which began at 0, reported `share` at `reported` and nothing since.
 
-    What is done went at elapsed / share, and so will the rest. None before anything is known. While no report
-    comes the estimate counts down to a quarter, so that a long step does not look finished.
+    What is done went at elapsed / share, and so will the rest. None before a tenth is done, since how a task
+    starts says little about the rest. While no report comes the estimate counts down to a quarter, so that a
+    long step does not look finished.
     """
-    if share <= 0 or reported <= 0:
+    if share < _KNOWN_FROM or reported <= 0:
         return None
     rest = reported * (1 - share) / share
     return max(rest - (now - reported), rest / 4)
