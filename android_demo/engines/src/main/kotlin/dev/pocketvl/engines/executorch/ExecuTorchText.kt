@@ -19,7 +19,7 @@ internal class ExecuTorchText(private val bundle: Bundle, private val pool: Thre
     private val head = manifest.entries(Names.LM_HEAD)[0]
     private var file: LoadedFile? = null
     private var step: Step? = null // tokens come one by one
-    private var rows: DirectMatrix? = null // of the head's input
+    private var call: HeadCall? = null // mostly of one row
     override val cache = KVCache()
 
     override fun decode(embeddings: Matrix, ropeCos: Matrix, ropeSin: Matrix, cachePosition: Int, hidden: Matrix) {
@@ -32,7 +32,7 @@ internal class ExecuTorchText(private val bundle: Bundle, private val pool: Thre
         prepared.ropeCos.fill(ropeCos)
         prepared.ropeSin.fill(ropeSin)
         prepared.position.put(0, cachePosition.toLong())
-        loaded.run(decoder.method, prepared.inputs, longArrayOf(1, count.toLong(), text.hiddenSize.toLong()), hidden)
+        loaded.run(decoder.method, prepared.inputs, prepared.shape, hidden)
     }
 
     override fun logits(hidden: Matrix, logits: Matrix) {
@@ -43,7 +43,7 @@ internal class ExecuTorchText(private val bundle: Bundle, private val pool: Thre
     override fun close() {
         cache.truncate(0)
         step = null
-        rows = null
+        call = null
         file?.close()
         file = null
     }
@@ -73,13 +73,14 @@ internal class ExecuTorchText(private val bundle: Bundle, private val pool: Thre
         )
 
     private fun head(loaded: LoadedFile, hidden: Matrix, logits: Matrix) {
-        for (from in 0 until hidden.rows step Names.MAX_HEAD_ROWS) {
+        var from = 0 // a range with a step would be two objects per token
+        while (from < hidden.rows) {
             val until = minOf(from + Names.MAX_HEAD_ROWS, hidden.rows)
             val count = until - from
-            val input = rows?.takeIf { it.rows == count } ?: DirectMatrix(count, text.hiddenSize).also { rows = it }
-            input.fill(hidden, from, until)
-            val shape = longArrayOf(1, count.toLong(), text.vocabSize.toLong())
-            loaded.run(head.method, arrayOf(value(input.buffer, 1, count, text.hiddenSize)), shape, logits, from)
+            val prepared = call?.takeIf { it.hidden.rows == count } ?: HeadCall(count).also { call = it }
+            prepared.hidden.fill(hidden, from, until)
+            loaded.run(head.method, prepared.inputs, prepared.shape, logits, from)
+            from = until
         }
     }
 
@@ -96,5 +97,13 @@ internal class ExecuTorchText(private val bundle: Bundle, private val pool: Thre
                 value(ropeSin.buffer, rows, text.headDim),
                 EValue.from(Tensor.fromBlob(position, longArrayOf(1))),
             )
+        val shape = longArrayOf(1, rows.toLong(), text.hiddenSize.toLong()) // of the output
+    }
+
+    /** Memory of the head's input for so many tokens. */
+    private inner class HeadCall(rows: Int) {
+        val hidden = DirectMatrix(rows, text.hiddenSize)
+        val inputs: Array<EValue> = arrayOf(value(hidden.buffer, 1, rows, text.hiddenSize))
+        val shape = longArrayOf(1, rows.toLong(), text.vocabSize.toLong()) // of the output
     }
 }

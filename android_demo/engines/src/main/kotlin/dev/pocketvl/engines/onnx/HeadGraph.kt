@@ -13,12 +13,14 @@ internal class HeadGraph(private val graph: Graph, private val text: TextGeometr
 
     /** Sizes are as checked. More rows than [Names.MAX_HEAD_ROWS] are several calls: a row of logits is large. */
     fun run(hidden: Matrix, logits: Matrix) {
-        for (from in 0 until hidden.rows step Names.MAX_HEAD_ROWS) {
+        var from = 0 // a range with a step would be two objects per token
+        while (from < hidden.rows) {
             val until = minOf(from + Names.MAX_HEAD_ROWS, hidden.rows)
             val prepared = call?.takeIf { it.hidden.rows == until - from } ?: renewed(until - from)
             prepared.hidden.fill(hidden, from, until)
             graph.run(prepared.inputs, prepared.outputs)
             prepared.logits.copyTo(logits, from, until)
+            from = until
         }
     }
 
