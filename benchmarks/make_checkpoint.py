@@ -9,7 +9,7 @@ import argparse
 import json
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
 from shutil import copyfile
@@ -47,6 +47,16 @@ GEOMETRY = ModelGeometry(
         tie_word_embeddings=True,
     ),
 )
+
+# Of the published tokenizer.
+TOKEN_IDS = {
+    "image_token_id": 151655,
+    "video_token_id": 151656,
+    "vision_start_token_id": 151652,
+    "vision_end_token_id": 151653,
+    "bos_token_id": 151643,
+    "eos_token_id": 151645,
+}
 
 # Turns as the Instruct model expects them: a default system turn, images as one pad token each.
 CHAT_TEMPLATE = """\
@@ -102,14 +112,14 @@ def main() -> None:
     write_settings(options.folder)
     write_weights(options.folder, options.shards, options.seed)
     # Last, so that a folder whose writing was interrupted does not pass for a checkpoint.
-    write_json(options.folder / "config.json", config())
+    write_json(options.folder / "config.json", config(GEOMETRY, "bfloat16", TOKEN_IDS))
 
 
 def write_settings(folder: Path) -> None:
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
     write_json(
         folder / "generation_config.json",
-        {"bos_token_id": 151643, "eos_token_id": [151645, 151643], "do_sample": False},
+        {"bos_token_id": TOKEN_IDS["bos_token_id"], "eos_token_id": [151645, 151643], "do_sample": False},
     )
     write_json(
         folder / "preprocessor_config.json",
@@ -127,18 +137,13 @@ def write_settings(folder: Path) -> None:
     )
 
 
-def config() -> dict[str, Any]:
-    """config.json in the hub's flat form."""
-    text, vision = GEOMETRY.text, GEOMETRY.vision
+def config(geometry: ModelGeometry, dtype: str, token_ids: Mapping[str, int]) -> dict[str, Any]:
+    """config.json in the hub's flat form. token_ids: of TOKEN_IDS' keys."""
+    text, vision = geometry.text, geometry.vision
     return {
         "architectures": ["Qwen2VLForConditionalGeneration"],
         "model_type": "qwen2_vl",
-        "image_token_id": 151655,
-        "video_token_id": 151656,
-        "vision_start_token_id": 151652,
-        "vision_end_token_id": 151653,
-        "bos_token_id": 151643,
-        "eos_token_id": 151645,
+        **token_ids,
         "hidden_act": "silu",
         "hidden_size": text.hidden_size,
         "intermediate_size": text.intermediate_size,
@@ -152,7 +157,7 @@ def config() -> dict[str, Any]:
         "rope_scaling": {"type": "mrope", "mrope_section": list(text.mrope_section)},
         "tie_word_embeddings": text.tie_word_embeddings,
         "use_sliding_window": False,
-        "torch_dtype": "bfloat16",
+        "torch_dtype": dtype,
         "vision_config": {
             "model_type": "qwen2_vl_vision",
             "depth": vision.depth,

@@ -15,8 +15,7 @@ down's columns. Activations stay those of a trained model.
 """
 
 import argparse
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -26,12 +25,21 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
+from benchmarks.make_checkpoint import config, write_json
 from pocketvl.export.layers import expected_tensors
 from pocketvl.export.tiny import checkpoint_folder
 from pocketvl.runtime.bundle.geometry import ModelGeometry, TextGeometry, VisionGeometry
 
 SPREAD = 0.25  # standard deviation of a factor's logarithm
 IMAGE_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
+TOKENS = {  # SmolLM2 begins and ends a turn as Qwen2 does
+    "image_token_id": "<|image_pad|>",
+    "video_token_id": "<|video_pad|>",
+    "vision_start_token_id": "<|vision_start|>",
+    "vision_end_token_id": "<|vision_end|>",
+    "bos_token_id": "<|im_start|>",
+    "eos_token_id": "<|im_end|>",
+}
 COPIED = ("preprocessor_config.json", "chat_template.jinja")
 CONTROL = 3  # the token type of GGUF that text never yields
 ROWS = 64  # the vocabulary is padded to a multiple of it
@@ -104,7 +112,8 @@ def write_checkpoint(llama: Llama, folder: Path, spread: float = SPREAD, seed: i
         copyfile(checkpoint_folder() / name, folder / name)
     ends = [tokenizer.token_to_id(word) for word in ("<|im_end|>", "<|endoftext|>")]
     write_json(folder / "generation_config.json", {"eos_token_id": ends, "do_sample": False})
-    write_json(folder / "config.json", config(geometry, tokenizer))
+    ids = {key: tokenizer.token_to_id(word) for key, word in TOKENS.items()}
+    write_json(folder / "config.json", config(geometry, "float32", ids))
 
 
 def geometry_of(llama: Llama) -> ModelGeometry:
@@ -221,52 +230,6 @@ def make_tokenizer(llama: Llama) -> Tokenizer:
     special = (*control, *IMAGE_TOKENS)
     tokenizer.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in special])
     return tokenizer
-
-
-def config(geometry: ModelGeometry, tokenizer: Tokenizer) -> dict[str, Any]:
-    """config.json in the hub's flat form."""
-    text, vision = geometry.text, geometry.vision
-    ids = {word.strip("<|>"): tokenizer.token_to_id(word) for word in IMAGE_TOKENS}
-    return {
-        "architectures": ["Qwen2VLForConditionalGeneration"],
-        "model_type": "qwen2_vl",
-        "image_token_id": ids["image_pad"],
-        "video_token_id": ids["video_pad"],
-        "vision_start_token_id": ids["vision_start"],
-        "vision_end_token_id": ids["vision_end"],
-        "bos_token_id": tokenizer.token_to_id("<|im_start|>"),
-        "eos_token_id": tokenizer.token_to_id("<|im_end|>"),
-        "hidden_act": "silu",
-        "hidden_size": text.hidden_size,
-        "intermediate_size": text.intermediate_size,
-        "num_hidden_layers": text.num_layers,
-        "num_attention_heads": text.num_heads,
-        "num_key_value_heads": text.num_kv_heads,
-        "vocab_size": text.vocab_size,
-        "max_position_embeddings": text.max_position_embeddings,
-        "rms_norm_eps": text.rms_norm_eps,
-        "rope_theta": text.rope_theta,
-        "rope_scaling": {"type": "mrope", "mrope_section": list(text.mrope_section)},
-        "tie_word_embeddings": text.tie_word_embeddings,
-        "use_sliding_window": False,
-        "torch_dtype": "float32",
-        "vision_config": {
-            **{key: value for key, value in asdict(vision).items() if key.endswith("patch_size")},
-            "model_type": "qwen2_vl_vision",
-            "depth": vision.depth,
-            "embed_dim": vision.hidden_size,
-            "hidden_size": vision.output_size,
-            "hidden_act": "quick_gelu",
-            "mlp_ratio": vision.intermediate_size // vision.hidden_size,
-            "num_heads": vision.num_heads,
-            "in_chans": vision.in_channels,
-            "spatial_merge_size": vision.spatial_merge_size,
-        },
-    }
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
