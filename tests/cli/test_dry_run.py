@@ -30,6 +30,7 @@ def test_it_tells_sizes_memory_and_time_and_writes_nothing(
         seconds = each["seconds"]
         assert seconds.pop("total") == pytest.approx(sum(seconds.values()))
         assert min(seconds["vision"], seconds["text"]) > 0
+        assert not each["together"]  # so small a model is exported in one process
     assert coreml["seconds"]["calibration"] == 0  # the first has calibrated for both
     assert list(tmp_path.iterdir()) == []
 

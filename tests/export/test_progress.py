@@ -34,13 +34,19 @@ def test_parts_follow_one_another_from_0_to_1(seconds: list[float]) -> None:
     assert shares[1::2][:-1] == shares[2::2]
 
 
-def test_parts_that_run_at_the_same_time_add_up() -> None:
+def test_of_parts_that_run_at_the_same_time_the_slowest_counts() -> None:
     seen: list[tuple[str, float]] = []
-    first, second = abreast(lambda step, share: seen.append((step, share)), (1.0, 3.0))
+    first, second = abreast(lambda step, share: seen.append((step, share)), (1.0, 4.0))
     first("a", 1.0)
     second("b", 0.5)
     second("c", 1.0)
-    assert seen == [("a", 0.25), ("b", 0.625), ("c", 1.0)]
+    assert seen == [("a", 0.0), ("b", 0.5), ("c", 1.0)]
+    seen.clear()
+    first, second = abreast(lambda step, share: seen.append((step, share)), (3.0, 4.0))
+    second("a", 0.75)
+    first("b", 0.5)
+    first("c", 1.0)
+    assert seen == [("a", 0.25), ("b", 0.625), ("c", 0.75)]
 
 
 def test_steps_count_by_their_weights() -> None:

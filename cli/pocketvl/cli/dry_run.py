@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ def _facts(folder: Path, job: "ExportJob", *, calibrates: bool) -> dict[str, Any
     from pocketvl.quant.recipe import GENERATED
 
     warning = check_space(job.estimate, folder)
-    seconds = asdict(job.cost)
+    cost = job.cost()
     notes = list(job.notes)
     calibration = None
     if job.plan.recipe.calibrated:
@@ -48,7 +48,9 @@ def _facts(folder: Path, job: "ExportJob", *, calibrates: bool) -> dict[str, Any
             notes += [describe_notes(unlike)] if unlike else []
         calibration = {"data": named, "samples": data.samples, "layers": len(job.plan.calibrated)}
         if not calibrates:
-            seconds["calibration"] = 0.0
+            cost = replace(cost, calibration=0.0)
+    seconds = asdict(cost)
+    together = seconds.pop("together")
     return {
         "target": job.target.name,
         "output": str(folder),
@@ -60,7 +62,8 @@ def _facts(folder: Path, job: "ExportJob", *, calibrates: bool) -> dict[str, Any
         "memory_bytes": job.estimate.memory,
         "memory_available_bytes": psutil.virtual_memory().available,
         "calibration": calibration,
-        "seconds": {**seconds, "total": sum(seconds.values())},
+        "seconds": {**seconds, "total": cost.total},
+        "together": together,
         "notes": notes,
         "warning": warning,
     }
@@ -83,7 +86,8 @@ def _print(facts: dict[str, Any]) -> None:
         table.add_row("time, calibrating", f"about {clock(seconds['calibration'])}")
     table.add_row("time, vision encoder", f"about {clock(seconds['vision'])}")
     table.add_row("time, decoder and head", f"about {clock(seconds['text'])}")
-    table.add_row("time, in all", f"about {clock(seconds['total'])}")
+    both = ", both at the same time" if facts["together"] else ""
+    table.add_row(f"time, in all{both}", f"about {clock(seconds['total'])}")
     out.print(table)
     if facts["warning"] is not None:
         note(facts["warning"])

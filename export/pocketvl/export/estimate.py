@@ -135,17 +135,23 @@ class Cost:
 @dataclass(frozen=True)
 class ExportCost:
     """Seconds of a whole export. start: until its checks are through, most of it imports; calibration: 0
-    where there is none."""
+    where there is none; together: whether both components are made at the same time."""
 
     start: float
     calibration: float
     vision: float
     text: float
     finish: float
+    together: bool
+
+    @property
+    def components(self) -> float:
+        """Of both."""
+        return max(self.vision, self.text) if self.together else self.vision + self.text
 
     @property
     def total(self) -> float:
-        return self.start + self.calibration + self.vision + self.text + self.finish
+        return self.start + self.calibration + self.components + self.finish
 
 
 # Core ML's graphs are converted for each bucket, and the decoder's for each of three numbers of tokens.
@@ -228,15 +234,21 @@ def calibration_cost(plan: LayerPlan, settings: ExportSettings, image: ImageSett
 
 
 def export_cost(
-    target: str, plan: LayerPlan, settings: ExportSettings, image: ImageSettings, disk: int
+    target: str,
+    plan: LayerPlan,
+    settings: ExportSettings,
+    image: ImageSettings,
+    disk: int,
+    *,
+    together: bool,
 ) -> ExportCost:
-    """disk: bytes of the bundle."""
+    """disk: bytes of the bundle. together: whether components are made at the same time."""
     vision, text = (
         sum(component_cost(target, component, plan.geometry, settings).seconds)
         for component in (names.VISION_ENCODER, names.TEXT_DECODER)
     )
     calibration = calibration_cost(plan, settings, image)
-    return ExportCost(_START_OF[target], calibration, vision, text, disk / _HASHED)
+    return ExportCost(_START_OF[target], calibration, vision, text, disk / _HASHED, together)
 
 
 def _sample_size(

@@ -82,9 +82,16 @@ class ExportJob:
         return RotatedSource(self.source) if self.plan.rotated else self.source
 
     @property
+    def isolated(self) -> bool:
+        """Whether each component gets a process of its own."""
+        return self.estimate.memory > _ISOLATED_ABOVE
+
     def cost(self) -> ExportCost:
-        """How long it is going to take."""
-        return export_cost(self.target.name, self.plan, self.settings, self.image, self.estimate.disk)
+        """How long it is going to take, with the memory that is free now."""
+        together = self.isolated and fits_twice(self.estimate)
+        return export_cost(
+            self.target.name, self.plan, self.settings, self.image, self.estimate.disk, together=together
+        )
 
 
 def export_bundle(
@@ -135,13 +142,13 @@ def export_bundle(
     warning = check_space(job.estimate, output)
     if warning is not None:
         warn(warning)
-    run = run_isolated if job.estimate.memory > _ISOLATED_ABOVE else _run_here
+    run = run_isolated if job.isolated else _run_here
     decided = decisions or output.with_name(f".{output.name}.calibration")
     weights: PackedSource = job.weights
     data: str | None = None
-    cost = job.cost
+    cost = job.cost()
     _, calibrating, writing, finishing = parts(
-        progress, (cost.start, cost.calibration, cost.vision + cost.text, cost.finish)
+        progress, (cost.start, cost.calibration, cost.components, cost.finish)
     )
     if job.plan.recipe.calibrated:
         arguments = (job.checkpoint, weights, job.plan, job.settings, job.image, decided)
@@ -150,7 +157,7 @@ def export_bundle(
             warn(describe_notes(unlike))
         weights = CalibratedSource(weights, decided)
     with partial_bundle(output, overwrite=overwrite) as partial:
-        written = _write_components(partial.folder, job, weights, run, writing)
+        written = _write_components(partial.folder, job, weights, cost, run, writing)
         if written.weight_errors:
             warn(describe_weight_errors(written.weight_errors))
         _write_text_files(job.checkpoint, partial.folder)
@@ -208,18 +215,18 @@ def with_damage(
 
 
 def _write_components(
-    folder: Path, job: ExportJob, weights: PackedSource, run: Runner, progress: Progress
+    folder: Path, job: ExportJob, weights: PackedSource, cost: ExportCost, run: Runner, progress: Progress
 ) -> Written:
     """weights: those of the job, calibrated where its recipe is."""
     inputs = ExportInputs(weights, job.plan, job.settings, job.checkpoint.special_tokens, folder)
     given = inputs, frozenset(weights.requantized)
     vision_call = with_damage, (job.target.export_vision, *given)
     text_call = with_damage, (job.target.export_text, *given)
-    seconds = job.cost.vision, job.cost.text
-    if run is run_isolated and fits_twice(job.estimate):
-        together = zip((vision_call, text_call), abreast(progress, seconds), strict=True)
+    seconds = cost.vision, cost.text
+    if cost.together:
+        calls = zip((vision_call, text_call), abreast(progress, seconds), strict=True)
         (vision, vision_damage), ((text, table), text_damage) = run_together(
-            [Call(*call, own) for call, own in together]
+            [Call(*call, own) for call, own in calls]
         )
     else:
         of_vision, of_text = parts(progress, seconds)

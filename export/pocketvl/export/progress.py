@@ -27,13 +27,17 @@ def parts(progress: Progress, seconds: Sequence[float]) -> list[Progress]:
 
 
 def abreast(progress: Progress, seconds: Sequence[float]) -> list[Progress]:
-    """Progress of each of the parts that run at the same time and would take about so long alone."""
-    total, reached = sum(seconds), [0.0] * len(seconds)
+    """Progress of each of the parts that run at the same time, each on a core of its own.
+
+    seconds: that each takes. Together they take as long as the longest; what is left is that of the one that
+    is furthest from its end.
+    """
+    total, left = max(seconds), list(seconds)
 
     def own(number: int) -> Progress:
         def report(step: str, share: float) -> None:
-            reached[number] = share * seconds[number]
-            progress(step, sum(reached) / total if total else 1.0)
+            left[number] = (1 - share) * seconds[number]
+            progress(step, 1 - max(left) / total if total else 1.0)
 
         return report
 
