@@ -43,10 +43,14 @@ typedef struct pv_tensor {
 /* An open .pte file with the methods of it that were loaded. */
 typedef struct pv_program pv_program;
 
-/* Maps the file, which must not change until pv_close, and checks its structure. Returns NULL where it fails. */
+/*
+ * Opens the file, which must not change until pv_close, and checks its structure. Returns NULL where it fails. Weights
+ * are mapped while a method that packs them is loaded, and no longer.
+ */
 PV_API pv_program *pv_open(const char *path, char *error, size_t error_size);
 
-/* Frees the program and its methods, and sets *program to NULL; doing so twice is harmless. */
+/* Frees the program and its methods, gives their memory back to the system, and sets *program to NULL; doing so twice
+ * is harmless. */
 PV_API void pv_close(pv_program **program);
 
 PV_API int32_t pv_method_count(const pv_program *program);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <stdexcept>
 
@@ -16,42 +17,48 @@ using executorch::runtime::Result;
 namespace pocketvl {
 namespace {
 
-[[noreturn]] void fail(const std::string &path, const std::string &reason) {
-  throw std::runtime_error(path + " cannot be read: " + reason + ".");
+/// How far an offset or an address lies behind the start of its page: the same for both, since pages are mapped whole.
+size_t within_page(uintptr_t place) { return place % static_cast<size_t>(sysconf(_SC_PAGESIZE)); }
+
+void unmap(void *, void *data, size_t size) {
+  const size_t before = within_page(reinterpret_cast<uintptr_t>(data));
+  munmap(static_cast<char *>(data) - before, size + before);
 }
 
 }  // namespace
 
-MappedFile::MappedFile(const std::string &path) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) fail(path, std::strerror(errno));
+MappedFile::MappedFile(const std::string &path) : file_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  const auto fail = [&](const std::string &reason) {
+    if (file_ >= 0) close(file_);
+    throw std::runtime_error(path + " cannot be read: " + reason + ".");
+  };
   struct stat status {};
-  const bool known = fstat(file, &status) == 0;
-  void *mapped = MAP_FAILED;
-  if (known && S_ISREG(status.st_mode) && status.st_size > 0) {
-    size_ = static_cast<size_t>(status.st_size);
-    mapped = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file, 0);
-  }
-  const int reason = errno;
-  close(file);  // the mapping stays
-  if (known && !S_ISREG(status.st_mode)) fail(path, "it is no file");
-  if (known && status.st_size == 0) fail(path, "it is empty");
-  if (mapped == MAP_FAILED) fail(path, std::strerror(reason));
-  data_ = static_cast<const char *>(mapped);
+  if (file_ < 0 || fstat(file_, &status) != 0) fail(std::strerror(errno));
+  if (!S_ISREG(status.st_mode)) fail("it is no file");
+  if (status.st_size == 0) fail("it is empty");
+  size_ = static_cast<size_t>(status.st_size);
 }
 
-MappedFile::~MappedFile() {
-  if (data_ != nullptr) munmap(const_cast<char *>(data_), size_);
-}
+MappedFile::~MappedFile() { close(file_); }
 
 Result<FreeableBuffer> MappedFile::load(size_t offset, size_t size, const SegmentInfo &) const {
   if (!holds(offset, size)) return Error::InvalidProgram;
-  return FreeableBuffer(data_ + offset, size, nullptr);  // freed with the mapping
+  if (size == 0) return FreeableBuffer();
+  const size_t before = within_page(offset);
+  void *mapped = mmap(nullptr, size + before, PROT_READ, MAP_PRIVATE, file_, static_cast<off_t>(offset - before));
+  if (mapped == MAP_FAILED) return Error::AccessFailed;
+  return FreeableBuffer(static_cast<char *>(mapped) + before, size, unmap);
 }
 
 Error MappedFile::load_into(size_t offset, size_t size, const SegmentInfo &, void *buffer) const {
   if (!holds(offset, size)) return Error::InvalidProgram;
-  std::memcpy(buffer, data_ + offset, size);
+  for (size_t done = 0; done < size;) {
+    const ssize_t count =
+        pread(file_, static_cast<char *>(buffer) + done, size - done, static_cast<off_t>(offset + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return Error::AccessFailed;
+    done += static_cast<size_t>(count);
+  }
   return Error::Ok;
 }
 

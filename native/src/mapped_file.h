@@ -7,7 +7,9 @@
 
 namespace pocketvl {
 
-/// Maps a whole file read-only. ExecuTorch's own loaders are not in its Python package's headers.
+/// Maps parts of a file read-only, each until ExecuTorch frees it: XNNPACK packs weights into memory of its own, and
+/// pages of the file that stayed mapped would count as the process's beside that. ExecuTorch's own loaders are not in
+/// its Python package's headers.
 class MappedFile final : public executorch::runtime::DataLoader {
  public:
   /// Throws std::runtime_error with a sentence.
@@ -24,7 +26,7 @@ class MappedFile final : public executorch::runtime::DataLoader {
  private:
   bool holds(size_t offset, size_t size) const { return offset <= size_ && size <= size_ - offset; }
 
-  const char *data_ = nullptr;
+  int file_;
   size_t size_ = 0;
 };
 

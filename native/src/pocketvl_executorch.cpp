@@ -10,6 +10,10 @@
 #include <new>
 #include <shared_mutex>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "loaded_method.h"
 #include "mapped_file.h"
 #include "native_log.h"
@@ -147,6 +151,9 @@ void pv_close(pv_program **program) {
   if (program == nullptr || *program == nullptr) return;
   delete *program;
   *program = nullptr;
+#ifdef __GLIBC__
+  malloc_trim(0);  // it would keep most of what a model's packed weights took: 0.7 GB of the 2B model's decoder
+#endif
 }
 
 int32_t pv_method_count(const pv_program *program) {

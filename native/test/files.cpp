@@ -21,7 +21,32 @@ std::string written(const std::string &bytes) {
   return path;
 }
 
+/// Bytes of the bundle's decoder file that this process maps.
+size_t mapped() {
+  std::ifstream mappings("/proc/self/maps");
+  size_t bytes = 0;
+  for (std::string line; std::getline(mappings, line);) {
+    size_t first = 0, last = 0;
+    if (line.find("/text_decoder.pte") == std::string::npos) continue;
+    if (std::sscanf(line.c_str(), "%zx-%zx", &first, &last) == 2) bytes += last - first;
+  }
+  return bytes;
+}
+
 }  // namespace
+
+void weights_are_not_mapped_for_long() {
+  const size_t whole = contents(bundle + "/text_decoder.pte").size();
+  {
+    const Opened text("text_decoder.pte");
+    CHECK(pv_load(text.program, "lm_head", nullptr, 0) == PV_OK && pv_load(text.program, "text_decoder", nullptr, 0) == PV_OK);
+    const size_t left = mapped();
+    std::printf("    %zu of %zu bytes stay mapped\n", left, whole);
+    CHECK(left > 0 && left < whole / 2);  // the program itself stays
+    CHECK(!decode(text.program, 2, 0).empty());
+  }
+  CHECK(mapped() == 0);
+}
 
 void files_that_are_none() {
   Message error;

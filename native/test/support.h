@@ -103,4 +103,5 @@ void wrong_arguments_are_refused();
 void closing();
 void threads_do_not_disturb_each_other();
 void files_that_are_none();
+void weights_are_not_mapped_for_long();
 void changed_bytes(int times);

@@ -18,6 +18,7 @@ int main(int count, char **arguments) {
       {"closing", closing},
       {"threads do not disturb each other", threads_do_not_disturb_each_other},
       {"files that are none", files_that_are_none},
+      {"weights are not mapped for long", weights_are_not_mapped_for_long},
   };
   int bad = 0;
   for (const auto &[name, test] : tests) {
