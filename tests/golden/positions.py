@@ -1,8 +1,11 @@
 """Goldens of rotary positions: their angles, and the three ids of every token."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
+from zlib import crc32
 
+import numpy as np
 import torch
 from transformers import Qwen2VLConfig
 from transformers.models.qwen2_vl.modeling_qwen2_vl import (
@@ -12,9 +15,14 @@ from transformers.models.qwen2_vl.modeling_qwen2_vl import (
 )
 from transformers.vision_utils import get_vision_position_ids
 
+from pocketvl.runtime import positions
+from pocketvl.runtime.engine import Float32
 from tests.golden.written import SPECIAL, Json, digits
+from tests.support.random_source import FULL_TEXT, FULL_VISION
 
 Grid = tuple[int, int, int]
+
+BITS = "bits: CRC-32 of all cos, and of all sin, as little-endian float32, equal in every language."
 
 
 def vision_rope() -> Json:
@@ -22,17 +30,19 @@ def vision_rope() -> Json:
     for head_dim in (80, 32):
         module = Qwen2VLVisionRotaryEmbedding(config(vision_head_dim=head_dim).vision_config)
         for rows, columns in ((2, 2), (4, 6), (2, 20), (20, 2), (64, 64)):
-            positions = get_vision_position_ids(torch.tensor([[1, rows, columns]]), 2)
-            cos, sin = module(torch.zeros(1), positions)
+            places = get_vision_position_ids(torch.tensor([[1, rows, columns]]), 2)
+            cos, sin = module(torch.zeros(1), places)
             picked = sorted({0, 1, 2, 3, 4, rows * columns // 2 + 1, rows * columns - 1} & {*range(len(cos))})
             case: Json = {"head_dim": head_dim, "rows": rows, "columns": columns}
             if rows * columns <= 40:
-                case["positions"] = positions.tolist()
+                case["positions"] = places.tolist()
             case["samples"] = samples(
                 cos, sin, picked, (0, 1, head_dim // 4 - 1, head_dim // 4, head_dim - 2)
             )
+            vision = replace(FULL_VISION, hidden_size=2 * head_dim, num_heads=2)
+            case["bits"] = bits(positions.vision_rope(rows, columns, vision))
             cases.append(case)
-    about = "positions: [row, column] of each patch. samples: [patch, element, cos, sin]."
+    about = f"positions: [row, column] of each patch. samples: [patch, element, cos, sin]. {BITS}"
     return {"about": about, "spatial_merge_size": 2, "theta": 10000, "cases": cases}
 
 
@@ -43,18 +53,27 @@ def text_rope() -> Json:
         module = Qwen2VLRotaryEmbedding(config(text_head_dim=head_dim, section=section).text_config)
         cos, sin = module(torch.zeros(1), torch.tensor(ids).T[:, None])
         edges = (0, 1, section[0] - 1, section[0], section[0] + section[1], head_dim // 2 - 1, head_dim - 1)
+        text = replace(FULL_TEXT, head_dim=head_dim, rope_theta=1e6, mrope_section=tuple(section))
         cases.append(
             {
                 "head_dim": head_dim, "mrope_section": section,
                 "samples": samples(cos[0], sin[0], range(len(ids)), edges),
+                "bits": bits(positions.text_rope(np.array(ids, np.int64).T, text)),
             }
         )  # fmt: skip
-    about = "ids: [t, h, w] of each token. samples: [token, element, cos, sin]; allow 1e-4 at far positions."
+    about = (
+        "ids: [t, h, w] of each token. samples: [token, element, cos, sin]; allow 1e-4 at far positions."
+        f" {BITS}"
+    )
     return {"about": about, "theta": 1000000, "ids": ids, "cases": cases}
 
 
 def samples(cos: torch.Tensor, sin: torch.Tensor, rows: Sequence[int], elements: Sequence[int]) -> list[Any]:
     return [[r, e, digits(cos[r, e]), digits(sin[r, e])] for r in rows for e in elements]
+
+
+def bits(rope: tuple[Float32, Float32]) -> list[int]:
+    return [crc32(values.astype("<f4").tobytes()) for values in rope]
 
 
 def mrope() -> Json:

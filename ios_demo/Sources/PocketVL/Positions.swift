@@ -187,6 +187,9 @@ public enum Positions {
     }
 
     /// The angles in both halves of a head, since a head's first half is rotated against its second.
+    ///
+    /// Computed in float64, so that every language gets these bits: where a graph rounds its inputs to 8 bits, one bit
+    /// can change a token.
     private static func rope(rows: Int, angles: Int, _ angle: (Int, Int) -> Float) -> Rope {
         var cos = Matrix(rows: rows, columns: 2 * angles)
         var sin = cos
@@ -194,10 +197,10 @@ public enum Positions {
             sin.withUnsafeMutableValues { sin in
                 for row in 0..<rows {
                     for element in 0..<angles {
-                        let turned = angle(row, element)
+                        let turned = Double(angle(row, element))
                         let place = row * 2 * angles + element
-                        cos[place] = Foundation.cos(turned)
-                        sin[place] = Foundation.sin(turned)
+                        cos[place] = Float(Foundation.cos(turned))
+                        sin[place] = Float(Foundation.sin(turned))
                         cos[place + angles] = cos[place]
                         sin[place + angles] = sin[place]
                     }

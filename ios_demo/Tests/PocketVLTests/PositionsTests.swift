@@ -44,7 +44,7 @@ import Testing
         for one in try data["cases"].items {
             let text = try Sample.text(
                 headDim: one["head_dim"].int, theta: data["theta"].double, section: one["mrope_section"].ints)
-            try check(Positions.textRope(ids, text), one["samples"], tolerance: 1e-4)
+            try check(Positions.textRope(ids, text), one, tolerance: 1e-4)
         }
     }
 
@@ -58,12 +58,17 @@ import Testing
                 #expect(try found.map { [$0.row, $0.column] } == one["positions"].items.map { try $0.ints })
             }
             let vision = try Sample.vision(headDim: one["head_dim"].int)
-            try check(Positions.visionRope(rows: rows, columns: columns, vision), one["samples"], tolerance: 4e-6)
+            try check(Positions.visionRope(rows: rows, columns: columns, vision), one, tolerance: 4e-6)
         }
     }
 
-    private func check(_ rope: Rope, _ samples: JSON, tolerance: Float) throws {
-        for sample in try samples.items {
+    /// Every bit is Python's, and samples are near the reference model's.
+    private func check(_ rope: Rope, _ golden: JSON, tolerance: Float) throws {
+        let bits = [rope.cos, rope.sin].map { matrix in
+            checksum(matrix.withUnsafeValues { $0.map { Int($0.bitPattern) } })
+        }
+        #expect(try bits == golden["bits"].ints)
+        for sample in try golden["samples"].items {
             let (row, element) = (try sample[0].int, try sample[1].int)
             #expect(abs(rope.cos[row, element] - Float(try sample[2].double)) <= tolerance)
             #expect(abs(rope.sin[row, element] - Float(try sample[3].double)) <= tolerance)

@@ -1,6 +1,9 @@
 package dev.pocketvl
 
 import dev.pocketvl.decoding.Grid
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import java.util.zip.CRC32
 import kotlin.math.abs
 import kotlin.test.Test
 import kotlin.test.assertContentEquals
@@ -69,7 +72,7 @@ class PositionsTest {
             }
             val rope = visionRope(rows, columns, visionGeometry(headDim = case["head_dim"].int()))
             assertEquals(rows * columns, rope.cos.rows)
-            checkRope(rope, case["samples"], 4e-6)
+            checkRope(rope, case, 4e-6)
         }
     }
 
@@ -81,7 +84,7 @@ class PositionsTest {
         for (case in data["cases"].listOf<Map<String, Any?>>()) {
             val section = case["mrope_section"].listOf<Any?>().map { it.int() }
             val geometry = textGeometry(case["head_dim"].int(), data["theta"].double(), section)
-            checkRope(textRope(ids, geometry), case["samples"], 1e-4)
+            checkRope(textRope(ids, geometry), case, 1e-4)
         }
     }
 
@@ -97,8 +100,11 @@ class PositionsTest {
         assertContentEquals(all.sin.slice(1, 3).values, sin.values)
     }
 
-    private fun checkRope(rope: Rope, samples: Any?, tolerance: Double) {
-        for (sample in samples.listOf<List<Any?>>()) {
+    /** Every bit is Python's, and samples are near the reference model's. */
+    private fun checkRope(rope: Rope, golden: Map<String, Any?>, tolerance: Double) {
+        val bits = listOf(rope.cos, rope.sin).map { checksum(it.values) }
+        assertEquals(golden["bits"].listOf<Number>().map { it.toLong() }, bits)
+        for (sample in golden["samples"].listOf<List<Any?>>()) {
             val row = sample[0].int()
             val element = sample[1].int()
             val wrong =
@@ -108,6 +114,12 @@ class PositionsTest {
                 )
             assertTrue(wrong <= tolerance, "row $row, element $element is $wrong away")
         }
+    }
+
+    private fun checksum(values: FloatArray): Long {
+        val bytes = ByteBuffer.allocate(4 * values.size).order(ByteOrder.LITTLE_ENDIAN)
+        values.forEach(bytes::putFloat)
+        return CRC32().apply { update(bytes.array()) }.value
     }
 
     private fun ints(value: Any?): IntArray = value.listOf<Any?>().map { it.int() }.toIntArray()
