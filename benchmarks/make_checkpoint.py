@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from pocketvl.export.layers import Shapes, expected_tensors
+from pocketvl.export.tiny import checkpoint_folder
 from pocketvl.runtime.bundle.geometry import ModelGeometry, TextGeometry, VisionGeometry
 
 GEOMETRY = ModelGeometry(
@@ -58,34 +59,6 @@ TOKEN_IDS = {
     "eos_token_id": 151645,
 }
 
-# Turns as the Instruct model expects them: a default system turn, images as one pad token each.
-CHAT_TEMPLATE = """\
-{%- macro body(content) -%}
-    {%- if content is string -%}
-        {{- content -}}
-    {%- else -%}
-        {%- for part in content -%}
-            {%- if part.type == 'image' or 'image' in part -%}
-                {{- '<|vision_start|><|image_pad|><|vision_end|>' -}}
-            {%- elif part.type == 'video' or 'video' in part -%}
-                {{- '<|vision_start|><|video_pad|><|vision_end|>' -}}
-            {%- elif 'text' in part -%}
-                {{- part.text -}}
-            {%- endif -%}
-        {%- endfor -%}
-    {%- endif -%}
-{%- endmacro -%}
-{%- if messages and messages[0].role != 'system' -%}
-    {{- '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' -}}
-{%- endif -%}
-{%- for message in messages -%}
-    {{- '<|im_start|>' + message.role + '\\n' + body(message.content) + '<|im_end|>\\n' -}}
-{%- endfor -%}
-{%- if add_generation_prompt -%}
-    {{- '<|im_start|>assistant\\n' -}}
-{%- endif -%}
-"""
-
 DEFAULT_TOKENIZER = Path(__file__).resolve().parents[2] / "shared" / "qwen2-vl-2b"
 STANDARD_DEVIATION = 0.02
 PIECE = 1 << 24  # values drawn at once: 64 MB as float32
@@ -116,7 +89,8 @@ def main() -> None:
 
 
 def write_settings(folder: Path) -> None:
-    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+    # The tiny checkpoint's, which has the Instruct model's turns: Kotlin and Swift know those two alone.
+    copyfile(checkpoint_folder() / "chat_template.jinja", folder / "chat_template.jinja")
     write_json(
         folder / "generation_config.json",
         {"bos_token_id": TOKEN_IDS["bos_token_id"], "eos_token_id": [151645, 151643], "do_sample": False},

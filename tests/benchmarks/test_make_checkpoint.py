@@ -98,8 +98,9 @@ def test_no_tokenizer(script: ModuleType, tmp_path: Path, monkeypatch: pytest.Mo
     assert not (tmp_path / "out").exists()
 
 
-def test_the_template(script: ModuleType) -> None:
-    template = jinja2.Environment().from_string(script.CHAT_TEMPLATE)
+def test_the_template(script: ModuleType, tmp_path: Path) -> None:
+    script.write_settings(tmp_path)
+    template = jinja2.Environment().from_string((tmp_path / "chat_template.jinja").read_text("utf-8"))
     image = [{"type": "image"}, {"type": "text", "text": "What is it?"}]
     messages = [
         {"role": "user", "content": image},
