@@ -1,3 +1,4 @@
+internal import COnnxRuntime
 import Foundation
 import PocketVL
 
@@ -33,6 +34,7 @@ final class OnnxVision: VisionEngine, @unchecked Sendable {  // what changes is 
         defer { lock.unlock() }
         call = nil
         loaded = nil
+        pv_return_memory()
     }
 
     private func prepared(_ rows: Int) throws(PocketVLError) -> Call {
