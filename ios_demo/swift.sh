@@ -9,7 +9,7 @@
 #
 # With --optional after test or lint nothing is installed: where Swift is missing, that is said, and all is well.
 # What is built lies in build/swift (POCKETVL_SWIFT_OUT: elsewhere in the repository). POCKETVL_SWIFT_CONFIG=release
-# compiles with optimization.
+# compiles with optimization, POCKETVL_SWIFT_SANITIZE=thread (address, undefined) with a sanitizer; give each an OUT of its own.
 set -euo pipefail
 cd "$(dirname "$0")"
 package="$PWD"
@@ -50,7 +50,8 @@ swift_with() {
     shift
     mkdir -p "$out/home" "$tools"
     run env HOME="$out/home" "${engine_environment[@]}" swift "$command" --scratch-path "$out" --configuration "$config" --disable-sandbox \
-        -Xswiftc -warnings-as-errors -Xswiftc -enable-testing "${engine_options[@]}" "$@"
+        -Xswiftc -warnings-as-errors -Xswiftc -enable-testing ${POCKETVL_SWIFT_SANITIZE:+--sanitize "$POCKETVL_SWIFT_SANITIZE"} \
+        "${engine_options[@]}" "$@"
 }
 
 case "${1:-}" in
