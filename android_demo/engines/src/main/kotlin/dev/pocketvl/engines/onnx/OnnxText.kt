@@ -58,8 +58,7 @@ internal class OnnxText(private val bundle: Bundle, private val runtime: Runtime
         return closingOnFailure(graph) { DecoderGraph(graph, manifest) }.also { decoder = it }
     }
 
-    private fun head(): HeadGraph =
-        head ?: HeadGraph(graph(Names.LM_HEAD), manifest.geometry.text).also { head = it }
+    private fun head(): HeadGraph = head ?: HeadGraph(graph(Names.LM_HEAD), manifest.geometry.text).also { head = it }
 
     private fun graph(name: String) = Graph(runtime, bundle, manifest.entries(name)[0])
 }
