@@ -8,6 +8,6 @@ tools="$("$demo/../tools/phone/install.sh")" build="$demo/build"
 classes="$build/jvm"
 export LD_LIBRARY_PATH="$build/onnxruntime"
 exec java -XX:+UseSerialGC -Donnxruntime.native.path="$build/onnxruntime" \
-    -Dpocketvl.executorch="$build/executorch/libpocketvl_executorch.so" -Djna.boot.library.path="$tools/jars" -Djna.nosys=false \
+    -Dpocketvl.executorch="$build/executorch/libpocketvl_executorch.so" -Djna.nosys=false -Djava.library.path="$tools/jars" \
     -cp "$classes/executorch-jvm:$classes/engines-test:$classes/engines:$classes/core:$tools/onnxruntime/classes.jar:$tools/executorch/classes.jar:$tools/jars/jna.jar:$tools/kotlin/lib/kotlin-stdlib.jar:$tools/kotlin/lib/kotlinx-coroutines-core-jvm.jar" \
     dev.pocketvl.bench.Bench "$@"
