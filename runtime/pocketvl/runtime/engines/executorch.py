@@ -166,10 +166,9 @@ class _StatefulMethod:
         tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in inputs]
         try:
             with blas_threads(self._runtime._threadpool_get_thread_count()):
-                output: Float32 = self._method.call(tensors, clone_outputs=True)[0].numpy()
+                return _copied(self._method.call(tensors, clone_outputs=False))
         except RuntimeError as error:
             raise _failure(self._name, self._path, error) from None
-        return output
 
     def buffer(self, name: str) -> NDArray[Any] | None:
         """The memory itself, which lives as long as this method; None where the file names no such buffer."""
@@ -212,10 +211,15 @@ class _LoadedFile:
         return result
 
     def _execute(self, method: str, tensors: list[Any]) -> Float32:
-        # Outputs alias the method's own buffers unless they are cloned.
         with blas_threads(self._runtime._threadpool_get_thread_count()):
-            output: Float32 = self._module.run_method(method, tensors, clone_outputs=True)[0].numpy()
-        return output
+            return _copied(self._module.run_method(method, tensors, clone_outputs=False))
+
+
+def _copied(outputs: Any) -> Float32:
+    """The only output, which aliases the method's own buffer. Not by clone_outputs: torch copies logits of a
+    large vocabulary with OpenMP, whose threads then spin beside ExecuTorch's pool during the next step."""
+    output: Float32 = outputs[0].numpy().copy()
+    return output
 
 
 def _failure(method: str, path: Path, error: RuntimeError) -> EngineError:
