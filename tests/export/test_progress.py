@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocketvl.export.progress import Steps, abreast, part, parts, silent, time_left
+from pocketvl.export.progress import Advance, Steps, abreast, part, parts, silent, time_left
 
 Reports = list[tuple[str, float]]
 
@@ -77,3 +77,14 @@ def test_time_left_of_an_even_task_is_right_and_counts_down(total: float, share:
 
 def test_a_step_that_takes_long_does_not_look_finished() -> None:
     assert time_left(1000.0, 10.0, 0.5) == 2.5
+
+
+def test_a_report_that_brings_nothing_forward_leaves_the_time_left_alone() -> None:
+    advance = Advance()
+    assert advance.left(1.0) is None
+    advance.note(10.0, 0.5)
+    assert advance.left(12.0) == 8.0
+    advance.note(13.0, 0.5)  # of a part that is not the slowest
+    assert advance.left(14.0) == 6.0
+    advance.note(15.0, 0.75)
+    assert advance.left(15.0) == 5.0

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TextCo
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from pocketvl.export.progress import Progress, time_left
+from pocketvl.export.progress import Advance, Progress
 
 out = Console(highlight=False)
 log = Console(stderr=True, highlight=False)
@@ -51,7 +51,8 @@ class _TimeLeft(ProgressColumn):
 
 
 def _left(task: Task) -> float | None:
-    return time_left(task.elapsed or 0.0, task.fields["reported"], task.fields["share"])
+    advance: Advance = task.fields["advance"]
+    return advance.left(task.elapsed or 0.0)
 
 
 @contextmanager
@@ -72,17 +73,12 @@ def progress_bar(title: str) -> Iterator[Progress]:
         _TimeLeft(),
     )
     with _Moving(*columns, console=log, transient=True) as bars:
-        number = bars.add_task(escape(title), total=1.0, reported=0.0, share=0.0)
+        number = bars.add_task(escape(title), total=1.0, advance=Advance())
         (task,) = bars.tasks
 
         def report(step: str, share: float) -> None:
-            bars.update(
-                number,
-                description=escape(step),
-                completed=max(task.completed, share),
-                reported=task.elapsed or 0.0,
-                share=share,
-            )
+            task.fields["advance"].note(task.elapsed or 0.0, share)
+            bars.update(number, description=escape(step), completed=max(task.completed, share))
 
         yield report
 
@@ -93,14 +89,16 @@ class _Lines:
 
     def __init__(self, title: str) -> None:
         self._title, self._began, self._kind, self._last = title, time.monotonic(), "", 0.0
+        self._advance = Advance()
 
     def report(self, step: str, share: float) -> None:
         elapsed = time.monotonic() - self._began
+        self._advance.note(elapsed, share)
         kind = step.partition(" ")[0]
         if kind == self._kind and elapsed - self._last < _SECONDS_A_LINE:
             return
         self._kind, self._last = kind, elapsed
-        left = time_left(elapsed, elapsed, share)
+        left = self._advance.left(elapsed)
         rest = "" if left is None or share >= 1 else f", {clock(left)} left"
         note(f"[{clock(elapsed)}] {self._title}: {step} ({share:.0%}{rest})")
 

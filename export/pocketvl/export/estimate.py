@@ -157,10 +157,10 @@ class ExportCost:
 # Core ML's graphs are converted for each bucket, and the decoder's for each of three numbers of tokens.
 _RATES = {
     (names.EXECUTORCH, names.VISION_ENCODER): _Rates(
-        _Rate(), _Rate(4, 0.25, 33), _Rate(1.5, 0.75, 8), _Rate(0.1, weights=3)
+        _Rate(), _Rate(4, 0.25, 33), _Rate(1.5, 0.35, 8), _Rate(0.1, weights=3)
     ),
     (names.EXECUTORCH, names.TEXT_DECODER): _Rates(
-        _Rate(), _Rate(4, 0.1, 22), _Rate(3, 0.35, 3), _Rate(0.1, weights=3)
+        _Rate(), _Rate(4, 0.1, 22), _Rate(3, 0.05, 1), _Rate(0.1, weights=3)
     ),
     (names.ONNX, names.VISION_ENCODER): _Rates(_Rate(weights=60), _Rate(), _Rate(1.3, 0.6), _Rate(0.1)),
     (names.ONNX, names.TEXT_DECODER): _Rates(_Rate(weights=60), _Rate(), _Rate(1, 0.9), _Rate(0.5, 0.1)),

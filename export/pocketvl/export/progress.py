@@ -73,3 +73,22 @@ def time_left(now: float, reported: float, share: float) -> float | None:
         return None
     rest = reported * (1 - share) / share
     return max(rest - (now - reported), rest / 4)
+
+
+@dataclass
+class Advance:
+    """Where a task is that began at 0: its share, and when that last grew.
+
+    A report of the same share, by a part that others are slower than, says nothing new of the time left.
+    """
+
+    at: float = 0.0
+    share: float = 0.0
+
+    def note(self, now: float, share: float) -> None:
+        if share > self.share:
+            self.at, self.share = now, share
+
+    def left(self, now: float) -> float | None:
+        """Seconds, see time_left."""
+        return time_left(now, self.at, self.share)
