@@ -104,7 +104,10 @@ def test_a_restored_prefill_is_bit_equal_to_a_fresh_one(
 def test_chunk_borders_move_a_core_ml_cache_by_float16_alone(
     small_coreml_bundle: Bundle, tmp_path: Path
 ) -> None:
-    """The same programs with float32 values and states keep to the other targets' tolerance."""
+    """The same programs with float32 values and states keep to the other targets' tolerance.
+
+    By how much float16 moves them is the processor's: on some by nothing.
+    """
     moved = {}
     for name, bundle in (
         ("float16", small_coreml_bundle),
@@ -117,7 +120,8 @@ def test_chunk_borders_move_a_core_ml_cache_by_float16_alone(
         held = last_logits(bundle, engine, feed, len(feed) - 1)  # the prompt in chunks, then token by token
         moved[name] = np.abs(last_logits(bundle, engine, feed, 0) - held).max()
         engine.close()
-    assert moved["float32"] < 1e-4 < moved["float16"] < 2e-2
+    assert moved["float32"] < 1e-4
+    assert moved["float16"] < 2e-2
 
 
 def test_an_engine_whose_cache_was_lost_feeds_it_again(bundle: Bundle, tmp_path: Path) -> None:
