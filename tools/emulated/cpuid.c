@@ -2,8 +2,8 @@
  *
  * Libraries there have the bytes TRAP where cpuid was. No compiler emits them (it does emit ud2), so whoever
  * gets SIGILL for another reason still gets it. Handlers that the process sets for SIGILL are kept for that
- * and called from here: Python's faulthandler would otherwise replace this one. Whoever opens /proc/cpuinfo
- * gets the file CPUINFO. */
+ * and called from here: Python's faulthandler would otherwise replace this one. Whoever calls open or
+ * open64 on /proc/cpuinfo gets the file CPUINFO. */
 #define _GNU_SOURCE
 #include <cpuid.h>
 #include <dlfcn.h>
@@ -82,7 +82,7 @@ sighandler_t signal(int number, sighandler_t handler) {
         va_start(rest, flags);                                                    \
         mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;   \
         va_end(rest);                                                             \
-        return real(strcmp(path, "/proc/cpuinfo") ? path : CPUINFO, flags, mode); \
+        return real(path && !strcmp(path, "/proc/cpuinfo") ? CPUINFO : path, flags, mode); \
     }
 OPEN(open)
 OPEN(open64)

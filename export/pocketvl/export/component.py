@@ -217,8 +217,9 @@ def fit_calibration(recipe: Recipe, model: str) -> tuple[Recipe, tuple[str, ...]
         f"The integers of the recipe {recipe.name!r} are rounded to nearest (rtn), as nothing was given to"
         " calibrate on. With --calibration FOLDER (images) or FILE.jsonl (images and prompts) like those of"
         f" its use, {recipe.method} has a tenth to a third of the KL divergence of rounding to 4 bits, with"
-        f" --calibration {GENERAL}, which comes with pocketvl, a quarter on text, but little less on images"
-        " unlike it. It takes about half an hour more for 32 samples and a model of 2B."
+        f" --calibration {GENERAL}, which comes with pocketvl, a quarter to a third on text, but little less"
+        " on images unlike it. For 32 samples and a model of 2B it takes half an hour to two hours more;"
+        " --dry-run says how long."
     )
     return recipe.rounded(), (note,)
 

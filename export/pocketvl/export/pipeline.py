@@ -157,7 +157,7 @@ def export_bundle(
             warn(describe_notes(unlike))
         weights = CalibratedSource(weights, decided)
     with partial_bundle(output, overwrite=overwrite) as partial:
-        written = _write_components(partial.folder, job, weights, cost, run, writing)
+        written = _write_components(partial.folder, job, weights, run, writing)
         if written.weight_errors:
             warn(describe_weight_errors(written.weight_errors))
         _write_text_files(job.checkpoint, partial.folder)
@@ -215,13 +215,14 @@ def with_damage(
 
 
 def _write_components(
-    folder: Path, job: ExportJob, weights: PackedSource, cost: ExportCost, run: Runner, progress: Progress
+    folder: Path, job: ExportJob, weights: PackedSource, run: Runner, progress: Progress
 ) -> Written:
     """weights: those of the job, calibrated where its recipe is."""
     inputs = ExportInputs(weights, job.plan, job.settings, job.checkpoint.special_tokens, folder)
     given = inputs, frozenset(weights.requantized)
     vision_call = with_damage, (job.target.export_vision, *given)
     text_call = with_damage, (job.target.export_text, *given)
+    cost = job.cost()  # by the memory that is free now, after calibration
     seconds = cost.vision, cost.text
     if cost.together:
         calls = zip((vision_call, text_call), abreast(progress, seconds), strict=True)

@@ -188,7 +188,7 @@ public enum Positions {
 
     /// The angles in both halves of a head, since a head's first half is rotated against its second.
     ///
-    /// Computed in float64, so that every language gets these bits: where a graph rounds its inputs to 8 bits, one bit
+    /// Cosines and sines are computed in float64, so that every language gets these bits: where a graph rounds its inputs to 8 bits, one bit
     /// can change a token.
     private static func rope(rows: Int, angles: Int, _ angle: (Int, Int) -> Float) -> Rope {
         var cos = Matrix(rows: rows, columns: 2 * angles)

@@ -1,4 +1,4 @@
-"""Rotary positions, all computed on the host in float32, so that no graph knows about them.
+"""Rotary positions, computed on the host and given in float32, so that no graph knows about them.
 
 Vision: a patch has a row and a column, each turning a quarter of head_dim's frequencies.
 Text (M-RoPE): a token has three ids (t, h, w); mrope_section says which frequencies turn by which id.

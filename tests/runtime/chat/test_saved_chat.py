@@ -101,12 +101,12 @@ def test_a_restored_prefill_is_bit_equal_to_a_fresh_one(
     fresh.close()
 
 
-def test_chunk_borders_move_a_core_ml_cache_by_float16_alone(
+def test_chunk_borders_move_a_core_ml_cache_by_no_more_than_float16(
     small_coreml_bundle: Bundle, tmp_path: Path
 ) -> None:
     """The same programs with float32 values and states keep to the other targets' tolerance.
 
-    By how much float16 moves them is the processor's: on some by nothing.
+    How far float16 moves them depends on the processor; on some not at all.
     """
     moved = {}
     for name, bundle in (
