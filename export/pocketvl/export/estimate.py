@@ -120,7 +120,7 @@ class _Rates:
 @dataclass(frozen=True)
 class Cost:
     """Seconds that a component takes: weights quantized and placed, graphs traced, lowered or converted, and
-    the result checked. ExecuTorch's layers are quantized while they are traced and lowered, one by one."""
+    the result checked. For ExecuTorch a layer of each kind is traced, then all are quantized and lowered."""
 
     quantize: float
     trace: float
@@ -157,10 +157,10 @@ class ExportCost:
 # Core ML's graphs are converted for each bucket, and the decoder's for each of three numbers of tokens.
 _RATES = {
     (names.EXECUTORCH, names.VISION_ENCODER): _Rates(
-        _Rate(), _Rate(4, 0.25, 33), _Rate(1.5, 0.35, 8), _Rate(0.1, weights=3)
+        _Rate(0, 0.1, 24), _Rate(8), _Rate(1.5, 0.35, 16), _Rate(0.1, weights=1)
     ),
     (names.EXECUTORCH, names.TEXT_DECODER): _Rates(
-        _Rate(), _Rate(4, 0.1, 22), _Rate(3, 0.05, 1), _Rate(0.1, weights=3)
+        _Rate(0, 0.1, 11), _Rate(8), _Rate(3, 0.05, 2), _Rate(0.1, weights=3)
     ),
     (names.ONNX, names.VISION_ENCODER): _Rates(_Rate(weights=60), _Rate(), _Rate(1.3, 0.6), _Rate(0.1)),
     (names.ONNX, names.TEXT_DECODER): _Rates(_Rate(weights=60), _Rate(), _Rate(1, 0.9), _Rate(0.5, 0.1)),

@@ -42,7 +42,8 @@ def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
     path = inputs.folder / names.TEXT_DECODER_PTE
     head = LMHead(plan)
     cost = component_cost(names.EXECUTORCH, names.TEXT_DECODER, plan.geometry, settings)
-    _, filling, writing, checking = parts(progress, cost.seconds)
+    # The first layer to be filled is there when one of each kind is traced.
+    _, filling, writing, checking = parts(progress, (cost.trace, cost.quantize, cost.lower, cost.check))
     steps = Steps(filling, "Lowering the decoder", plan.sizes(names.TEXT_DECODER, names.LM_HEAD))
     layers: list[Expected] = []
 

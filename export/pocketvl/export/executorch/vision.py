@@ -46,7 +46,8 @@ def export_vision(inputs: ExportInputs, progress: Progress) -> Component:
     path = inputs.folder / names.VISION_ENCODER_PTE
     sizes: tuple[int | None, ...] = settings.buckets if settings.vision_shapes == "buckets" else (None,)
     cost = component_cost(names.EXECUTORCH, names.VISION_ENCODER, plan.geometry, settings)
-    _, filling, writing, checking = parts(progress, cost.seconds)
+    # The first layer to be filled is there when one of each kind is traced.
+    _, filling, writing, checking = parts(progress, (cost.trace, cost.quantize, cost.lower, cost.check))
     steps = Steps(filling, "Lowering the vision encoder", plan.sizes(names.VISION_ENCODER))
     wanted: list[Expected] = []
 

@@ -22,7 +22,7 @@ from pocketvl.runtime.errors import ExportError
 
 # Shares of a program's time, when ExecuTorch's conversion and the backend have their turn.
 _DECOMPOSED, _CONVERTED = 0.25, 0.85
-_WRITING = 0.15  # of the whole
+_WRITING = 0.2  # of the whole
 _Key = tuple[Precision, ...]
 _Slot = tuple[dict[str, Any], str]  # constants of a program, and a name among them
 
@@ -69,13 +69,13 @@ def _lower_one(program: ExportedProgram, progress: Progress, step: str) -> Expor
     if not done:
         program = program.run_decompositions({})
         share_quantized_inputs(program)
-    progress(step, _DECOMPOSED)
+        progress(step, _DECOMPOSED)
     config = EdgeCompileConfig(preserve_ops=[torch.ops.aten.linear.default], _check_ir_validity=False)
     edge: ExportedProgram = to_edge(program, compile_config=config).exported_program()
     del program
-    progress(step, _CONVERTED)
     if done:
         return edge
+    progress(step, _CONVERTED)
     # One partition after the other; given several programs at once, ExecuTorch copies all weights first.
     result: ExportedProgram = to_backend(edge, LevelPartitioner())
     return result
