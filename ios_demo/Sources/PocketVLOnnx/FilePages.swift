@@ -5,17 +5,24 @@ enum FilePages {
     /// Lets the system take back the pages of files below `folder`, of mappings into which nothing was written. What is
     /// read again comes from the file again.
     ///
-    /// On Linux alone, where they count as the process's memory.
+    /// On Linux alone, where they count as the process's memory. Pages that wait to be written to the disk stay, and so
+    /// do those of files in memory (tmpfs), of another owner, or mapped elsewhere, too.
     static func giveBack(below folder: URL) {
         #if os(Linux)
             let start = folder.resolvingSymlinksInPath().path + "/"
             for mapping in mappings() where mapping.path.hasPrefix(start) && mapping.ownBytes == 0 {
-                madvise(UnsafeMutableRawPointer(bitPattern: mapping.first), Int(mapping.count), MADV_DONTNEED)
+                pageOut(mapping)
             }
         #endif
     }
 
     #if os(Linux)
+        /// Takes pages out of memory, and loses nothing: other memory of this process may have come to where the
+        /// mapping was when it was looked for, and MADV_DONTNEED would make that zeros.
+        static func pageOut(_ mapping: Mapping) {
+            madvise(UnsafeMutableRawPointer(bitPattern: mapping.first), Int(mapping.count), MADV_PAGEOUT)
+        }
+
         struct Mapping {
             let first: UInt
             let count: UInt

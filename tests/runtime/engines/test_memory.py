@@ -1,9 +1,11 @@
 """Memory that is given back: pages of zeros, and the vision encoder before the decoder is loaded."""
 
 import mmap
+import os
 import struct
 import sys
 from pathlib import Path
+from subprocess import run
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from PIL import Image
 
 from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.chat.session import ChatSession
-from pocketvl.runtime.engines import executorch
+from pocketvl.runtime.engines import executorch, memory
 from pocketvl.runtime.engines.memory import return_file_pages, return_zeros
 from pocketvl.runtime.engines.onnx import graph
 from pocketvl.runtime.engines.open import open_engine
@@ -35,34 +37,38 @@ def resident(array: NDArray[Any]) -> int:
 
 @linux
 def test_whole_pages_of_zeros_are_returned_and_still_read_as_zeros() -> None:
-    memory = np.empty(64 * PAGE, np.uint8)
-    memory[:] = 7
-    middle = memory[PAGE // 2 : -PAGE // 2]
+    block = np.empty(64 * PAGE, np.uint8)
+    block[:] = 7
+    middle = block[PAGE // 2 : -PAGE // 2]
     middle[:] = 0
     whole = resident(middle)
     assert whole >= 62
     return_zeros(middle)
     assert resident(middle) == 0
     assert not middle.any()
-    assert (memory[: PAGE // 2] == 7).all()
-    assert (memory[-PAGE // 2 :] == 7).all()
+    assert (block[: PAGE // 2] == 7).all()
+    assert (block[-PAGE // 2 :] == 7).all()
     middle[10 * PAGE] = 1
     assert middle.sum() == 1
 
 
 @linux
 def test_what_is_not_zero_stays() -> None:
-    memory = np.zeros(16 * PAGE, np.uint8)
-    memory[8 * PAGE] = 1
-    return_zeros(memory)
-    assert memory.sum() == 1
+    block = np.zeros(16 * PAGE, np.uint8)
+    block[8 * PAGE] = 1
+    return_zeros(block)
+    assert block.sum() == 1
 
 
 @linux
 def test_pages_of_files_are_returned_but_not_what_was_written_into_them(tmp_path: Path) -> None:
+    if run(["stat", "-f", "-c", "%T", tmp_path], capture_output=True, text=True).stdout == "tmpfs\n":
+        pytest.skip("the temporary folder is in memory")
     stored = np.arange(64 * PAGE, dtype=np.uint8)
-    (tmp_path / "read").write_bytes(stored.tobytes())
-    (tmp_path / "written").write_bytes(stored.tobytes())
+    for name in ("read", "written"):
+        with (tmp_path / name).open("wb") as file:
+            file.write(stored.tobytes())
+            os.fsync(file.fileno())
     read = np.memmap(tmp_path / "read", np.uint8, mode="c")
     written = np.memmap(tmp_path / "written", np.uint8, mode="c")
     written[5 * PAGE] = 77
@@ -72,6 +78,20 @@ def test_pages_of_files_are_returned_but_not_what_was_written_into_them(tmp_path
     assert resident(read) == 0
     assert (read == stored).all()
     assert written[5 * PAGE] == 77
+
+
+@linux
+def test_memory_that_came_to_where_a_file_was_mapped_keeps_what_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"1" * PAGE)
+    status = (tmp_path / "file").stat()
+    came = np.arange(64 * PAGE, dtype=np.uint8)
+    first = -(-came.ctypes.data // PAGE) * PAGE
+    stale = (first, first + 60 * PAGE, (status.st_dev, status.st_ino), 0)
+    monkeypatch.setattr(memory, "_mappings", lambda: [stale])
+    return_file_pages(tmp_path)
+    assert (came == np.arange(64 * PAGE, dtype=np.uint8)).all()
 
 
 def test_onnxruntimes_mapped_weights_are_returned(small_onnx_bundle: Bundle) -> None:

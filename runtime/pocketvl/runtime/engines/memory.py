@@ -10,6 +10,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+# From linux/mman.h, since 5.4; Python's mmap lacks it.
+_MADV_PAGEOUT = 21
+
 
 def return_memory() -> None:
     """Give freed memory back to the system; the C library would keep up to 0.7 GB of a released model."""
@@ -30,21 +33,28 @@ def return_zeros(array: NDArray[Any]) -> None:
     first = -(-array.ctypes.data // mmap.PAGESIZE) * mmap.PAGESIZE
     last = (array.ctypes.data + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
     if first < last and not array.any():
-        _let_go(first, last)
+        _advise(first, last, mmap.MADV_DONTNEED)
 
 
 def return_file_pages(folder: Path) -> None:
     """Let the system take back the mapped pages of the files in `folder`, of mappings into which nothing was
     written. What is read again comes from the file again.
 
-    Nothing happens where the system does not list a process's mappings.
+    Nothing happens where the system does not list a process's mappings. Pages that wait to be written to the
+    disk stay, and so do those of files in memory (tmpfs), of another owner, or mapped elsewhere, too.
     """
     if sys.platform != "linux":
         return
     files = {(entry.stat().st_dev, entry.inode()) for entry in os.scandir(folder) if entry.is_file()}
     for first, last, file, own in _mappings():
         if file in files and own == 0:
-            _let_go(first, last)
+            page_out(first, last)
+
+
+def page_out(first: int, last: int) -> None:
+    """Take the pages from address `first` up to `last` out of memory, and lose nothing: other memory of this
+    process may have come to where a mapping was when it was looked for, and MADV_DONTNEED would make that zeros."""
+    _advise(first, last, _MADV_PAGEOUT)
 
 
 def _mappings() -> Iterator[tuple[int, int, tuple[int, int], int]]:
@@ -63,7 +73,6 @@ def _mappings() -> Iterator[tuple[int, int, tuple[int, int], int]]:
             file = os.makedev(major, minor), int(inode)
 
 
-def _let_go(first: int, last: int) -> None:
-    """The pages from address `first` up to `last`."""
-    advise = ctypes.CDLL(None).madvise
-    advise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), mmap.MADV_DONTNEED)
+def _advise(first: int, last: int, advice: int) -> None:
+    madvise = ctypes.CDLL(None).madvise
+    madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), advice)
