@@ -72,7 +72,7 @@ func addEngine(_ name: String, dependencies: [Target.Dependency]) {
         .target(name: "CoreML", path: "Tests/Support/CoreML"),
         .target(name: "PocketVLCoreML", dependencies: ["PocketVL", "CoreML"]),
     ]
-    engineTests.dependencies += ["PocketVLCoreML", "CoreML"]
+    engineTests.dependencies += ["PocketVLCoreML", "CoreML", "CAllocations"]
     package.targets += [.target(name: "CAllocations", path: "Tests/Support/CAllocations"), bench]
 #endif
 package.targets.append(engineTests)

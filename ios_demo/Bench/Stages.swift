@@ -8,7 +8,7 @@ struct Stages: Encodable {
     let prefillRate: Double
     let decodeRate: Double
     let decodeRateBest: Double
-    /// That the engine's last step of one token took of the Swift heap, and a whole token of an answer at most.
+    /// Of the Swift heap, for a token of the engine's, and for a whole token of an answer.
     let decodeAllocatedBytes: Int64
     let tokenAllocatedBytes: Int64
 
@@ -26,12 +26,9 @@ struct Stages: Encodable {
         let single: [Double] = try (chunks * chunk..<min(chunks * chunk + 64, context - 1)).map { slot in
             try timed { try steps.decode(at: slot, 1) }.seconds
         }.sorted()
-        pv_count_allocations()
-        try steps.decode(at: context - 1, 1)
-        let allocated = pv_counted_allocations()
         return Stages(
             prefillRate: Double(chunks * chunk) / (prefill.min() ?? .nan), decodeRate: 1 / single[single.count / 2],
-            decodeRateBest: 1 / single[0], decodeAllocatedBytes: allocated,
+            decodeRateBest: 1 / single[0], decodeAllocatedBytes: try steps.ofStep(at: context - 1),
             tokenAllocatedBytes: try steps.ofToken())
     }
 }
@@ -65,7 +62,20 @@ private struct Steps {
         if count == 1 { try engine.text.logits(hidden: hidden, into: &logits) }
     }
 
-    /// The most that one of an answer's tokens allocates once all buffers are there.
+    /// What decoder and head allocate for one token.
+    func ofStep(at slot: Int) throws -> Int64 {
+        let embeddings = try table.gather([ids[slot]])
+        let rope = Positions.textRope(Feed(text: [ids[slot]], start: slot).positions, text)
+        var (hidden, logits) = (hidden, logits)
+        return try (0..<3).map { _ in
+            pv_count_allocations()
+            try engine.text.decode(embeddings: embeddings, rope: rope, cachePosition: slot, into: &hidden)
+            try engine.text.logits(hidden: hidden, into: &logits)
+            return pv_counted_allocations()
+        }.min() ?? 0
+    }
+
+    /// The least that a token of an answer allocates: with most of them no list grows.
     func ofToken() throws -> Int64 {
         var decoder = Decoder(engine.text, table, bundle.manifest)
         let prompt = Array(ids[..<8])
@@ -75,6 +85,6 @@ private struct Steps {
             pv_count_allocations()
             _ = try generation.next()
             return pv_counted_allocations()
-        }.dropFirst(4).max() ?? 0
+        }.min() ?? 0
     }
 }

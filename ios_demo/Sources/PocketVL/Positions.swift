@@ -25,8 +25,8 @@ extension Grid: CustomStringConvertible {
 
 /// cos and sin of rotary angles, each (rows, headDim).
 public struct Rope: Sendable, Equatable {
-    public let cos: Matrix
-    public let sin: Matrix
+    public internal(set) var cos: Matrix
+    public internal(set) var sin: Matrix
 
     public init(cos: Matrix, sin: Matrix) {
         self.cos = cos
@@ -60,6 +60,12 @@ public struct PositionIDs: Sendable, Equatable {
         t += other.t
         h += other.h
         w += other.w
+    }
+
+    mutating func removeAll() {
+        t.removeAll(keepingCapacity: true)
+        h.removeAll(keepingCapacity: true)
+        w.removeAll(keepingCapacity: true)
     }
 
     mutating func reserveCapacity(_ count: Int) {
@@ -103,11 +109,14 @@ public enum Positions {
     public static func visionRope(rows: Int, columns: Int, _ vision: VisionGeometry) -> Rope {
         let frequencies = frequencies(theta: visionTheta, dim: vision.headDim / 2)
         let positions = Self.vision(rows: rows, columns: columns, merge: vision.spatialMergeSize)
-        return rope(rows: positions.count, angles: 2 * frequencies.count) { patch, element in
+        let empty = Matrix(rows: positions.count, columns: 4 * frequencies.count)
+        var rope = Rope(cos: empty, sin: empty)
+        rope.fill { patch, element in
             let (row, column) = positions[patch]
             return element < frequencies.count
                 ? Float(row) * frequencies[element] : Float(column) * frequencies[element - frequencies.count]
         }
+        return rope
     }
 
     /// M-RoPE ids for tokens that follow position start - 1, and the next position.
@@ -167,10 +176,32 @@ public enum Positions {
 
     /// cos and sin (S, headDim) for M-RoPE ids of S tokens.
     public static func textRope(_ ids: PositionIDs, _ text: TextGeometry) -> Rope {
-        let frequencies = frequencies(theta: text.ropeTheta, dim: text.headDim)
-        // The axis that turns each frequency.
-        let axes = text.mropeSection.enumerated().flatMap { [Int](repeating: $0.offset, count: $0.element) }
-        return rope(rows: ids.count, angles: frequencies.count) { token, element in
+        let empty = Matrix(rows: ids.count, columns: text.headDim)
+        var rope = Rope(cos: empty, sin: empty)
+        TextRope(text).fill(&rope, ids)
+        return rope
+    }
+
+    /// dim / 2 numbers theta^(-2i/dim). The power is taken in float64, so that every language gets these bits.
+    fileprivate static func frequencies(theta: Double, dim: Int) -> [Float] {
+        stride(from: 0, to: dim, by: 2).map { 1 / Float(pow(theta, Double(Float($0) / Float(dim)))) }
+    }
+}
+
+/// ``Positions/textRope(_:_:)`` for many calls: the frequencies are computed once, and results go where the caller says.
+struct TextRope: Sendable {
+    private let frequencies: [Float]
+    /// The axis whose id turns each frequency.
+    private let axes: [Int]
+
+    init(_ text: TextGeometry) {
+        frequencies = Positions.frequencies(theta: text.ropeTheta, dim: text.headDim)
+        axes = text.mropeSection.enumerated().flatMap { [Int](repeating: $0.offset, count: $0.element) }
+    }
+
+    /// Fills `rope`, which has as many rows as there are tokens.
+    func fill(_ rope: inout Rope, _ ids: PositionIDs) {
+        rope.fill { token, element in
             let id =
                 switch axes[element] {
                 case 0: ids.t[token]
@@ -180,25 +211,22 @@ public enum Positions {
             return Float(id) * frequencies[element]
         }
     }
+}
 
-    /// dim / 2 numbers theta^(-2i/dim). The power is taken in float64, so that every language gets these bits.
-    private static func frequencies(theta: Double, dim: Int) -> [Float] {
-        stride(from: 0, to: dim, by: 2).map { 1 / Float(pow(theta, Double(Float($0) / Float(dim)))) }
-    }
-
-    /// The angles in both halves of a head, since a head's first half is rotated against its second.
+extension Rope {
+    /// The angles of each row in both halves of a head, since a head's first half is rotated against its second.
     ///
-    /// Cosines and sines are computed in float64, so that every language gets these bits: where a graph rounds its inputs to 8 bits, one bit
-    /// can change a token.
-    private static func rope(rows: Int, angles: Int, _ angle: (Int, Int) -> Float) -> Rope {
-        var cos = Matrix(rows: rows, columns: 2 * angles)
-        var sin = cos
+    /// Cosines and sines are computed in float64, so that every language gets these bits: where a graph rounds its
+    /// inputs to 8 bits, one bit can change a token.
+    fileprivate mutating func fill(_ angle: (Int, Int) -> Float) {
+        let (rows, columns) = (cos.rows, cos.columns)
+        let angles = columns / 2
         cos.withUnsafeMutableValues { cos in
             sin.withUnsafeMutableValues { sin in
                 for row in 0..<rows {
                     for element in 0..<angles {
                         let turned = Double(angle(row, element))
-                        let place = row * 2 * angles + element
+                        let place = row * columns + element
                         cos[place] = Float(Foundation.cos(turned))
                         sin[place] = Float(Foundation.sin(turned))
                         cos[place + angles] = cos[place]
@@ -207,6 +235,5 @@ public enum Positions {
                 }
             }
         }
-        return Rope(cos: cos, sin: sin)
     }
 }

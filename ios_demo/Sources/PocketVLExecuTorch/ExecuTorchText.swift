@@ -1,3 +1,4 @@
+internal import CPocketVLExecuTorch
 import PocketVL
 
 /// A ``TextEngine`` over text_decoder.pte, whose cache is the graph's own state; it can save its cache.
@@ -6,6 +7,8 @@ final class ExecuTorchText: SavesCache, @unchecked Sendable {  // for one task a
     private let bundle: ModelBundle
     private let threads: Int?
     private var loaded: LoadedFile?
+    private var steps: MethodCall?  // the last ones: tokens come one by one
+    private var heads: MethodCall?
     private var manifest: Manifest { bundle.manifest }
     private var text: TextGeometry { bundle.manifest.geometry.text }
 
@@ -20,18 +23,17 @@ final class ExecuTorchText: SavesCache, @unchecked Sendable {  // for one task a
         try EngineChecks.decoder(manifest, embeddings, rope, cachePosition: cachePosition, hidden)
         let file = try file()
         cache.truncate(cachePosition)
-        let rows = embeddings.rows
+        let call = steps(embeddings.rows)
         var position = Int64(cachePosition)
         let failure = embeddings.withUnsafeValues { embeddings in
             rope.cos.withUnsafeValues { cos in
                 rope.sin.withUnsafeValues { sin in
                     withUnsafePointer(to: &position) { position in
-                        file.run(
-                            Names.textDecoder,
-                            [
-                                Input(embeddings, [1, rows, text.hiddenSize]), Input(cos, [rows, text.headDim]),
-                                Input(sin, [rows, text.headDim]), Input(position),
-                            ], shape: [1, rows, text.hiddenSize], into: &hidden)
+                        call.set(0, embeddings.baseAddress)
+                        call.set(1, cos.baseAddress)
+                        call.set(2, sin.baseAddress)
+                        call.set(3, position)
+                        return file.run(call, into: &hidden)
                     }
                 }
             }
@@ -105,14 +107,29 @@ final class ExecuTorchText: SavesCache, @unchecked Sendable {  // for one task a
     private func head(_ file: LoadedFile, _ hidden: Matrix, into logits: inout Matrix) throws(PocketVLError) {
         for start in stride(from: 0, to: hidden.rows, by: Names.maxHeadRows) {
             let rows = min(Names.maxHeadRows, hidden.rows - start)
+            let call = heads(rows)
             let failure = hidden.withUnsafeValues { values in
-                let first = start * text.hiddenSize
-                let part = UnsafeBufferPointer(rebasing: values[first..<first + rows * text.hiddenSize])
-                return file.run(
-                    Names.lmHead, [Input(part, [1, rows, text.hiddenSize])], shape: [1, rows, text.vocabSize],
-                    into: &logits, from: start)
+                call.set(0, UnsafeBufferPointer(rebasing: values[(start * text.hiddenSize)...]).baseAddress)
+                return file.run(call, into: &logits, from: start)
             }
             if let failure { throw failure }
         }
+    }
+
+    private func steps(_ rows: Int) -> MethodCall {
+        if let steps, steps.count == rows * text.hiddenSize { return steps }
+        let (hidden, angles) = ([1, rows, text.hiddenSize], pv_type.floats([rows, text.headDim]))
+        let made = MethodCall(
+            Names.textDecoder, inputs: [.floats(hidden), angles, angles, .integer], output: hidden)
+        steps = made
+        return made
+    }
+
+    private func heads(_ rows: Int) -> MethodCall {
+        if let heads, heads.count == rows * text.vocabSize { return heads }
+        let made = MethodCall(
+            Names.lmHead, inputs: [.floats([1, rows, text.hiddenSize])], output: [1, rows, text.vocabSize])
+        heads = made
+        return made
     }
 }

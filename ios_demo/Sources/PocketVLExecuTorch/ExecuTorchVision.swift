@@ -1,3 +1,4 @@
+internal import CPocketVLExecuTorch
 import Foundation
 import PocketVL
 
@@ -46,17 +47,19 @@ final class ExecuTorchVision: VisionEngine, @unchecked Sendable {  // what chang
         let vision = bundle.manifest.geometry.vision
         let rows = patches.rows
         var embeddings = Matrix(rows: rows / vision.mergeArea, columns: vision.outputSize)
-        let shape = [embeddings.rows, embeddings.columns]
+        let angles = pv_type.floats([rows, vision.headDim])
+        let inputs = [.floats([rows, vision.patchDim]), angles, angles] + (mask == nil ? [] : [.floats([rows])])
+        let call = MethodCall(method, inputs: inputs, output: [embeddings.rows, embeddings.columns])
         let failure = patches.withUnsafeValues { patches in
             rope.cos.withUnsafeValues { cos in
                 rope.sin.withUnsafeValues { sin in
-                    let inputs = [
-                        Input(patches, [rows, vision.patchDim]), Input(cos, [rows, vision.headDim]),
-                        Input(sin, [rows, vision.headDim]),
-                    ]
-                    guard let mask else { return file.run(method, inputs, shape: shape, into: &embeddings) }
+                    call.set(0, patches.baseAddress)
+                    call.set(1, cos.baseAddress)
+                    call.set(2, sin.baseAddress)
+                    guard let mask else { return file.run(call, into: &embeddings) }
                     return mask.withUnsafeValues { mask in
-                        file.run(method, inputs + [Input(mask, [rows])], shape: shape, into: &embeddings)
+                        call.set(3, mask.baseAddress)
+                        return file.run(call, into: &embeddings)
                     }
                 }
             }

@@ -5,7 +5,7 @@ import PocketVL
 /// One .pte file; a method is loaded when it first runs. Its methods have memory of their own, so lm_head leaves the
 /// decoder's KV cache alone.
 final class LoadedFile {
-    private static let errorBytes = 2048
+    private static let errorBytes = 1024  // what the compiler still puts on the stack
 
     private let file: URL
     private var program: OpaquePointer?
@@ -29,30 +29,28 @@ final class LoadedFile {
 
     deinit { pv_close(&program) }
 
-    /// Runs a method and writes its output, which must be float32 of `shape`, to the rows of `result` from `row` on.
+    /// Runs a method and writes its output to the rows of `result` from `row` on.
     ///
     /// Returns what went wrong instead of throwing it, since it is called where inputs are pointers.
-    func run(
-        _ method: String, _ inputs: [Input], shape: [Int], into result: inout Matrix, from row: Int = 0
-    ) -> PocketVLError? {
-        let tensors = inputs.map(\.tensor)
-        let (first, count) = (row * result.columns, shape.reduce(1, *))
+    func run(_ call: MethodCall, into result: inout Matrix, from row: Int = 0) -> PocketVLError? {
+        let first = row * result.columns
         var type = pv_type()
         let failure = result.withUnsafeMutableValues { values in
-            let part = UnsafeMutableBufferPointer(rebasing: values[first..<first + count])
+            let part = UnsafeMutableBufferPointer(rebasing: values[first..<first + call.count])
             return Self.failure { error, size in
                 pv_run(
-                    program, method, tensors, Int32(tensors.count), &type, part.baseAddress,
-                    count * MemoryLayout<Float>.size, error, size)
+                    program, call.name, call.inputs, Int32(call.inputs.count), &type, part.baseAddress,
+                    call.count * MemoryLayout<Float>.size, error, size)
             }
         }
         if let failure {
             return .engine(
-                "\(method) of \(file.path) failed in ExecuTorch (\(Self.clause(failure))); copy the whole bundle again"
+                "\(call.method) of \(file.path) failed in ExecuTorch (\(Self.clause(failure))); copy the whole bundle again"
                     + " or export it again.")
         }
-        if type.shape != shape {
-            return .engine("\(method) of \(file.path) gave float32 \(type.shape) instead of \(shape).")
+        if !type.hasShape(of: call.output) {
+            return .engine(
+                "\(call.method) of \(file.path) gave float32 \(type.shape) instead of \(call.output.shape).")
         }
         return nil
     }
@@ -117,34 +115,5 @@ final class LoadedFile {
     /// A sentence without its full stop.
     private static func clause(_ sentence: String) -> String {
         sentence.hasSuffix(".") ? String(sentence.dropLast()) : sentence
-    }
-}
-
-/// An input of a method: row-major memory of somebody else, which must outlive the call.
-struct Input {
-    fileprivate let tensor: pv_tensor
-
-    init(_ floats: UnsafeBufferPointer<Float>, _ shape: [Int]) {
-        tensor = pv_tensor(type: pv_type(PV_FLOAT32, shape), data: floats.baseAddress)
-    }
-
-    init(_ number: UnsafePointer<Int64>) {
-        tensor = pv_tensor(type: pv_type(PV_INT64, [1]), data: number)
-    }
-}
-
-extension pv_type {
-    fileprivate init(_ dtype: some BinaryInteger, _ shape: [Int]) {
-        self.init()
-        self.dtype = Int32(dtype)
-        rank = Int32(shape.count)
-        withUnsafeMutableBytes(of: &sizes) { bytes in
-            let sizes = bytes.bindMemory(to: Int32.self)
-            for (axis, size) in shape.prefix(sizes.count).enumerated() { sizes[axis] = Int32(clamping: size) }
-        }
-    }
-
-    fileprivate var shape: [Int] {
-        withUnsafeBytes(of: sizes) { bytes in bytes.bindMemory(to: Int32.self).prefix(Int(rank)).map(Int.init) }
     }
 }

@@ -6,11 +6,16 @@ public struct Decoder {
     private let table: EmbeddingMap
     private let text: TextGeometry
     private let chunk: Int
+    private let textRope: TextRope
 
-    /// Hidden states of the last call, (S, hiddenSize), and the embeddings that went in: kept, so that a token
-    /// allocates nothing large.
-    public private(set) var hidden: Matrix
+    // What a call needs is kept, so that a token allocates nothing.
     private var embeddings: Matrix
+    private var rope: Rope
+    private var more: [Int] = []  // tokens that extend takes, and their positions
+    private var positions = PositionIDs()
+
+    /// Hidden states of the last call, (S, hiddenSize).
+    public private(set) var hidden: Matrix
 
     /// Of the last ``computeLogits()``: (S, vocabSize).
     public private(set) var logits: Matrix
@@ -24,8 +29,11 @@ public struct Decoder {
         self.table = table
         self.text = text
         chunk = max(1, prefillChunk)
+        textRope = TextRope(text)
         hidden = Matrix(rows: 0, columns: text.hiddenSize)
         embeddings = hidden
+        let angles = Matrix(rows: 0, columns: text.headDim)
+        rope = Rope(cos: angles, sin: angles)
         logits = Matrix(rows: 0, columns: text.vocabSize)
     }
 
@@ -52,22 +60,28 @@ public struct Decoder {
             for (row, slot) in part.enumerated() where feed.mediaKeys[slot] != nil {
                 rows.copyNext(into: &embeddings, row: row)
             }
-            try decode(
-                tokenIDs: Array(feed.tokenIDs[part]), mediaKeys: Array(feed.mediaKeys[part]),
-                positions: feed.positions[part], at: start)
+            let positions = feed.positions[part]
+            try decode(positions, at: start)
+            engine.cache.append(
+                tokenIDs: Array(feed.tokenIDs[part]), mediaKeys: Array(feed.mediaKeys[part]), positions: positions)
             if !onChunk(part.upperBound) { return part.upperBound == feed.count }
         }
         return true
     }
 
-    /// Feeds S more text tokens after what the KV cache holds, S at most prefillChunk; their hidden states are in
-    /// ``hidden``. Throws ``PocketVLError/engine(_:)``.
-    public mutating func extend(_ tokenIDs: [Int]) throws(PocketVLError) {
-        let more = Feed(text: tokenIDs, start: engine.cache.nextPosition)
-        resize(&embeddings, rows: tokenIDs.count)
-        try table.gather(tokenIDs[...], into: &embeddings)
-        try decode(
-            tokenIDs: more.tokenIDs, mediaKeys: more.mediaKeys, positions: more.positions, at: engine.cache.count)
+    /// Feeds `token` and the drafts after it as text after what the KV cache holds, together at most prefillChunk;
+    /// their hidden states (S, hiddenSize) are in ``hidden``. Throws ``PocketVLError/engine(_:)``.
+    public mutating func extend(_ token: Int, drafts: [Int] = []) throws(PocketVLError) {
+        more.removeAll(keepingCapacity: true)
+        more.append(token)
+        more.append(contentsOf: drafts)
+        positions.removeAll()
+        let first = engine.cache.nextPosition
+        for position in first..<first + more.count { positions.append(position, position, position) }
+        resize(&embeddings, rows: more.count)
+        try table.gather(more[...], into: &embeddings)
+        try decode(positions, at: engine.cache.count)
+        for token in more { engine.cache.append(token) }
     }
 
     /// Goes back to the first `length` slots; the next token is written after them.
@@ -82,13 +96,12 @@ public struct Decoder {
         try engine.logits(hidden: wanted, into: &logits)
     }
 
-    private mutating func decode(
-        tokenIDs: [Int], mediaKeys: [String?], positions: PositionIDs, at slot: Int
-    ) throws(PocketVLError) {
-        resize(&hidden, rows: tokenIDs.count)
-        let rope = Positions.textRope(positions, text)
+    private mutating func decode(_ positions: PositionIDs, at slot: Int) throws(PocketVLError) {
+        resize(&hidden, rows: positions.count)
+        resize(&rope.cos, rows: positions.count)
+        resize(&rope.sin, rows: positions.count)
+        textRope.fill(&rope, positions)
         try engine.decode(embeddings: embeddings, rope: rope, cachePosition: slot, into: &hidden)
-        engine.cache.append(tokenIDs: tokenIDs, mediaKeys: mediaKeys, positions: positions)
     }
 
     private func resize(_ matrix: inout Matrix, rows: Int) {

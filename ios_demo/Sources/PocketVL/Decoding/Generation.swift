@@ -60,7 +60,7 @@ public struct Generation {
         decoder.truncate(seen.count - 1)
         drafts = proposer?.propose(limit: max(0, mostSeen - seen.count - 1)) ?? []
         let began = DispatchTime.now().uptimeNanoseconds
-        try decoder.extend([seen[seen.count - 1]] + drafts)
+        try decoder.extend(seen[seen.count - 1], drafts: drafts)
         try decoder.computeLogits()
         let seconds = Double(DispatchTime.now().uptimeNanoseconds - began) / 1e9
         proposer?.notePass(rows: drafts.count + 1, seconds: seconds, drafted: drafts.count)

@@ -45,6 +45,14 @@ public final class KVCache: @unchecked Sendable {
         }
     }
 
+    /// Says that the next slot holds a token of text, at the next rope position.
+    public func append(_ token: Int) {
+        lock.withLock {
+            held.append(Slot(token))
+            nextPositions.append((nextPositions.last ?? 0) + 1)
+        }
+    }
+
     /// How many of the first slots hold what `feed` begins with.
     public func commonPrefix(_ feed: Feed) -> Int { Prefix.common(held: slots, wanted: feed.slots) }
 

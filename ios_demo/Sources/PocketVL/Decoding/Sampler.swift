@@ -9,7 +9,7 @@ public struct Sampler: Sendable {
     private let topP: Double
     private let penalty: Double
     private var random: SplitMix64
-    private var scores: [Double] = []  // kept, so that a token allocates nothing large
+    private var scores: [Double] = []  // kept, so that the likeliest token allocates nothing
 
     /// Ids that may be drawn, in no order that means anything, and their probabilities.
     struct Candidates {
@@ -42,8 +42,9 @@ public struct Sampler: Sendable {
     public mutating func sample(
         _ logits: ArraySlice<Float>, seen: [Int] = [], never: Set<Int> = []
     ) throws(PocketVLError) -> Int {
-        let candidates = try candidates(logits, seen: seen, never: never)
-        guard temperature > 0 else { return candidates.ids[0] }
+        try score(logits, seen: seen, never: never)
+        if temperature == 0 { return likeliest() }
+        let candidates = withinLimits()
         let drawn = Double.random(in: 0..<1, using: &random)
         var before = 0.0
         for (id, probability) in zip(candidates.ids, candidates.probabilities) {
@@ -61,6 +62,11 @@ public struct Sampler: Sendable {
     mutating func candidates(
         _ logits: ArraySlice<Float>, seen: [Int], never: Set<Int>
     ) throws(PocketVLError) -> Candidates {
+        try score(logits, seen: seen, never: never)
+        return temperature == 0 ? Candidates(ids: [likeliest()], probabilities: [1]) : withinLimits()
+    }
+
+    private mutating func score(_ logits: ArraySlice<Float>, seen: [Int], never: Set<Int>) throws(PocketVLError) {
         scores.removeAll(keepingCapacity: true)
         scores.append(contentsOf: logits.lazy.map(Double.init))
         let top = scores.contains(where: \.isNaN) ? Double.nan : scores.max() ?? -.infinity
@@ -81,8 +87,6 @@ public struct Sampler: Sendable {
                 scores[id] = scores[id] < 0 ? scores[id] * penalty : scores[id] / penalty
             }
         }
-        if temperature == 0 { return Candidates(ids: [likeliest()], probabilities: [1]) }
-        return withinLimits()
     }
 
     /// After temperature, topK and topP.
