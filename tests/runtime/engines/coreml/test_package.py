@@ -1,6 +1,7 @@
 """What is refused when a package is opened: its files, its program, its weights."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -256,7 +257,7 @@ def test_opening_needs_neither_coremltools_itself_nor_torch(sound: Path) -> None
         f"Package.open(Path({str(sound)!r})).function()\n"
         "assert not {'torch', 'coremltools'} & set(sys.modules)"
     )
-    environment = {"PYTHONPATH": str(Path(__file__).parents[4] / "runtime")}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[4] / "runtime")}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
