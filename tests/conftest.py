@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pocketvl.export.component import ExportSettings
 from pocketvl.runtime import names
@@ -28,6 +29,12 @@ LONGEST = (
     "tests/optimum/test_optimum_cli.py",
     "tests/cli/test_sweep.py",
 )
+
+# The same examples each time, however slow the machine is.
+settings.register_profile(
+    "same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("same")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

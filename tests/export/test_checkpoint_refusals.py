@@ -188,7 +188,7 @@ def test_an_adapter(folder: Path) -> None:
     assert "--lora" in refusal(folder)
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     where=st.sampled_from(["top", "vision_config", "rope_scaling"]),
     data=st.data(),

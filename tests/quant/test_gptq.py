@@ -67,7 +67,7 @@ def test_scales_are_storable_and_rows_independent(precision: Precision) -> None:
         assert torch.equal(scales.bfloat16().float(), scales)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.sampled_from([32, 64]))
 def test_searched_scales_never_do_worse_than_the_largest_weights(seed: int, size: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -119,7 +119,7 @@ def test_unusable_inputs_name_the_layer() -> None:
         factorize(indefinite, 32, 0.01, "o_proj")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10**6), st.floats(1e-3, 1e3))
 def test_rounded_activations_are_at_most_half_a_level_off_and_keep_zero(seed: int, size: float) -> None:
     x = torch.randn(6, 40, generator=torch.Generator().manual_seed(seed)) * size

@@ -23,7 +23,7 @@ weights = arrays.arrays(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(weights, st.sampled_from(PRECISIONS))
 def test_rtn_is_at_most_half_a_step_off(weight: np.ndarray, precision: Precision) -> None:
     quantized = quantize_linear(torch.from_numpy(weight), precision, "rtn", "x")
@@ -31,7 +31,7 @@ def test_rtn_is_at_most_half_a_step_off(weight: np.ndarray, precision: Precision
     assert np.all(np.abs(quantized.dequantize() - weight) <= step * 0.5 * (1 + 1e-5) + 1e-30)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(weights, st.sampled_from(PRECISIONS))
 def test_hqq_never_has_the_larger_squared_error(weight: np.ndarray, precision: Precision) -> None:
     tensor = torch.from_numpy(weight)
@@ -43,7 +43,7 @@ def test_hqq_never_has_the_larger_squared_error(weight: np.ndarray, precision: P
     assert np.all(errors[1] <= errors[0] * (1 + 1e-4) + 1e-30)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(weights, st.sampled_from(PRECISIONS), st.sampled_from(METHODS))
 def test_rows_do_not_depend_on_each_other(weight: np.ndarray, precision: Precision, method: str) -> None:
     whole = quantize_linear(torch.from_numpy(weight), precision, method, "x")

@@ -61,7 +61,7 @@ def test_vision_order_is_two_by_two_blocks() -> None:
     assert vision_positions(4, 4, 2)[8].tolist() == [2, 0]
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.lists(st.one_of(st.integers(0, 9), GRIDS), min_size=1, max_size=8))
 def test_ids_of_images_are_the_references(reference: Qwen2VLModel, parts: list[int | Grid]) -> None:
     tokens: list[int] = []
@@ -83,7 +83,7 @@ def test_ids_of_images_are_the_references(reference: Qwen2VLModel, parts: list[i
     assert following == delta.item() + len(tokens)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(1, 9), GRIDS), min_size=2, max_size=5), st.integers(1, 4)
 )

@@ -91,7 +91,7 @@ def floats(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return folder, source, reference(source)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=4),
     st.integers(0, 9),

@@ -34,7 +34,7 @@ def unpack_awq(layer: Layer) -> AffineLinear:
     return AffineLinear(awq_codes(packed["qweight"]), grid)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     out_features=st.integers(1, 6).map(lambda words: 8 * words),
     in_features=st.integers(1, 8).map(lambda words: 16 * words),
@@ -69,7 +69,7 @@ def test_gptq(
         assert (quantized is not None) == bool((layer.zeros == 2 ** (bits - 1)).all())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     out_features=st.integers(1, 6).map(lambda words: 8 * words),
     groups=st.integers(1, 4),

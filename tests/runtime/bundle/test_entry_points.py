@@ -186,7 +186,7 @@ def test_other_settings_need_other_entry_points() -> None:
         assert entry_point_fault(replace(MANIFESTS["coreml"], **change)) is not None, change
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_any_other_tensor_is_refused(data: st.DataObject) -> None:
     manifest = MANIFESTS[data.draw(st.sampled_from(list(MANIFESTS)))]

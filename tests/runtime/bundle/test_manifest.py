@@ -88,7 +88,7 @@ def test_an_unknown_key(path: KeyPath) -> None:
         parse(value)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(path=st.sampled_from(ALL), wrong=st.sampled_from([True, 1.5, "x", [], [{}], {}, {"a": []}, None]))
 def test_wrong_types(path: KeyPath, wrong: Any) -> None:
     """A value of another type is refused, unless the field takes that type, too."""
@@ -104,7 +104,7 @@ def test_wrong_types(path: KeyPath, wrong: Any) -> None:
         parse(value)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(path=st.sampled_from(ALL), number=st.one_of(st.integers(-5, 2**70), st.floats(), st.just(10**400)))
 def test_no_number_breaks_the_reader(path: KeyPath, number: float) -> None:
     value = deepcopy(GOOD)

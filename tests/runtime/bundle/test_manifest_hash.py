@@ -47,7 +47,7 @@ def test_an_edit_that_is_meant_is_accepted_as_the_message_says(folder: Path) -> 
     assert open_bundle(folder).manifest.prefill_chunk == 16
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(place=st.integers(0, 1 << 20), bit=st.integers(0, 7))
 @pytest.mark.parametrize("file", [names.MANIFEST_FILE, names.MANIFEST_HASH_FILE])
 def test_every_bit_counts(folder: Path, file: str, place: int, bit: int) -> None:

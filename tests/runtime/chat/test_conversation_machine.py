@@ -235,7 +235,6 @@ def test_a_conversation_is_its_tokens_alone(request: pytest.FixtureRequest, name
         settings=settings(
             max_examples=max(1, STEPS // _STEPS_A_RUN),
             stateful_step_count=_STEPS_A_RUN,
-            deadline=None,
             derandomize=STEPS <= 60,
             phases=[Phase.generate],  # making a failure shorter takes longer than finding it
             suppress_health_check=list(HealthCheck),

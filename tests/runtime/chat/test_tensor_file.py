@@ -75,7 +75,7 @@ def test_a_failed_write_leaves_what_was_there(path: Path, monkeypatch: pytest.Mo
     assert [each.name for each in path.parent.iterdir()] == ["saved"]
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damage_anywhere_is_refused(path: Path, data: st.DataObject) -> None:
     whole = bytearray(path.read_bytes())

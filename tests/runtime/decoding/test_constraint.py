@@ -53,7 +53,7 @@ def write(
     return Tokenizer(file).decode(tokens), False
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6))
 def test_any_answer_is_json_of_the_schema(grammars: Grammars, file: Path, seed: int) -> None:
     schema = {
@@ -75,7 +75,7 @@ def test_any_answer_is_json_of_the_schema(grammars: Grammars, file: Path, seed: 
     assert 1 <= len(value["corners"]) <= 3
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.integers(0, 10**6), st.sampled_from(["(red|blue) [a-z]{2,5}", "[0-9]{1,3}(,[0-9]{3})?", "日本|é{2}"])
 )

@@ -61,7 +61,7 @@ def test_the_penalty_pushes_down_both_signs() -> None:
     assert sampler.sample(np.array([-1.5, -1], np.float32), seen=[1]) == 0
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.integers(0, 10**6),
     st.floats(0.1, 3),

@@ -74,7 +74,7 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
 prompts = st.lists(st.integers(0, 300), min_size=1, max_size=40)
 hot = {"temperature": 3.0, "top_k": 9, "seed": 2}
 samplers = st.sampled_from([{}, {"repetition_penalty": 1.3}, {"temperature": 0.7, "seed": 1}, hot])
-few = settings(deadline=None, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @few

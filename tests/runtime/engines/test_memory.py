@@ -62,7 +62,8 @@ def test_what_is_not_zero_stays() -> None:
 
 @linux
 def test_pages_of_files_are_returned_but_not_what_was_written_into_them(tmp_path: Path) -> None:
-    if run(["stat", "-f", "-c", "%T", tmp_path], capture_output=True, text=True).stdout == "tmpfs\n":
+    kind = run(["stat", "-f", "-c", "%T", tmp_path], check=True, capture_output=True, text=True).stdout
+    if kind == "tmpfs\n":
         pytest.skip("the temporary folder is in memory")
     stored = np.arange(64 * PAGE, dtype=np.uint8)
     for name in ("read", "written"):

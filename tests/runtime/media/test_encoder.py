@@ -50,7 +50,7 @@ def test_an_image_has_its_own_limits(limits: dict[str, int], expected: tuple[int
     assert PIPELINE.prepare(noise(280, 200)).image.size == (280, 196)  # and no other has them
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 2000), st.integers(1, 2000), st.integers(1, 10**6), st.integers(0, 10**6))
 def test_a_given_size_goes_through_smart_resize(height: int, width: int, low: int, more: int) -> None:
     height, width = min(height, 200 * width), min(width, 200 * height)

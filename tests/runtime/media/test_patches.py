@@ -21,7 +21,7 @@ def noise(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(values)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(15, 400), st.integers(15, 400))  # where both sides round to at least one factor
 @example(20, 400)
 @example(400, 20)

@@ -16,7 +16,7 @@ from tests.support.vocabulary import BUCKETS, IMAGE
 SIDES = st.one_of(st.integers(1, 60), st.integers(1, 3000), st.integers(1, 500).map(lambda n: 14 * n))
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(SIDES, SIDES, st.sampled_from([28, 16]), st.integers(1, 100_000), st.integers(0, 3_000_000))
 @example(70, 70, 28, 3136, 12845056)  # 2.5 factors: half to even
 @example(15, 1000, 28, 3136, 12845056)  # the least that rounds to a whole factor
@@ -65,7 +65,7 @@ def test_impossible_shapes_are_refused(size: tuple[int, int]) -> None:
         smart_resize(*size, 28, 3136, 10**6)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(
     SIDES,
     SIDES,

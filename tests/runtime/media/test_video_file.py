@@ -56,7 +56,7 @@ def test_every_frame_is_the_one_of_its_number(video: FrameSource) -> None:
     assert numbers(video, list(range(24))) == list(range(24))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.sets(st.integers(0, 23), min_size=1).map(sorted))
 def test_whichever_frames_are_wanted(video: FrameSource, indices: list[int]) -> None:
     """Groups of pictures that are left out take nothing from those before and after them."""
@@ -190,7 +190,7 @@ def test_a_frame_that_the_decoder_leaves_out_is_replaced_and_noted(
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_a_damaged_file_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

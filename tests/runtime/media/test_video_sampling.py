@@ -47,7 +47,6 @@ WANTED = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 1200),
     RATES,
@@ -80,7 +79,6 @@ SIDES = st.integers(20, 4000)
 PIXELS = st.one_of(st.none(), st.integers(1, 2_000_000))
 
 
-@settings(deadline=None)
 @given(
     st.tuples(SIDES, SIDES),
     st.integers(1, 400),
@@ -133,7 +131,7 @@ def test_the_session_and_the_bundle_bound_frames() -> None:
     assert frame_size((48, 64), 8, VideoOptions(max_pixels=7840), VISION, SETTINGS, BUCKETS) == (56, 84)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(2, 40_000),
     st.sampled_from([None, 10, 30]),

@@ -76,7 +76,7 @@ def test_pixels_survive_thousandths_within_half_a_step(side: int, share: float) 
     assert abs(to_pixels(value, side) - share * side) <= side / 2000 + 1e-6
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(texts=st.lists(st.one_of(TEXTS, st.sampled_from(SPECIAL_TOKENS)), max_size=8))
 def test_nothing_but_spaces_is_added(tokenizer: Tokenizer, texts: list[str]) -> None:
     ids = tokenizer.encode_template("".join(texts))

@@ -85,7 +85,7 @@ def counts_of(messages: list[Message]) -> list[int]:
     return [index + 2 for index in range(len(media_of(messages)))]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(messages=conversations(TEXTS), answer_next=st.booleans())
 def test_prompts_are_the_references(
     encoder: PromptEncoder, reference: PreTrainedTokenizerFast, messages: list[Message], answer_next: bool
@@ -100,7 +100,7 @@ def test_prompts_are_the_references(
     assert encoder.encode(messages, counts, answer_next) == expanded(ids, counts)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(messages=conversations(HOSTILE), data=st.data())
 def test_a_continuation_is_the_tail_of_the_whole(
     encoder: PromptEncoder, tokenizer: Tokenizer, messages: list[Message], data: st.DataObject
@@ -125,7 +125,7 @@ def test_a_continuation_is_the_tail_of_the_whole(
         assert answer == tokenizer.encode_text(text)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(messages=conversations(HOSTILE))
 def test_no_text_becomes_a_special_token(
     encoder: PromptEncoder, tokenizer: Tokenizer, messages: list[Message]

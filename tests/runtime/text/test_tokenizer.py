@@ -29,7 +29,7 @@ def library() -> Backend:
     return Backend.from_str(tokenizer_json())
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(text=TEMPLATES)
 def test_template_text_is_encoded_as_by_the_library(
     tokenizer: Tokenizer, library: Backend, text: str
@@ -37,7 +37,7 @@ def test_template_text_is_encoded_as_by_the_library(
     assert tokenizer.encode_template(text) == library.encode(text, add_special_tokens=False).ids
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(text=TEMPLATES)
 def test_ordinary_text_never_holds_special_ids(tokenizer: Tokenizer, text: str) -> None:
     ids = tokenizer.encode_text(text)
@@ -45,7 +45,7 @@ def test_ordinary_text_never_holds_special_ids(tokenizer: Tokenizer, text: str) 
     assert len(tokenizer.special_ids) == len(SPECIAL_TOKENS)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(ids=st.lists(st.one_of(st.integers(0, TOKENS + 20), st.integers(0, PLAIN_TOKENS - 1)), max_size=40))
 def test_any_ids_decode_as_by_the_library_and_stream_alike(
     tokenizer: Tokenizer, library: Backend, ids: list[int]
@@ -58,7 +58,7 @@ def test_any_ids_decode_as_by_the_library_and_stream_alike(
         assert "".join(pieces) == text
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(text=TEXTS)
 def test_valid_text_streams_without_replacement_characters(tokenizer: Tokenizer, text: str) -> None:
     ids = tokenizer.encode_text(text)

@@ -117,7 +117,7 @@ FRAGMENTS = st.sampled_from(
 TEXT = st.lists(FRAGMENTS | st.text(max_size=3), max_size=12).map("".join)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(text=TEXT, cuts=st.lists(st.integers(0, 40), max_size=6), parallel=st.booleans(), after=st.booleans())
 def test_any_text_is_read_without_an_exception(
     text: str, cuts: list[int], parallel: bool, after: bool
@@ -137,7 +137,7 @@ def test_any_text_is_read_without_an_exception(
         assert sum(not isinstance(event, str) for event in events) <= 1
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(raw=st.text(max_size=20) | TEXT, result=TEXT, question=TEXT, name=TEXT)
 def test_no_text_makes_a_marker(raw: str, result: str, question: str, name: str) -> None:
     messages = parse_messages(
@@ -165,7 +165,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     return Tokenizer(write_tokenizer(tmp_path_factory.mktemp("tokenizer")))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(before=st.text(max_size=8), after=st.text(max_size=4))
 def test_what_is_kept_of_an_answer_ends_before_the_marker(
     tokenizer: Tokenizer, before: str, after: str

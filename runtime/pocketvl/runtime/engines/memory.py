@@ -52,8 +52,11 @@ def return_file_pages(folder: Path) -> None:
 
 
 def page_out(first: int, last: int) -> None:
-    """Take the pages from address `first` up to `last` out of memory, and lose nothing: other memory of this
-    process may have come to where a mapping was when it was looked for, and MADV_DONTNEED would make that zeros."""
+    """Take the pages from address `first` up to `last` out of memory, and lose nothing.
+
+    Other memory of this process may have come to where a mapping was when it was looked for, and
+    MADV_DONTNEED would make that zeros.
+    """
     _advise(first, last, _MADV_PAGEOUT)
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -113,7 +113,6 @@ def test_sigmoid_of_large_numbers_is_0_and_1() -> None:
         np.testing.assert_array_equal(OPS["sigmoid"](x=np.array([-1e5, 1e5], np.float32)), [0, 1])
 
 
-@settings(deadline=None)
 @given(hnp.arrays(bool, (3, 1)), st.integers(-5, 5), hnp.arrays(np.int32, (2, 1, 4)))
 def test_select_broadcasts(cond: np.ndarray, a: int, b: np.ndarray) -> None:
     expected = torch.where(torch.from_numpy(cond), torch.tensor(a, dtype=torch.int32), torch.from_numpy(b))

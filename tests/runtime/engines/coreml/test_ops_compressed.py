@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketvl.runtime.engines.coreml.ops.compressed import (
@@ -14,7 +14,6 @@ from pocketvl.runtime.engines.coreml.ops.compressed import (
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 4)), min_size=1, max_size=3), st.booleans())
 def test_blockwise_shift_scale(axes: list[tuple[int, int]], with_offset: bool) -> None:
     rng = np.random.default_rng(0)

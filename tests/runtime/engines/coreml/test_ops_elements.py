@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketvl.runtime.engines.coreml.ops.elements import (
@@ -58,7 +58,6 @@ def by_loops(size: int, begin: int, end: int, stride: int, begin_mask: int, end_
     return visited
 
 
-@settings(deadline=None)
 @given(slices())
 def test_slice_by_index_visits_the_positions_of_its_definition(
     case: tuple[tuple[int, ...], list[list[int]]],

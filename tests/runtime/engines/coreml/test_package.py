@@ -107,7 +107,7 @@ def test_a_model_cut_off_is_refused(package: Path) -> None:
 
 @given(share=st.floats(0, 1, exclude_max=True))
 @example(share=0.5)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_model_cut_off_anywhere_is_refused(package: Path, share: float) -> None:
     model = package / "Data/com.apple.CoreML/model.mlmodel"
     whole = model.read_bytes()
@@ -119,7 +119,7 @@ def test_a_model_cut_off_anywhere_is_refused(package: Path, share: float) -> Non
 
 
 @given(place=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_model_with_another_byte_runs_or_is_refused(package: Path, place: float, byte: int) -> None:
     """Never another error than ours, whatever the byte means."""
     model = package / "Data/com.apple.CoreML/model.mlmodel"

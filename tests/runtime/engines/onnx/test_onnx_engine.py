@@ -36,7 +36,7 @@ def engine(bundle: Bundle) -> Iterator[Engine]:
     engine.close()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_tokens_may_come_in_any_parts(bundle: Bundle, engine: Engine, data: st.DataObject) -> None:
     """All at once or in parts, after whatever stood in the cache before: the same hidden states."""
