@@ -162,8 +162,12 @@ _RATES = {
     (names.EXECUTORCH, names.TEXT_DECODER): _Rates(
         _Rate(0, 0.1, 11), _Rate(8), _Rate(3, 0.05, 2), _Rate(0.1, weights=3)
     ),
-    (names.ONNX, names.VISION_ENCODER): _Rates(_Rate(weights=60), _Rate(), _Rate(1.3, 0.6), _Rate(0.1)),
-    (names.ONNX, names.TEXT_DECODER): _Rates(_Rate(weights=60), _Rate(), _Rate(1, 0.9), _Rate(0.5, 0.1)),
+    (names.ONNX, names.VISION_ENCODER): _Rates(
+        _Rate(weights=15), _Rate(), _Rate(2.6, 0.15, 3), _Rate(weights=1)
+    ),
+    (names.ONNX, names.TEXT_DECODER): _Rates(
+        _Rate(weights=15), _Rate(), _Rate(2.8, 0.4, 3.5), _Rate(0.4, 0.1, 0.7)
+    ),
     (names.COREML, names.VISION_ENCODER): _Rates(
         _Rate(0.1, weights=60), _Rate(), _Rate(0.25, 0.15, 60), _Rate(0.35, weights=60)
     ),

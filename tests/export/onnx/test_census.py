@@ -18,6 +18,7 @@ from pocketvl.export.onnx.convert import write_graph
 from pocketvl.export.onnx.data_file import DataFile
 from pocketvl.export.onnx.operators import Leaf, Weights
 from pocketvl.export.onnx.weights import Stack, external_layers, externalize
+from pocketvl.export.weights import leaf_sizes
 from pocketvl.quant.recipe import Precision
 from pocketvl.runtime.bundle.manifest import TensorSpec
 from pocketvl.runtime.errors import CensusError, ExportError
@@ -67,6 +68,15 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         externalize(graph, Source(), "rtn", data)
     write_graph(graph, [X], [Y], folder / "graph.onnx")
     return graph, (folder / "graph.onnx").read_bytes(), (folder / "graph.onnx_data").read_bytes()
+
+
+def test_each_layer_is_told_when_it_is_filled(tmp_path: Path) -> None:
+    graph, filled = Graph(Precision(8)), list[str]()
+    sizes = leaf_sizes(graph)
+    with DataFile(tmp_path / "data") as data:
+        externalize(graph, Source(), "rtn", data, filled.append)
+    assert len(sizes) == 4
+    assert sorted(filled) == sorted(sizes)
 
 
 def restore(written: Any, folder: Path) -> tuple[nn.Module, Path]:

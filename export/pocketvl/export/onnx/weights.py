@@ -39,7 +39,7 @@ def externalize(
     """Write the weights of a graph's leaves into `data`, and replace each leaf by one that names them.
 
     graph: modules of pocketvl.export.modules and Stacks of them, at any depth below it. One layer of
-    the checkpoint is held at a time. filled is called with the path of each leaf. Raises CheckpointError,
+    the checkpoint is held at a time. filled is called with the path of each layer. Raises CheckpointError,
     RecipeError as pocketvl.export.weights does, ExportError for weights that float16 is to hold and does not,
     OSError where the file cannot be written.
     """
@@ -64,7 +64,10 @@ def _externalize_children(
         else:
             setattr(module, name, external)
             return_memory()  # else the C library keeps some 80 MB of every layer of the 2B model
-            filled(f"{path}{name}")
+            # Of a stack its layers, which leaf_sizes names.
+            for below, part in child.named_modules(prefix=f"{path}{name}"):
+                if isinstance(part, Linear):
+                    filled(below)
 
 
 def _external(child: nn.Module, source: TensorSource, method: str, data: DataFile) -> nn.Module | None:
