@@ -24,7 +24,7 @@ from pocketvl.runtime.errors import SpaceError
 DISK_EXTRA = 32 * 10**6
 BytesOf = Callable[[Layer, Precision], int]  # weight and scales of a layer in one target's artifact
 _COREML_FUNCTIONS = 3
-_START_OF = {names.EXECUTORCH: 0.6, names.ONNX: 0.4, names.COREML: 3.2}
+_START_OF = {names.EXECUTORCH: 0.6, names.ONNX: 0.4, names.COREML: 7.5}
 _SAMPLE = 0.012  # seconds: reading one and turning it into inputs
 _START = 1.6  # importing what calibration runs on
 _RUN, _DECIDE = 1.5e-11, 3.5e-11  # seconds for a weight and a token: running a layer, and deciding over it
