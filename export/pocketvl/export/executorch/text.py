@@ -14,7 +14,7 @@ from pocketvl.export.component import ExportSettings
 from pocketvl.export.estimate import component_cost
 from pocketvl.export.executorch.census import census, expected
 from pocketvl.export.executorch.text_lowering import TRACE_LENGTH, dynamic, lower_decoder
-from pocketvl.export.executorch.xnnpack import load_custom_ops, lower
+from pocketvl.export.executorch.xnnpack import calling_program, load_custom_ops, lower
 from pocketvl.export.modules import Linear, LMHead
 from pocketvl.export.progress import Progress, Steps, parts
 from pocketvl.export.target import Component, ExportInputs
@@ -91,8 +91,7 @@ def trace_decoder(decoder: nn.Module, text: TextGeometry, prefill_chunk: int) ->
         torch.zeros(1, dtype=torch.int64),
     )
     shapes = ({1: tokens}, {0: tokens}, {0: tokens}, None)
-    with torch.no_grad():
-        return torch.export.export(decoder, example, dynamic_shapes=shapes, strict=False)
+    return calling_program(decoder, 1, example, shapes)
 
 
 def trace_head(head: nn.Module, text: TextGeometry) -> ExportedProgram:

@@ -17,7 +17,7 @@ from pocketvl.export.estimate import component_cost
 from pocketvl.export.executorch.census import census, expected
 from pocketvl.export.executorch.operators import AttentionOutline, HeadByHeadAttention, attention_inputs
 from pocketvl.export.executorch.vision_graph import Merger, Positions, VisionBlock, key_bias
-from pocketvl.export.executorch.xnnpack import Stencil, Stencils, lower
+from pocketvl.export.executorch.xnnpack import Stencil, Stencils, calling_program, lower
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.progress import Progress, Steps, parts
 from pocketvl.export.target import Component, ExportInputs
@@ -76,7 +76,7 @@ class LoweredEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.embed = embed
-        self.blocks = nn.ModuleList(blocks)
+        self.layers = nn.ModuleList(blocks)
         self.norm, self.merger = norm, merger
 
     def forward(
@@ -84,7 +84,7 @@ class LoweredEncoder(nn.Module):
     ) -> torch.Tensor:
         hidden, q_cos, q_sin = self.embed(patches, cos, sin)
         positions = [q_cos, q_sin, cos, sin, *(key_bias(mask) for mask in key_mask)]
-        for block in self.blocks:
+        for block in self.layers:
             hidden = block(hidden, positions)
         embeddings: torch.Tensor = self.merger(self.norm(hidden))[0]
         return embeddings
@@ -201,9 +201,8 @@ class _Writer:
             )
 
     def program(self) -> ExportedProgram:
-        """All of it, traced."""
-        with torch.no_grad():
-            return torch.export.export(self._encoder, self.example, dynamic_shapes=self.shapes, strict=False)
+        """All of it."""
+        return calling_program(self._encoder, 0, self.example, self.shapes)
 
 
 def lower_encoder(

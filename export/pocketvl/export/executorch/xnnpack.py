@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from pocketvl.export.executorch.layers import with_all_layers
 from pocketvl.export.modules import linears
 from pocketvl.export.progress import Progress, parts, silent
 from pocketvl.quant.recipe import Precision
@@ -23,6 +24,7 @@ from pocketvl.runtime.errors import ExportError
 # Shares of a program's time, when ExecuTorch's conversion and the backend have their turn.
 _DECOMPOSED, _CONVERTED = 0.25, 0.85
 _WRITING = 0.2  # of the whole
+_EDGE = "EDGE"  # ExecuTorch's name of its dialect
 _Key = tuple[Precision, ...]
 _Slot = tuple[dict[str, Any], str]  # constants of a program, and a name among them
 
@@ -40,7 +42,7 @@ def lower(
 ) -> None:
     """Write a .pte file with a method per program and one per constant.
 
-    A program that calls delegates (see Stencil) is taken to be lowered but for those calls. Takes the
+    A program in ExecuTorch's dialect (see calling_program) is taken to be lowered. Takes the
     programs out of the dictionary: weights are let go of as soon as their method is lowered.
     """
     from executorch.exir import EdgeCompileConfig, EdgeProgramManager, ExecutorchBackendConfig
@@ -59,32 +61,35 @@ def lower(
 
 
 def _lower_one(program: ExportedProgram, progress: Progress, step: str) -> ExportedProgram:
-    from executorch.exir import EdgeCompileConfig, to_edge
     from executorch.exir.backend.backend_api import to_backend
 
     from pocketvl.export.executorch.level_partitioner import LevelPartitioner
 
     progress(step, 0.0)
-    done = _calls_delegates(program)
-    if not done:
-        program = program.run_decompositions({})
-        share_quantized_inputs(program)
-        progress(step, _DECOMPOSED)
-    config = EdgeCompileConfig(preserve_ops=[torch.ops.aten.linear.default], _check_ir_validity=False)
-    edge: ExportedProgram = to_edge(program, compile_config=config).exported_program()
+    if program.dialect == _EDGE:
+        return program
+    program = program.run_decompositions({})
+    share_quantized_inputs(program)
+    progress(step, _DECOMPOSED)
+    edge = _in_edge_dialect(program)
     del program
-    if done:
-        return edge
     progress(step, _CONVERTED)
     # One partition after the other; given several programs at once, ExecuTorch copies all weights first.
     result: ExportedProgram = to_backend(edge, LevelPartitioner())
     return result
 
 
-def _calls_delegates(program: ExportedProgram) -> bool:
-    from executorch.exir.delegate import executorch_call_delegate
+def calling_program(
+    model: nn.Module, unlike: int, example: tuple[torch.Tensor, ...], dynamic_shapes: Any
+) -> ExportedProgram:
+    """A module that calls what stencils wrote, in ExecuTorch's dialect. unlike: see with_all_layers."""
 
-    return any(node.target is executorch_call_delegate for node in program.graph.nodes)
+    def convert(few: nn.Module) -> ExportedProgram:
+        with torch.no_grad():
+            program = torch.export.export(few, example, dynamic_shapes=dynamic_shapes, strict=False)
+        return _in_edge_dialect(program)
+
+    return with_all_layers(model, unlike, convert)
 
 
 def share_quantized_inputs(program: ExportedProgram) -> None:
@@ -165,12 +170,16 @@ class Stencils:
 
 def _to_edge(graph: nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any) -> ExportedProgram:
     """Traced, and in ExecuTorch's dialect."""
-    from executorch.exir import EdgeCompileConfig, to_edge
-
     with torch.no_grad():
         program = torch.export.export(graph, example, dynamic_shapes=dynamic_shapes, strict=False)
     program = program.run_decompositions({})
     share_quantized_inputs(program)
+    return _in_edge_dialect(program)
+
+
+def _in_edge_dialect(program: ExportedProgram) -> ExportedProgram:
+    from executorch.exir import EdgeCompileConfig, to_edge
+
     config = EdgeCompileConfig(preserve_ops=[torch.ops.aten.linear.default], _check_ir_validity=False)
     edge: ExportedProgram = to_edge(program, compile_config=config).exported_program()
     return edge
