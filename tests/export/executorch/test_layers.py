@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from pocketvl.export.executorch import layers
+from pocketvl.export.executorch.constants import stored_linears
 from pocketvl.export.executorch.xnnpack import Stencil, calling_program, lower
 from pocketvl.runtime.errors import ExportError
 from tests.export.executorch.test_xnnpack import EXAMPLE, SHAPES, WIDTH, Graph, Outline
@@ -35,8 +36,9 @@ class Model(nn.Module):
     def __init__(self, number: int, unlike: bool, odd: int | None = None) -> None:
         super().__init__()
         stencil = Stencil(Graph(0), Outline(), EXAMPLE, SHAPES)
-        self.first, shared = stencil.write(Graph(99)), stencil.write(Graph(98))
-        self.layers = nn.ModuleList(Layer(stencil.write(Graph(seed)), shared, seed) for seed in range(number))
+        graphs = [Graph(seed) for seed in range(number + 2)]
+        self.first, shared, *own = (stencil.write(graph, stored_linears(graph)) for graph in graphs)
+        self.layers = nn.ModuleList(Layer(one, shared, seed) for seed, one in enumerate(own))
         self.unlike, self.odd = unlike, odd
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:

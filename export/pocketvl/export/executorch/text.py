@@ -13,6 +13,7 @@ from pocketvl.export.census import Expected, Kernel, key_of, layer_groups
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.estimate import component_cost
 from pocketvl.export.executorch.census import census, expected
+from pocketvl.export.executorch.constants import Stored, stored_linears
 from pocketvl.export.executorch.text_lowering import TRACE_LENGTH, dynamic, lower_decoder
 from pocketvl.export.executorch.xnnpack import calling_program, load_custom_ops, lower
 from pocketvl.export.modules import Linear, LMHead
@@ -47,18 +48,21 @@ def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
     steps = Steps(filling, "Lowering the decoder", plan.sizes(names.TEXT_DECODER, names.LM_HEAD))
     layers: list[Expected] = []
 
-    def filled(graph: nn.Module) -> None:
+    def filled(graph: nn.Module) -> Stored:
         fill(graph, source, plan.method)
-        own = expected(graph)
+        stored = stored_linears(graph)
+        own = expected(stored)
         for layer in own:
             steps.next(layer.layer)
         layers.extend(own)
+        return stored
 
     decoder = lower_decoder(plan, settings.max_context, settings.prefill_chunk, filled)
     fill(head, source, plan.method)
-    for layer in expected(head):
+    of_head = expected(stored_linears(head))
+    for layer in of_head:
         steps.next(layer.layer)
-    wanted = {names.TEXT_DECODER: tuple(layers), names.LM_HEAD: expected(head)}
+    wanted = {names.TEXT_DECODER: tuple(layers), names.LM_HEAD: of_head}
     probe = Probe.of(head.head)
     programs = {
         names.TEXT_DECODER: trace_decoder(decoder, text, settings.prefill_chunk),

@@ -12,6 +12,7 @@ from torch import nn
 from torch.export import Dim
 
 from pocketvl.export import modules
+from pocketvl.export.executorch.constants import Stored
 from pocketvl.export.executorch.operators import XnnpackRMSNorm, half_rotation
 from pocketvl.export.executorch.text_graph import (
     AfterAttention,
@@ -26,7 +27,7 @@ from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.runtime.bundle.geometry import TextGeometry
 
 TRACE_LENGTH = 2  # 1 would be taken for a constant
-Fill = Callable[[nn.Module], None]
+Fill = Callable[[nn.Module], Stored]
 
 
 class LoweredDecoder(nn.Module):
@@ -144,7 +145,8 @@ class _LastOutline(_Outline):
 
 
 def lower_decoder(plan: LayerPlan, max_context: int, prefill_chunk: int, fill: Fill) -> LoweredDecoder:
-    """fill: gives a graph's leaves their weights; called with one graph after the other."""
+    """fill: gives a graph's leaves their weights, and says how they are stored; called with one graph after
+    the other."""
     text = plan.geometry.text
     tokens = dynamic("tokens", prefill_chunk)
     length = min(TRACE_LENGTH, prefill_chunk)
@@ -158,8 +160,7 @@ def lower_decoder(plan: LayerPlan, max_context: int, prefill_chunk: int, fill: F
     last = Stencils(_LastOutline(text), (attended, hidden), (by_token, by_token))
 
     def written(stencils: Stencils, graph: nn.Module) -> nn.Module:
-        fill(graph)
-        return stencils.write(graph)
+        return stencils.write(graph, fill(graph))
 
     graphs = _segments(plan)
     lowered_first = written(first, next(graphs))

@@ -15,6 +15,7 @@ from pocketvl.export import modules
 from pocketvl.export.census import Expected, layer_groups
 from pocketvl.export.estimate import component_cost
 from pocketvl.export.executorch.census import census, expected
+from pocketvl.export.executorch.constants import Stored, stored_linears
 from pocketvl.export.executorch.operators import AttentionOutline, HeadByHeadAttention, attention_inputs
 from pocketvl.export.executorch.vision_graph import Merger, Positions, VisionBlock, key_bias
 from pocketvl.export.executorch.xnnpack import Stencil, Stencils, calling_program, lower
@@ -27,7 +28,7 @@ from pocketvl.runtime.bundle.entry_points import pte_vision
 from pocketvl.runtime.bundle.geometry import VisionGeometry
 from pocketvl.runtime.errors import UsageError
 
-Fill = Callable[[nn.Module], None]
+Fill = Callable[[nn.Module], Stored]
 
 
 def export_vision(inputs: ExportInputs, progress: Progress) -> Component:
@@ -51,12 +52,14 @@ def export_vision(inputs: ExportInputs, progress: Progress) -> Component:
     steps = Steps(filling, "Lowering the vision encoder", plan.sizes(names.VISION_ENCODER))
     wanted: list[Expected] = []
 
-    def filled(graph: nn.Module) -> None:
+    def filled(graph: nn.Module) -> Stored:
         fill(graph, inputs.source, plan.method)
-        own = expected(graph)
+        stored = stored_linears(graph)
+        own = expected(stored)
         for layer in own:
             steps.next(layer.layer)
         wanted.extend(own)
+        return stored
 
     entries = tuple(pte_vision(vision, size) for size in sizes)
     programs = lower_encoder(plan, settings.buckets[-1], sizes, filled)
@@ -183,22 +186,24 @@ class _Writer:
         heads = [_along(1, length)] * (3 * vision.num_heads)
         attention, inputs = HeadByHeadAttention(vision), attention_inputs(vision, count, masked)
         shapes = {"tensors": (*heads, *[rows] * (5 if masked else 4))}
-        self._attention = Stencil(attention, AttentionOutline(vision), inputs, shapes).write(attention)
+        self._attention = Stencil(attention, AttentionOutline(vision), inputs, shapes).write(attention, {})
         self._embedded: nn.Module | None = None
         self._blocks: list[LoweredBlock] = []
 
-    def add(self, graph: nn.Module) -> None:
+    def add(self, graph: nn.Module, stored: Stored) -> None:
         """The next of the graphs, filled: Embed, blocks in their order, Merger."""
         if isinstance(graph, Embed):
-            self._embedded = self.embed.write(graph)
+            self._embedded = self.embed.write(graph, stored)
         elif isinstance(graph, VisionBlock):
-            parts = self.heads.write(graph.heads), self._attention, self.project.write(graph.project)
-            self._blocks.append(LoweredBlock((graph.norm1, graph.norm2), *parts, self.mlp.write(graph.mlp)))
+            heads = self.heads.write(graph.heads, stored)
+            project = self.project.write(graph.project, stored)
+            mlp = self.mlp.write(graph.mlp, stored)
+            norms = graph.norm1, graph.norm2
+            self._blocks.append(LoweredBlock(norms, heads, self._attention, project, mlp))
         elif isinstance(graph, Merger):
             assert self._embedded is not None
-            self._encoder = LoweredEncoder(
-                self._embedded, self._blocks, graph.norm, self.merger.write(graph.mlp)
-            )
+            merger = self.merger.write(graph.mlp, stored)
+            self._encoder = LoweredEncoder(self._embedded, self._blocks, graph.norm, merger)
 
     def program(self) -> ExportedProgram:
         """All of it."""
@@ -209,13 +214,14 @@ def lower_encoder(
     plan: LayerPlan, largest: int, sizes: Sequence[int | None], fill: Fill
 ) -> list[ExportedProgram]:
     """For each of `sizes` a program: None for merge_area..largest patches, else exactly so many with a key
-    mask. fill: gives a graph's leaves their weights; called with one graph after the other."""
+    mask. fill: gives a graph's leaves their weights, and says how they are stored; called with one graph
+    after the other."""
     vision = plan.geometry.vision
     writers = [_Writer(vision, largest, size) for size in sizes]
     for graph in _graphs(plan):
-        fill(graph)
+        stored = fill(graph)
         for writer in writers:
-            writer.add(graph)
+            writer.add(graph, stored)
     return [writer.program() for writer in writers]
 
 

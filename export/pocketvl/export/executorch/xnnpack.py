@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from pocketvl.export.executorch.constants import Delegate, Stored, Template, same_delegate
 from pocketvl.export.executorch.layers import with_all_layers
 from pocketvl.export.modules import linears
 from pocketvl.export.progress import Progress, parts, silent
@@ -125,32 +126,51 @@ class Stencil:
         they find behind each call, and only its shapes matter to them. dynamic_shapes: as torch.export takes
         them.
         """
+        from pocketvl.export.executorch.level_partitioner import LevelPartitioner
+
         self._edge = _to_edge(graph, example, dynamic_shapes)
         _claim(self._edge)
         self._outline = _to_edge(outline, example, dynamic_shapes)
         self._slots = _slots(graph, self._edge)
+        self._backend = LevelPartitioner().delegation_spec  # the same settings as for all other delegates
+        self._template: Template | None = None
+        self._proven = False
 
-    def write(self, graph: nn.Module) -> nn.Module:
-        """A module to call in the graph's place; of the graph it keeps nothing but bytes."""
-        from executorch.exir.backend.backend_api import to_backend
+    def write(self, graph: nn.Module, stored: Stored) -> nn.Module:
+        """A module to call in the graph's place; of the graph it keeps nothing but bytes.
+
+        stored: how the graph's linear layers are stored. XNNPACK's backend writes the first two, and the
+        others are written by a template of the first, if that gave for the second what the backend did.
+        """
         from executorch.exir.lowered_backend_module import LoweredBackendModule
 
-        from pocketvl.export.executorch.level_partitioner import LevelPartitioner
+        written = self._template.written(graph, stored) if self._template else None
+        if written is None or not self._proven:
+            own = self._by_backend(graph)
+            self._proven = written is not None and same_delegate(written, own)
+            if not self._proven:
+                self._template = Template(graph, stored, own)
+            written = own
+        processed, data = written
+        backend = self._backend
+        module: nn.Module = LoweredBackendModule(
+            edge_program=self._outline,
+            backend_id=backend.backend_id,
+            processed_bytes=processed,
+            compile_specs=backend.compile_specs,
+            named_data_store_output=data,
+        )
+        return module
+
+    def _by_backend(self, graph: nn.Module) -> Delegate:
+        from executorch.exir.backend.backend_api import to_backend
 
         for path, tensor in _tensors(graph):
             for constants, name in self._slots[path]:
                 is_parameter = isinstance(constants[name], nn.Parameter)
                 constants[name] = nn.Parameter(tensor, requires_grad=False) if is_parameter else tensor
-        backend = LevelPartitioner().delegation_spec  # the same settings as for all other delegates
-        lowered = to_backend(backend.backend_id, self._edge, backend.compile_specs)
-        module: nn.Module = LoweredBackendModule(
-            edge_program=self._outline,
-            backend_id=lowered.backend_id,
-            processed_bytes=lowered.processed_bytes,
-            compile_specs=lowered.compile_specs,
-            named_data_store_output=lowered.named_data_store_output,
-        )
-        return module
+        lowered = to_backend(self._backend.backend_id, self._edge, self._backend.compile_specs)
+        return lowered.processed_bytes, lowered.named_data_store_output
 
 
 class Stencils:
@@ -160,12 +180,12 @@ class Stencils:
         self._outline, self._example, self._shapes = outline, example, dynamic_shapes
         self._made: dict[_Key, Stencil] = {}
 
-    def write(self, graph: nn.Module) -> nn.Module:
+    def write(self, graph: nn.Module, stored: Stored) -> nn.Module:
         """See Stencil.write."""
         key = tuple(leaf.precision for leaf in linears(graph))
         if key not in self._made:
             self._made[key] = Stencil(graph, self._outline, self._example, self._shapes)
-        return self._made[key].write(graph)
+        return self._made[key].write(graph, stored)
 
 
 def _to_edge(graph: nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any) -> ExportedProgram:
