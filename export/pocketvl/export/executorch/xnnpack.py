@@ -85,12 +85,12 @@ def calling_program(
 ) -> ExportedProgram:
     """A module that calls what stencils wrote, in ExecuTorch's dialect. unlike: see with_all_layers."""
 
-    def convert(few: nn.Module) -> ExportedProgram:
-        with torch.no_grad():
-            program = torch.export.export(few, example, dynamic_shapes=dynamic_shapes, strict=False)
-        return _in_edge_dialect(program)
+    return with_all_layers(model, unlike, lambda few: _in_edge_dialect(_traced(few, example, dynamic_shapes)))
 
-    return with_all_layers(model, unlike, convert)
+
+def _traced(graph: nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any) -> ExportedProgram:
+    with torch.no_grad():
+        return torch.export.export(graph, example, dynamic_shapes=dynamic_shapes, strict=False)
 
 
 def share_quantized_inputs(program: ExportedProgram) -> None:
@@ -115,6 +115,32 @@ def _is_quantization(node: torch.fx.Node) -> bool:
     return getattr(node.target, "namespace", "") == "torchao"
 
 
+class _Outline(ExportedProgram):
+    """A program that stands behind the calls of delegates.
+
+    torch asks it for its module at each call in each pass, and would make that anew from the graph.
+    """
+
+    def __init__(self, outline: nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any) -> None:
+        traced = _traced(outline, example, dynamic_shapes)
+        super().__init__(
+            root=traced.graph_module,
+            graph=traced.graph,
+            graph_signature=traced.graph_signature,
+            state_dict=traced.state_dict,
+            range_constraints=traced.range_constraints,
+            module_call_graph=traced.module_call_graph,
+            example_inputs=traced.example_inputs,
+            constants=traced.constants,
+            verifiers=traced.verifiers,
+        )
+        self._made = outline
+
+    def module(self, check_guards: bool = True) -> Any:
+        """The outline itself."""
+        return self._made
+
+
 class Stencil:
     """One traced graph, to be written with the weights of any graph of the same structure."""
 
@@ -130,7 +156,7 @@ class Stencil:
 
         self._edge = _to_edge(graph, example, dynamic_shapes)
         _claim(self._edge)
-        self._outline = _to_edge(outline, example, dynamic_shapes)
+        self._outline = _Outline(outline, example, dynamic_shapes)
         self._slots = _slots(graph, self._edge)
         self._backend = LevelPartitioner().delegation_spec  # the same settings as for all other delegates
         self._template: Template | None = None
@@ -190,9 +216,7 @@ class Stencils:
 
 def _to_edge(graph: nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any) -> ExportedProgram:
     """Traced, and in ExecuTorch's dialect."""
-    with torch.no_grad():
-        program = torch.export.export(graph, example, dynamic_shapes=dynamic_shapes, strict=False)
-    program = program.run_decompositions({})
+    program = _traced(graph, example, dynamic_shapes).run_decompositions({})
     share_quantized_inputs(program)
     return _in_edge_dialect(program)
 
