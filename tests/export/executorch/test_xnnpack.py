@@ -34,7 +34,7 @@ class Graph(nn.Module):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         normed = self.norm(x)
-        return self.third(self.first(normed)), self.second(normed)
+        return self.third(1.5 * self.first(normed)), self.second(normed)
 
 
 class Outline(nn.Module):

@@ -6,7 +6,7 @@ those names and constants only, and can be had without the backend: docs/decisio
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,9 +83,13 @@ def same_delegate(one: Delegate, other: Delegate) -> bool:
 class Template:
     """A delegate that XNNPACK's backend wrote, to be written again with another graph's constants."""
 
-    def __init__(self, graph: nn.Module, stored: Stored, delegate: Delegate) -> None:
+    def __init__(
+        self, graph: nn.Module, stored: Stored, numbers: Iterable[torch.Tensor], delegate: Delegate
+    ) -> None:
+        """numbers: constants of the delegate that are no graph's own, such as an activation's factor."""
         self._processed, data = delegate
         self._entries = dict(data.pte_data)
+        self._numbers = {one.key: one for one in map(_float, numbers)}
         self._places: dict[str, list[str]] = defaultdict(list)
         for place, name, _ in _constants(graph, stored):
             self._places[name].append(place)
@@ -96,13 +100,15 @@ class Template:
         """
         from executorch.exir._serialize._named_data_store import NamedDataStore
 
-        if self._entries.keys() != self._places.keys():
+        if self._entries.keys() - self._numbers.keys() != self._places.keys() - self._numbers.keys():
             return None
         own = {place: (name, data) for place, name, data in _constants(graph, stored)}
         store = NamedDataStore()
         names: dict[bytes, bytes] = {}
         for old, entry in self._entries.items():
-            alike = {own[place][0]: own[place][1] for place in self._places[old]}
+            alike = {own[place][0]: own[place][1] for place in self._places.get(old, ())}
+            if old in self._numbers:
+                alike[old] = self._numbers[old].data
             if len(alike) > 1:
                 return None
             ((name, data),) = alike.items()
@@ -124,5 +130,9 @@ def _constants(graph: nn.Module, stored: Stored) -> Iterator[tuple[str, str, NDA
             if linear.scales is not None:
                 yield f"{path}.scales", _SCALE + linear.scales.key, linear.scales.data
         else:
-            constant = Constant.of(tensor.detach().to(torch.float32).contiguous().numpy())
+            constant = _float(tensor)
             yield path, constant.key, constant.data
+
+
+def _float(tensor: torch.Tensor) -> Constant:
+    return Constant.of(tensor.detach().to(torch.float32).contiguous().numpy())

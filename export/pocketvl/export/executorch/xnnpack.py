@@ -175,7 +175,7 @@ class Stencil:
             own = self._by_backend(graph)
             self._proven = written is not None and same_delegate(written, own)
             if not self._proven:
-                self._template = Template(graph, stored, own)
+                self._template = Template(graph, stored, _numbers(self._edge), own)
             written = own
         processed, data = written
         backend = self._backend
@@ -248,7 +248,7 @@ def _slots(graph: nn.Module, edge: ExportedProgram) -> dict[str, list[_Slot]]:
     places: dict[int, list[_Slot]] = defaultdict(list)
     for constants in (edge.state_dict, edge.constants):
         for name, value in constants.items():
-            if value.dim():  # single numbers are the graph's own
+            if value.dim():  # the others are _numbers
                 places[value.data_ptr()].append((constants, name))
     slots = {path: places.pop(tensor.data_ptr(), []) for path, tensor in _tensors(graph)}
     lost = [path for path, found in slots.items() if not found]
@@ -258,6 +258,11 @@ def _slots(graph: nn.Module, edge: ExportedProgram) -> dict[str, list[_Slot]]:
             " version of torch or executorch may do so: install executorch==1.4.1."
         )
     return slots
+
+
+def _numbers(edge: ExportedProgram) -> list[torch.Tensor]:
+    """Single numbers that stand in the code that was traced."""
+    return [value for value in (*edge.state_dict.values(), *edge.constants.values()) if not value.dim()]
 
 
 def _tensors(graph: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
