@@ -24,7 +24,7 @@ from pocketvl.runtime.errors import SpaceError
 DISK_EXTRA = 32 * 10**6
 BytesOf = Callable[[Layer, Precision], int]  # weight and scales of a layer in one target's artifact
 _COREML_FUNCTIONS = 3
-_START_OF = {names.EXECUTORCH: 0.6, names.ONNX: 0.4, names.COREML: 3.2}
+_START_OF = {names.EXECUTORCH: 1.2, names.ONNX: 0.4, names.COREML: 3.2}
 _SAMPLE = 0.012  # seconds: reading one and turning it into inputs
 _START = 1.6  # importing what calibration runs on
 _RUN, _DECIDE = 1.5e-11, 3.5e-11  # seconds for a weight and a token: running a layer, and deciding over it
@@ -34,7 +34,7 @@ _CORRECTED = 2.6  # times as long with the float model beside (docs/decisions/00
 _GENERATED = (64, 40)  # patches and tokens of a generated sample
 _GENERAL = (312, 180)  # of one of the general set, on average
 _PROMPT = 30  # tokens of a sample beside its image
-_HASHED = 5e8  # bytes a second, read and hashed
+_HASHED = 2e9  # bytes a second, read and hashed
 
 
 @dataclass(frozen=True)
@@ -157,10 +157,10 @@ class ExportCost:
 # Core ML's graphs are converted for each bucket, and the decoder's for each of three numbers of tokens.
 _RATES = {
     (names.EXECUTORCH, names.VISION_ENCODER): _Rates(
-        _Rate(0, 0.1, 24), _Rate(8), _Rate(1.5, 0.35, 16), _Rate(0.1, weights=1)
+        _Rate(0, 0.02, 10), _Rate(10), _Rate(3.3, 0.1), _Rate(0.1, weights=0.2)
     ),
     (names.EXECUTORCH, names.TEXT_DECODER): _Rates(
-        _Rate(0, 0.1, 11), _Rate(8), _Rate(3, 0.05, 2), _Rate(0.1, weights=3)
+        _Rate(0, 0.02, 6.5), _Rate(6.5), _Rate(4.5, 0.04, 0.3), _Rate(0.1, weights=0.1)
     ),
     (names.ONNX, names.VISION_ENCODER): _Rates(_Rate(weights=60), _Rate(), _Rate(1.3, 0.6), _Rate(0.1)),
     (names.ONNX, names.TEXT_DECODER): _Rates(_Rate(weights=60), _Rate(), _Rate(1, 0.9), _Rate(0.5, 0.1)),

@@ -30,6 +30,7 @@ from pocketvl.runtime.errors import ExportError
 _STORAGE = {32: "float32", 8: "int8", 4: "int4"}
 _SCALES = {32: None, 8: "float32", 4: "bfloat16"}
 _ROWS_PROBED = 16
+_TRACED = (0.0, 0.5)  # shares of tracing that are done when the first graphs are filled
 
 
 def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, EmbeddingTable]:
@@ -43,26 +44,29 @@ def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
     path = inputs.folder / names.TEXT_DECODER_PTE
     head = LMHead(plan)
     cost = component_cost(names.EXECUTORCH, names.TEXT_DECODER, plan.geometry, settings)
-    # The first layer to be filled is there when one of each kind is traced.
-    _, filling, writing, checking = parts(progress, (cost.trace, cost.quantize, cost.lower, cost.check))
-    steps = Steps(filling, "Lowering the decoder", plan.sizes(names.TEXT_DECODER, names.LM_HEAD))
+    # The first layer is written when one of most kinds has been traced.
+    tracing, filling, writing, checking = parts(progress, (cost.trace, cost.quantize, cost.lower, cost.check))
+    label, traced = "Lowering the decoder", iter(_TRACED)
+    steps = Steps(filling, label, plan.sizes(names.TEXT_DECODER, names.LM_HEAD))
     layers: list[Expected] = []
 
     def filled(graph: nn.Module) -> Stored:
+        if (share := next(traced, None)) is not None:
+            tracing(label, share)
         fill(graph, source, plan.method)
         stored = stored_linears(graph)
-        own = expected(stored)
-        for layer in own:
-            steps.next(layer.layer)
-        layers.extend(own)
+        layers.extend(expected(stored))
         return stored
 
-    decoder = lower_decoder(plan, settings.max_context, settings.prefill_chunk, filled)
+    def written(stored: Stored) -> None:
+        for leaf in stored:
+            steps.next(leaf.layer)
+
+    decoder = lower_decoder(plan, settings.max_context, settings.prefill_chunk, filled, written)
     fill(head, source, plan.method)
-    of_head = expected(stored_linears(head))
-    for layer in of_head:
-        steps.next(layer.layer)
-    wanted = {names.TEXT_DECODER: tuple(layers), names.LM_HEAD: of_head}
+    of_head = stored_linears(head)
+    written(of_head)
+    wanted = {names.TEXT_DECODER: tuple(layers), names.LM_HEAD: expected(of_head)}
     probe = Probe.of(head.head)
     programs = {
         names.TEXT_DECODER: trace_decoder(decoder, text, settings.prefill_chunk),

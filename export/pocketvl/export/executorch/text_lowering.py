@@ -28,6 +28,7 @@ from pocketvl.runtime.bundle.geometry import TextGeometry
 
 TRACE_LENGTH = 2  # 1 would be taken for a constant
 Fill = Callable[[nn.Module], Stored]
+Written = Callable[[Stored], None]
 
 
 class LoweredDecoder(nn.Module):
@@ -144,9 +145,11 @@ class _LastOutline(_Outline):
         return (hidden.clone(),)
 
 
-def lower_decoder(plan: LayerPlan, max_context: int, prefill_chunk: int, fill: Fill) -> LoweredDecoder:
+def lower_decoder(
+    plan: LayerPlan, max_context: int, prefill_chunk: int, fill: Fill, written: Written
+) -> LoweredDecoder:
     """fill: gives a graph's leaves their weights, and says how they are stored; called with one graph after
-    the other."""
+    the other. written: called when a graph's layers have been."""
     text = plan.geometry.text
     tokens = dynamic("tokens", prefill_chunk)
     length = min(TRACE_LENGTH, prefill_chunk)
@@ -159,13 +162,16 @@ def lower_decoder(plan: LayerPlan, max_context: int, prefill_chunk: int, fill: F
     between = Stencils(_BetweenOutline(text), (attended, hidden, *shared), (by_token,) * 4)
     last = Stencils(_LastOutline(text), (attended, hidden), (by_token, by_token))
 
-    def written(stencils: Stencils, graph: nn.Module) -> nn.Module:
-        return stencils.write(graph, fill(graph))
+    def write(stencils: Stencils, graph: nn.Module) -> nn.Module:
+        stored = fill(graph)
+        module = stencils.write(graph, stored)
+        written(stored)
+        return module
 
     graphs = _segments(plan)
-    lowered_first = written(first, next(graphs))
-    after = [written(between, next(graphs)) for _ in range(text.num_layers - 1)]
-    return LoweredDecoder(lowered_first, [*after, written(last, next(graphs))], text, max_context)
+    lowered_first = write(first, next(graphs))
+    after = [write(between, next(graphs)) for _ in range(text.num_layers - 1)]
+    return LoweredDecoder(lowered_first, [*after, write(last, next(graphs))], text, max_context)
 
 
 def _segments(plan: LayerPlan) -> Iterator[nn.Module]:

@@ -28,7 +28,10 @@ from pocketvl.runtime.bundle.entry_points import pte_vision
 from pocketvl.runtime.bundle.geometry import VisionGeometry
 from pocketvl.runtime.errors import UsageError
 
+# Shares of tracing that are done when the first graphs are filled: attention has most of the operators.
+_TRACED = (0.6, 0.7)
 Fill = Callable[[nn.Module], Stored]
+Written = Callable[[Stored], None]
 
 
 def export_vision(inputs: ExportInputs, progress: Progress) -> Component:
@@ -47,22 +50,26 @@ def export_vision(inputs: ExportInputs, progress: Progress) -> Component:
     path = inputs.folder / names.VISION_ENCODER_PTE
     sizes: tuple[int | None, ...] = settings.buckets if settings.vision_shapes == "buckets" else (None,)
     cost = component_cost(names.EXECUTORCH, names.VISION_ENCODER, plan.geometry, settings)
-    # The first layer to be filled is there when one of each kind is traced.
-    _, filling, writing, checking = parts(progress, (cost.trace, cost.quantize, cost.lower, cost.check))
-    steps = Steps(filling, "Lowering the vision encoder", plan.sizes(names.VISION_ENCODER))
+    # The first block is written when one of each kind has been traced.
+    tracing, filling, writing, checking = parts(progress, (cost.trace, cost.quantize, cost.lower, cost.check))
+    label, traced = "Lowering the vision encoder", iter(_TRACED)
+    steps = Steps(filling, label, plan.sizes(names.VISION_ENCODER))
     wanted: list[Expected] = []
 
     def filled(graph: nn.Module) -> Stored:
+        if (share := next(traced, None)) is not None:
+            tracing(label, share)
         fill(graph, inputs.source, plan.method)
         stored = stored_linears(graph)
-        own = expected(stored)
-        for layer in own:
-            steps.next(layer.layer)
-        wanted.extend(own)
+        wanted.extend(expected(stored))
         return stored
 
+    def written(stored: Stored) -> None:
+        for leaf in stored:
+            steps.next(leaf.layer)
+
     entries = tuple(pte_vision(vision, size) for size in sizes)
-    programs = lower_encoder(plan, settings.buckets[-1], sizes, filled)
+    programs = lower_encoder(plan, settings.buckets[-1], sizes, filled, written)
     lower(dict(zip((entry.method for entry in entries), programs, strict=True)), {}, path, writing)
     checking("Checking the vision encoder", 0.0)
     found = census(path, {entry.method: tuple(wanted) for entry in entries})
@@ -211,17 +218,18 @@ class _Writer:
 
 
 def lower_encoder(
-    plan: LayerPlan, largest: int, sizes: Sequence[int | None], fill: Fill
+    plan: LayerPlan, largest: int, sizes: Sequence[int | None], fill: Fill, written: Written
 ) -> list[ExportedProgram]:
     """For each of `sizes` a program: None for merge_area..largest patches, else exactly so many with a key
     mask. fill: gives a graph's leaves their weights, and says how they are stored; called with one graph
-    after the other."""
+    after the other. written: called when a graph's layers have been."""
     vision = plan.geometry.vision
     writers = [_Writer(vision, largest, size) for size in sizes]
     for graph in _graphs(plan):
         stored = fill(graph)
         for writer in writers:
             writer.add(graph, stored)
+        written(stored)
     return [writer.program() for writer in writers]
 
 

@@ -24,7 +24,7 @@ from pocketvl.runtime.errors import ExportError
 
 # Shares of a program's time, when ExecuTorch's conversion and the backend have their turn.
 _DECOMPOSED, _CONVERTED = 0.25, 0.85
-_WRITING = 0.2  # of the whole
+_WRITING = 0.4  # of the whole
 _EDGE = "EDGE"  # ExecuTorch's name of its dialect
 _Key = tuple[Precision, ...]
 _Slot = tuple[dict[str, Any], str]  # constants of a program, and a name among them
@@ -48,7 +48,7 @@ def lower(
     """
     from executorch.exir import EdgeCompileConfig, EdgeProgramManager, ExecutorchBackendConfig
 
-    sizes = [len(program.graph.nodes) for program in programs.values()]
+    sizes = [len(program.graph.nodes) * (program.dialect != _EDGE) for program in programs.values()]
     lowering, writing = parts(progress, [1 - _WRITING, _WRITING])
     lowered = {}
     for name, own in zip(list(programs), parts(lowering, sizes), strict=True):
