@@ -1,6 +1,7 @@
 """The decoder and its head become text_decoder.pte, whose rows of the head are the token embeddings."""
 
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.export import ExportedProgram
 
 from pocketvl.export.census import Expected, Kernel, key_of, layer_groups
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.estimate import component_cost
+from pocketvl.export.estimate import component_cost, filling_weights
 from pocketvl.export.executorch.census import census, expected
 from pocketvl.export.executorch.constants import Stored, stored_linears
 from pocketvl.export.executorch.text_lowering import TRACE_LENGTH, dynamic, lower_decoder
@@ -30,7 +31,7 @@ from pocketvl.runtime.errors import ExportError
 _STORAGE = {32: "float32", 8: "int8", 4: "int4"}
 _SCALES = {32: None, 8: "float32", 4: "bfloat16"}
 _ROWS_PROBED = 16
-_TRACED = (0.0, 0.5)  # shares of tracing that are done when the first graphs are filled
+_TRACED = (0.5, 0.5)  # shares of tracing that are done when the first graphs are written
 
 
 def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, EmbeddingTable]:
@@ -44,21 +45,21 @@ def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
     path = inputs.folder / names.TEXT_DECODER_PTE
     head = LMHead(plan)
     cost = component_cost(names.EXECUTORCH, names.TEXT_DECODER, plan.geometry, settings)
-    # The first layer is written when one of most kinds has been traced.
-    tracing, filling, writing, checking = parts(progress, (cost.trace, cost.quantize, cost.lower, cost.check))
-    label, traced = "Lowering the decoder", iter(_TRACED)
-    steps = Steps(filling, label, plan.sizes(names.TEXT_DECODER, names.LM_HEAD))
+    # The first half of lowering is the last kinds of graphs, and the graph that calls them all.
+    seconds = cost.trace + cost.quantize, cost.lower / 2, cost.lower / 2, cost.check
+    filling, _, writing, checking = parts(progress, seconds)
+    weights = filling_weights(cost, plan.sizes(names.TEXT_DECODER, names.LM_HEAD), _TRACED)
+    steps, graphs = Steps(filling, "Lowering the decoder", weights), count()
     layers: list[Expected] = []
 
     def filled(graph: nn.Module) -> Stored:
-        if (share := next(traced, None)) is not None:
-            tracing(label, share)
         fill(graph, source, plan.method)
         stored = stored_linears(graph)
         layers.extend(expected(stored))
         return stored
 
     def written(stored: Stored) -> None:
+        steps.next(f"graph {next(graphs)}")
         for leaf in stored:
             steps.next(leaf.layer)
 

@@ -5,6 +5,7 @@ beside what was written.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch.export import Dim, ExportedProgram
 
 from pocketvl.export import modules
 from pocketvl.export.census import Expected, layer_groups
-from pocketvl.export.estimate import component_cost
+from pocketvl.export.estimate import component_cost, filling_weights
 from pocketvl.export.executorch.census import census, expected
 from pocketvl.export.executorch.constants import Stored, stored_linears
 from pocketvl.export.executorch.operators import AttentionOutline, HeadByHeadAttention, attention_inputs
@@ -28,8 +29,8 @@ from pocketvl.runtime.bundle.entry_points import pte_vision
 from pocketvl.runtime.bundle.geometry import VisionGeometry
 from pocketvl.runtime.errors import UsageError
 
-# Shares of tracing that are done when the first graphs are filled: attention has most of the operators.
-_TRACED = (0.6, 0.7)
+# Shares of tracing that are done when the first graphs are written; most of it, attention, is done before.
+_TRACED = (0.67, 0.33)
 Fill = Callable[[nn.Module], Stored]
 Written = Callable[[Stored], None]
 
@@ -50,21 +51,21 @@ def export_vision(inputs: ExportInputs, progress: Progress) -> Component:
     path = inputs.folder / names.VISION_ENCODER_PTE
     sizes: tuple[int | None, ...] = settings.buckets if settings.vision_shapes == "buckets" else (None,)
     cost = component_cost(names.EXECUTORCH, names.VISION_ENCODER, plan.geometry, settings)
-    # The first block is written when one of each kind has been traced.
-    tracing, filling, writing, checking = parts(progress, (cost.trace, cost.quantize, cost.lower, cost.check))
-    label, traced = "Lowering the vision encoder", iter(_TRACED)
-    steps = Steps(filling, label, plan.sizes(names.VISION_ENCODER))
+    # The first half of lowering is the last kinds of graphs, and the graph that calls them all.
+    seconds = cost.trace + cost.quantize, cost.lower / 2, cost.lower / 2, cost.check
+    filling, _, writing, checking = parts(progress, seconds)
+    weights = filling_weights(cost, plan.sizes(names.VISION_ENCODER), _TRACED)
+    steps, graphs = Steps(filling, "Lowering the vision encoder", weights), count()
     wanted: list[Expected] = []
 
     def filled(graph: nn.Module) -> Stored:
-        if (share := next(traced, None)) is not None:
-            tracing(label, share)
         fill(graph, inputs.source, plan.method)
         stored = stored_linears(graph)
         wanted.extend(expected(stored))
         return stored
 
     def written(stored: Stored) -> None:
+        steps.next(f"graph {next(graphs)}")
         for leaf in stored:
             steps.next(leaf.layer)
 
