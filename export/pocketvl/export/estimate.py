@@ -167,7 +167,7 @@ class ExportCost:
 # Core ML's graphs are converted for each bucket, and the decoder's for each of three numbers of tokens.
 _RATES = {
     (names.EXECUTORCH, names.VISION_ENCODER): _Rates(
-        _Rate(0, 0.02, 6.6), _Rate(11.5), _Rate(2.6, 0.09), _Rate(0.1, weights=0.4)
+        _Rate(0, 0.02, 6.6), _Rate(11.5), _Rate(3.5, 0.11), _Rate(0.1, weights=0.4)
     ),
     (names.EXECUTORCH, names.TEXT_DECODER): _Rates(
         _Rate(0, 0.02, 6.4), _Rate(8.5), _Rate(4.6, 0.03, 0.4), _Rate(0.05, weights=0.05)

@@ -31,7 +31,7 @@ from pocketvl.runtime.errors import ExportError
 _STORAGE = {32: "float32", 8: "int8", 4: "int4"}
 _SCALES = {32: None, 8: "float32", 4: "bfloat16"}
 _ROWS_PROBED = 16
-_TRACED = (0.6, 0.4)  # shares of tracing that are done when the first graphs are written
+_TRACED = (0.68, 0.32)  # shares of tracing that are done when the first graphs are written
 
 
 def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, EmbeddingTable]:

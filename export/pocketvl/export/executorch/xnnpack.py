@@ -24,7 +24,7 @@ from pocketvl.runtime.errors import ExportError
 
 # Shares of a program's time, when ExecuTorch's conversion and the backend have their turn.
 _DECOMPOSED, _CONVERTED = 0.25, 0.85
-_WRITING = 0.6  # of the whole
+_WRITING = 0.8  # of the whole
 _EDGE = "EDGE"  # ExecuTorch's name of its dialect
 _Key = tuple[Precision, ...]
 _Slot = tuple[dict[str, Any], str]  # constants of a program, and a name among them
