@@ -30,7 +30,7 @@ from pocketvl.runtime.bundle.geometry import VisionGeometry
 from pocketvl.runtime.errors import UsageError
 
 # Shares of tracing that are done when the first graphs are written; most of it, attention, is done before.
-_TRACED = (0.67, 0.33)
+_TRACED = (0.75, 0.25)
 Fill = Callable[[nn.Module], Stored]
 Written = Callable[[Stored], None]
 
