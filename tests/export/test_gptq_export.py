@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from pocketvl.export import pipeline
-from pocketvl.export.executorch.census import read_pte, scale_bytes, stored_weights
+from pocketvl.export.executorch.census import read_pte
+from pocketvl.export.executorch.constants import scale_bytes, stored_weights
 from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.export.target import ExportInputs

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pocketvl.export.executorch.census import scale_bytes, stored_weights
+from pocketvl.export.executorch.constants import scale_bytes, stored_weights
 from pocketvl.export.executorch.text_graph import TextDecoder
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.layers import Layer

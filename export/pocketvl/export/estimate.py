@@ -6,7 +6,7 @@ there, too.
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from pocketvl.runtime.errors import SpaceError
 DISK_EXTRA = 32 * 10**6
 BytesOf = Callable[[Layer, Precision], int]  # weight and scales of a layer in one target's artifact
 _COREML_FUNCTIONS = 3
-_START_OF = {names.EXECUTORCH: 0.6, names.ONNX: 0.4, names.COREML: 7.5}
+_START_OF = {names.EXECUTORCH: 2.5, names.ONNX: 0.5, names.COREML: 7.5}
 _SAMPLE = 0.012  # seconds: reading one and turning it into inputs
 _START = 1.6  # importing what calibration runs on
 _RUN, _DECIDE = 1.5e-11, 3.5e-11  # seconds for a weight and a token: running a layer, and deciding over it
@@ -34,7 +34,7 @@ _CORRECTED = 2.6  # times as long with the float model beside (docs/decisions/00
 _GENERATED = (64, 40)  # patches and tokens of a generated sample
 _GENERAL = (312, 180)  # of one of the general set, on average
 _PROMPT = 30  # tokens of a sample beside its image
-_HASHED = 5e8  # bytes a second, read and hashed
+_HASHED = 2e9  # bytes a second, read and hashed
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,16 @@ class Cost:
         return self.quantize, self.trace, self.lower, self.check
 
 
+def filling_weights(cost: Cost, sizes: Mapping[str, float], traced: Sequence[float]) -> dict[str, float]:
+    """For Steps of layers that are quantized and of the first graphs, "graph 0" and so on, that are traced,
+    with these shares of all tracing. sizes: layer -> weights."""
+    total = sum(sizes.values())
+    return {
+        **{f"graph {number}": share * cost.trace for number, share in enumerate(traced)},
+        **{name: size / total * cost.quantize for name, size in sizes.items()},
+    }
+
+
 @dataclass(frozen=True)
 class ExportCost:
     """Seconds of a whole export. start: until its checks are through, most of it imports; calibration: 0
@@ -157,16 +167,16 @@ class ExportCost:
 # Core ML's graphs are converted for each bucket, and the decoder's for each of three numbers of tokens.
 _RATES = {
     (names.EXECUTORCH, names.VISION_ENCODER): _Rates(
-        _Rate(0, 0.1, 24), _Rate(8), _Rate(1.5, 0.35, 16), _Rate(0.1, weights=1)
+        _Rate(0, 0.02, 6.6), _Rate(13), _Rate(2.6, 0.09), _Rate(0.1, weights=0.4)
     ),
     (names.EXECUTORCH, names.TEXT_DECODER): _Rates(
-        _Rate(0, 0.1, 11), _Rate(8), _Rate(3, 0.05, 2), _Rate(0.1, weights=3)
+        _Rate(0, 0.02, 6.4), _Rate(9.5), _Rate(4.6, 0.03, 0.4), _Rate(0.05, weights=0.05)
     ),
     (names.ONNX, names.VISION_ENCODER): _Rates(
-        _Rate(weights=15), _Rate(), _Rate(2.6, 0.15, 3), _Rate(weights=1)
+        _Rate(weights=13), _Rate(), _Rate(2.6, 0.15, 3), _Rate(weights=1)
     ),
     (names.ONNX, names.TEXT_DECODER): _Rates(
-        _Rate(weights=15), _Rate(), _Rate(2.8, 0.4, 3.5), _Rate(0.4, 0.1, 0.7)
+        _Rate(weights=13), _Rate(), _Rate(2.8, 0.4, 3.5), _Rate(0.4, 0.1, 0.7)
     ),
     (names.COREML, names.VISION_ENCODER): _Rates(
         _Rate(0.1, weights=60), _Rate(), _Rate(0.25, 0.15, 60), _Rate(0.35, weights=60)

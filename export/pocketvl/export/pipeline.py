@@ -26,6 +26,7 @@ from pocketvl.export.component import (
 )
 from pocketvl.export.estimate import Estimate, ExportCost, check_space, export_cost, fits_twice
 from pocketvl.export.isolated import Call, run_isolated, run_together
+from pocketvl.export.later import Later
 from pocketvl.export.layer_plan import LayerPlan, resolve
 from pocketvl.export.progress import Progress, abreast, parts, silent
 from pocketvl.export.target import ExportInputs, Target
@@ -157,13 +158,14 @@ def export_bundle(
             warn(describe_notes(unlike))
         weights = CalibratedSource(weights, decided)
     with partial_bundle(output, overwrite=overwrite) as partial:
+        source_sha256 = Later(job.source.fingerprint)
         written = _write_components(partial.folder, job, weights, run, writing)
         if written.weight_errors:
             warn(describe_weight_errors(written.weight_errors))
         _write_text_files(job.checkpoint, partial.folder)
         target.finish(partial.folder, job.checkpoint, job.image, job.settings)
         finishing("hashing", 0.0)
-        manifest = _manifest(partial, job, written, data, command)
+        manifest = _manifest(partial, job, written, source_sha256.result(), data, command)
         write_card(partial.folder, manifest, job.checkpoint.folder)
         partial.complete(manifest)
     if decisions is None:
@@ -245,7 +247,12 @@ def _write_text_files(source: Checkpoint, folder: Path) -> None:
 
 
 def _manifest(
-    partial: PartialBundle, job: ExportJob, written: Written, data: str | None, command: str
+    partial: PartialBundle,
+    job: ExportJob,
+    written: Written,
+    source_sha256: str,
+    data: str | None,
+    command: str,
 ) -> Manifest:
     """data: sha256 of what was calibrated on."""
     checkpoint, settings, target, recipe = job.checkpoint, job.settings, job.target, job.plan.recipe
@@ -269,7 +276,7 @@ def _manifest(
         optional_files=partial.records(target.name, optional=True),
         provenance=Provenance(
             source=job.source.name,
-            source_sha256=job.source.fingerprint(),
+            source_sha256=source_sha256,
             calibration=_calibration(recipe) if data else None,
             calibration_sha256=data,
             pocketvl=version("pocketvl"),

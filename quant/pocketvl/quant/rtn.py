@@ -30,6 +30,7 @@ def rtn_scales(groups: torch.Tensor, bits: int) -> torch.Tensor:
     1 for a group of zeros.
     """
     low, high = integer_range(bits)
-    smallest, largest = torch.aminmax(groups, dim=-1)
+    # Both at once, torch.aminmax, takes three times as long along an axis.
+    smallest, largest = groups.amin(-1), groups.amax(-1)
     scales = torch.maximum(largest / high, smallest / low)
     return stored_scales(torch.where(scales > 0, scales, 1.0), bits)

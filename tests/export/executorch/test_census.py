@@ -9,6 +9,7 @@ from torch import nn
 
 from pocketvl.export.census import layer_groups
 from pocketvl.export.executorch.census import census, expected
+from pocketvl.export.executorch.constants import stored_linears
 from pocketvl.export.executorch.xnnpack import lower
 from pocketvl.export.layers import Layer
 from pocketvl.export.modules import Linear
@@ -53,7 +54,7 @@ def written(graph: nn.Module, folder: Path) -> Path:
 
 def test_counts_layers_and_stored_bytes(tmp_path: Path) -> None:
     graph = TwoLinears(INT4, INT8)
-    wanted = expected(graph)
+    wanted = expected(stored_linears(graph))
     size = 64 * 128
     found = census(written(graph, tmp_path), {"run": wanted})
     assert layer_groups("run", wanted, found) == (
@@ -70,16 +71,16 @@ def int8_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("planned", [INT4, Precision(4, 64), FLOAT])
 def test_other_bits_than_planned_fail(int8_file: Path, planned: Precision) -> None:
     with pytest.raises(CensusError, match=r"blocks\.0\.fc1"):
-        census(int8_file, {"run": expected(TwoLinears(planned, INT8))})
+        census(int8_file, {"run": expected(stored_linears(TwoLinears(planned, INT8)))})
 
 
 def test_other_integers_fail(int8_file: Path) -> None:
     with pytest.raises(CensusError, match=r"is not in run of graph\.pte"):
-        census(int8_file, {"run": expected(TwoLinears(INT8, INT8, seed=1))})
+        census(int8_file, {"run": expected(stored_linears(TwoLinears(INT8, INT8, seed=1)))})
 
 
 def test_other_scales_fail(int8_file: Path) -> None:
-    first, second = expected(TwoLinears(INT8, INT8))
+    first, second = expected(stored_linears(TwoLinears(INT8, INT8)))
     other = replace(first, scale_key="0" * 64)
     with pytest.raises(CensusError, match=r"was written into .* of other values"):
         census(int8_file, {"run": (other, second)})
@@ -87,7 +88,7 @@ def test_other_scales_fail(int8_file: Path) -> None:
 
 def test_a_quantized_layer_that_nobody_planned_fails(int8_file: Path) -> None:
     with pytest.raises(CensusError, match="2 layers with weights where the recipe knows 1"):
-        census(int8_file, {"run": expected(TwoLinears(INT8, INT8))[:1]})
+        census(int8_file, {"run": expected(stored_linears(TwoLinears(INT8, INT8)))[:1]})
 
 
 def test_a_missing_method_fails(int8_file: Path) -> None:
@@ -108,7 +109,7 @@ def test_layers_outside_the_delegate_fail(tmp_path: Path) -> None:
     path = tmp_path / "graph.pte"
     without_partitioner(path, traced(graph))
     with pytest.raises(CensusError, match=r"fc1.*Outside the delegates run aten::"):
-        census(path, {"run": expected(graph)})
+        census(path, {"run": expected(stored_linears(graph))})
 
 
 def test_not_a_program(tmp_path: Path) -> None:

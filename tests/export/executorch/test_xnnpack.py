@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from pocketvl.export.executorch import constants
+from pocketvl.export.executorch.constants import stored_linears
 from pocketvl.export.executorch.operators import XnnpackRMSNorm
 from pocketvl.export.executorch.xnnpack import Stencil, Stencils
 from pocketvl.export.layers import Layer
@@ -32,7 +34,7 @@ class Graph(nn.Module):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         normed = self.norm(x)
-        return self.third(self.first(normed)), self.second(normed)
+        return self.third(1.5 * self.first(normed)), self.second(normed)
 
 
 class Outline(nn.Module):
@@ -56,27 +58,57 @@ def linear(precision: Precision, numbers: torch.Generator, bias: bool = False) -
     return leaf
 
 
-def stored(delegate: nn.Module) -> tuple[bytes, dict[str, bytes]]:
-    """The delegate's graph, and its named constants."""
+def write(stencil: Stencil | Stencils, graph: Graph) -> tuple[bytes, list[tuple[str, bytes]]]:
+    """The delegate's graph, and its named constants in their order."""
+    delegate = stencil.write(graph, stored_linears(graph))
     data = delegate.named_data_store_output
-    named = {key: bytes(data.buffers[entry.buffer_index]) for key, entry in data.pte_data.items()}
+    named = [(key, bytes(data.buffers[entry.buffer_index])) for key, entry in data.pte_data.items()]
     return delegate.processed_bytes, named
 
 
-def test_another_graphs_weights_give_its_own_delegate() -> None:
+def alone(graph: Graph) -> tuple[bytes, list[tuple[str, bytes]]]:
+    return write(Stencil(graph, Outline(), EXAMPLE, SHAPES), graph)
+
+
+def with_bias(graph: Graph, bias: torch.Tensor) -> Graph:
+    graph.first.bias = nn.Parameter(bias, requires_grad=False)
+    return graph
+
+
+def test_another_graphs_weights_give_its_own_delegate(monkeypatch: pytest.MonkeyPatch) -> None:
+    lowered: list[Graph] = []
+    by_backend = Stencil._by_backend
+    monkeypatch.setattr(
+        Stencil, "_by_backend", lambda own, graph: lowered.append(graph) or by_backend(own, graph)
+    )
     stencil = Stencil(Graph(0), Outline(), EXAMPLE, SHAPES)
-    written = [stored(stencil.write(Graph(seed))) for seed in (1, 0, 1)]
-    alone = [stored(Stencil(Graph(seed), Outline(), EXAMPLE, SHAPES).write(Graph(seed))) for seed in (1, 0)]
-    assert written == [alone[0], alone[1], alone[0]]
-    assert alone[0] != alone[1]
+    written = [write(stencil, Graph(seed)) for seed in (1, 0, 1, 2)]
+    assert len(lowered) == 2  # the others are made of the first
+    assert written == [alone(Graph(seed)) for seed in (1, 0, 1, 2)]
+    assert written[0] != written[1]
+
+
+def test_equal_constants_that_become_unlike_are_written_by_the_backend() -> None:
+    """The norm's weights and the bias of the first graph are the same constant."""
+    stencil = Stencil(Graph(0), Outline(), EXAMPLE, SHAPES)
+    graphs = [with_bias(graph := Graph(seed), graph.norm.weight.detach().clone()) for seed in (0, 1)]
+    graphs += [Graph(2), Graph(3), with_bias(graph := Graph(4), graph.norm.weight.detach().clone()), Graph(5)]
+    assert [write(stencil, graph) for graph in graphs] == [alone(graph) for graph in graphs]
+
+
+def test_a_template_that_gives_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "stored_weights", lambda integers, bits: integers.view("uint8"))
+    stencil = Stencil(Graph(0), Outline(), EXAMPLE, SHAPES)
+    written = [write(stencil, Graph(seed)) for seed in (0, 1, 2)]
+    monkeypatch.undo()
+    assert written == [alone(Graph(seed)) for seed in (0, 1, 2)]
 
 
 def test_graphs_of_other_bits_get_stencils_of_their_own() -> None:
     stencils = Stencils(Outline(), EXAMPLE, SHAPES)
-    written = [stored(stencils.write(Graph(seed, bits))) for seed, bits in ((0, 4), (1, 8), (2, 4))]
-    alone = Stencils(Outline(), EXAMPLE, SHAPES)
-    assert written[1] == stored(alone.write(Graph(1, 8)))
-    assert written[2] == stored(alone.write(Graph(2, 4)))
+    written = [write(stencils, Graph(seed, bits)) for seed, bits in ((0, 4), (1, 8), (2, 4))]
+    assert written[1] == alone(Graph(1, 8))
+    assert written[2] == alone(Graph(2, 4))
 
 
 def test_what_xnnpack_does_not_run_is_refused() -> None:

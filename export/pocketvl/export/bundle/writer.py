@@ -14,6 +14,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -42,11 +43,14 @@ class PartialBundle:
         """Size and sha256 of every file so far that an app needs, or of those that are optional for this
         target, sorted by path; each is brought to the disk, too. The model card is edited later and has none.
         """
-        return tuple(
-            self._record(self.folder / path)
-            for path in (path.relative_to(self.folder).as_posix() for path in self._files())
+        paths = (path.relative_to(self.folder).as_posix() for path in self._files())
+        wanted = [
+            self.folder / path
+            for path in paths
             if path != names.MODEL_CARD and names.is_optional(path, target) == optional
-        )
+        ]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return tuple(pool.map(self._record, wanted))
 
     def complete(self, manifest: Manifest) -> None:
         """Write manifest.json and its hash, the last files, and move the bundle into place.

@@ -13,12 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from torch import nn
-
-from pocketvl.export.census import REPORT, Expected, Kernel, Location, compare, key_of
-from pocketvl.export.modules import Linear, linears
+from pocketvl.export.census import REPORT, Expected, Kernel, Location, compare
+from pocketvl.export.executorch.constants import Stored, StoredLinear
+from pocketvl.export.modules import Linear
 from pocketvl.runtime.errors import CensusError, ExportError
 
 _HEADER_BYTES = 40  # flatbuffer root offset and identifier, then the extended header
@@ -112,9 +109,9 @@ def _xnnpack_graphs(blobs: list[bytes]) -> tuple[dict[str, Any], ...]:
         return tuple(json.loads(path.with_suffix(".json").read_text()) for path in inputs)
 
 
-def expected(graph: nn.Module) -> tuple[Expected, ...]:
-    """What to look for, taken from a filled graph before its weights are let go."""
-    return tuple(_expected_linear(leaf) for leaf in linears(graph))
+def expected(stored: Stored) -> tuple[Expected, ...]:
+    """What to look for, taken from a filled graph's layers before their weights are let go."""
+    return tuple(_expected_linear(leaf, own) for leaf, own in stored.items())
 
 
 def census(path: Path, methods: Mapping[str, tuple[Expected, ...]]) -> dict[str, Kernel]:
@@ -150,29 +147,12 @@ def read_kernels(pte: Pte, method: Method) -> Iterator[Kernel]:
                 yield _kernel(pte, node["xnode_union"], values, graph["constant_data"])
 
 
-def stored_weights(integers: NDArray[np.int8], bits: int) -> NDArray[np.uint8]:
-    """Bytes as XNNPACK's serializer stores them: 8 bits as is, 4 bits as value + 8, low nibble first."""
-    if bits == 8:
-        return np.ascontiguousarray(integers).view(np.uint8)
-    nibbles: NDArray[np.uint8] = integers.view(np.uint8) + np.uint8(8)
-    packed: NDArray[np.uint8] = nibbles[:, 0::2] | (nibbles[:, 1::2] << np.uint8(4))
-    return packed
-
-
-def scale_bytes(scales: NDArray[np.float32], bits: int) -> NDArray[Any]:
-    """Scales as stored: float32 for 8 bits, bfloat16 (its upper half) for 4."""
-    return scales if bits == 8 else (scales.view(np.uint32) >> 16).astype(np.uint16)
-
-
-def _expected_linear(leaf: Linear) -> Expected:
+def _expected_linear(leaf: Linear, stored: StoredLinear) -> Expected:
     shape, bits = (leaf.out_features, leaf.in_features), leaf.precision.bits
     form = _form(_WEIGHTS[bits], leaf.precision.group_size, shape, _INPUTS[bits])
-    if leaf.precision.is_float:
-        key = key_of(leaf.weight.detach().numpy())
-        return Expected(leaf.layer, leaf.precision, shape, form, key, None, counted=False)
-    integers, scales = leaf.weight.qdata.numpy(), leaf.weight.scale.numpy()  # type: ignore[attr-defined]
-    keys = key_of(stored_weights(integers, bits)), key_of(scale_bytes(scales, bits))
-    return Expected(leaf.layer, leaf.precision, shape, form, *keys)
+    scale_key = None if stored.scales is None else stored.scales.key
+    counted = not leaf.precision.is_float
+    return Expected(leaf.layer, leaf.precision, shape, form, stored.weight.key, scale_key, counted)
 
 
 def _kernel(pte: Pte, node: dict[str, Any], values: dict[int, Any], constants: list[Any]) -> Kernel:

@@ -1,6 +1,7 @@
 """The decoder and its head become text_decoder.pte, whose rows of the head are the token embeddings."""
 
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ from torch.export import ExportedProgram
 
 from pocketvl.export.census import Expected, Kernel, key_of, layer_groups
 from pocketvl.export.component import ExportSettings
-from pocketvl.export.estimate import component_cost
+from pocketvl.export.estimate import component_cost, filling_weights
 from pocketvl.export.executorch.census import census, expected
+from pocketvl.export.executorch.constants import Stored, stored_linears
 from pocketvl.export.executorch.text_lowering import TRACE_LENGTH, dynamic, lower_decoder
-from pocketvl.export.executorch.xnnpack import load_custom_ops, lower
+from pocketvl.export.executorch.xnnpack import calling_program, load_custom_ops, lower
 from pocketvl.export.modules import Linear, LMHead
 from pocketvl.export.progress import Progress, Steps, parts
 from pocketvl.export.target import Component, ExportInputs
@@ -29,6 +31,7 @@ from pocketvl.runtime.errors import ExportError
 _STORAGE = {32: "float32", 8: "int8", 4: "int4"}
 _SCALES = {32: None, 8: "float32", 4: "bfloat16"}
 _ROWS_PROBED = 16
+_TRACED = (0.68, 0.32)  # shares of tracing that are done when the first graphs are written
 
 
 def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, EmbeddingTable]:
@@ -42,23 +45,29 @@ def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
     path = inputs.folder / names.TEXT_DECODER_PTE
     head = LMHead(plan)
     cost = component_cost(names.EXECUTORCH, names.TEXT_DECODER, plan.geometry, settings)
-    # The first layer to be filled is there when one of each kind is traced.
-    _, filling, writing, checking = parts(progress, (cost.trace, cost.quantize, cost.lower, cost.check))
-    steps = Steps(filling, "Lowering the decoder", plan.sizes(names.TEXT_DECODER, names.LM_HEAD))
+    # The first half of lowering is the last kinds of graphs, and the graph that calls them all.
+    seconds = cost.trace + cost.quantize, cost.lower / 2, cost.lower / 2, cost.check
+    filling, _, writing, checking = parts(progress, seconds)
+    weights = filling_weights(cost, plan.sizes(names.TEXT_DECODER, names.LM_HEAD), _TRACED)
+    steps, graphs = Steps(filling, "Lowering the decoder", weights), count()
     layers: list[Expected] = []
 
-    def filled(graph: nn.Module) -> None:
+    def filled(graph: nn.Module) -> Stored:
         fill(graph, source, plan.method)
-        own = expected(graph)
-        for layer in own:
-            steps.next(layer.layer)
-        layers.extend(own)
+        stored = stored_linears(graph)
+        layers.extend(expected(stored))
+        return stored
 
-    decoder = lower_decoder(plan, settings.max_context, settings.prefill_chunk, filled)
+    def written(stored: Stored) -> None:
+        steps.next(f"graph {next(graphs)}")
+        for leaf in stored:
+            steps.next(leaf.layer)
+
+    decoder = lower_decoder(plan, settings.max_context, settings.prefill_chunk, filled, written)
     fill(head, source, plan.method)
-    for layer in expected(head):
-        steps.next(layer.layer)
-    wanted = {names.TEXT_DECODER: tuple(layers), names.LM_HEAD: expected(head)}
+    of_head = stored_linears(head)
+    written(of_head)
+    wanted = {names.TEXT_DECODER: tuple(layers), names.LM_HEAD: expected(of_head)}
     probe = Probe.of(head.head)
     programs = {
         names.TEXT_DECODER: trace_decoder(decoder, text, settings.prefill_chunk),
@@ -91,8 +100,7 @@ def trace_decoder(decoder: nn.Module, text: TextGeometry, prefill_chunk: int) ->
         torch.zeros(1, dtype=torch.int64),
     )
     shapes = ({1: tokens}, {0: tokens}, {0: tokens}, None)
-    with torch.no_grad():
-        return torch.export.export(decoder, example, dynamic_shapes=shapes, strict=False)
+    return calling_program(decoder, 1, example, shapes)
 
 
 def trace_head(head: nn.Module, text: TextGeometry) -> ExportedProgram:

@@ -12,6 +12,7 @@ from torch import nn
 from torch.export import Dim
 
 from pocketvl.export import modules
+from pocketvl.export.executorch.constants import Stored
 from pocketvl.export.executorch.operators import XnnpackRMSNorm, half_rotation
 from pocketvl.export.executorch.text_graph import (
     AfterAttention,
@@ -26,26 +27,22 @@ from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.runtime.bundle.geometry import TextGeometry
 
 TRACE_LENGTH = 2  # 1 would be taken for a constant
-Fill = Callable[[nn.Module], None]
+Fill = Callable[[nn.Module], Stored]
+Written = Callable[[Stored], None]
 
 
 class LoweredDecoder(nn.Module):
     """TextDecoder (see text_graph.py) with delegates in the place of its arithmetic."""
 
     def __init__(
-        self,
-        first: nn.Module,
-        between: list[nn.Module],
-        last: nn.Module,
-        text: TextGeometry,
-        max_context: int,
+        self, first: nn.Module, after: list[nn.Module], text: TextGeometry, max_context: int
     ) -> None:
+        """after: what follows the attention of each layer."""
         super().__init__()
         self.max_context = max_context
-        self.first, self.last = first, last
-        self.between = nn.ModuleList(between)
-        # The files name these buffers as names.cache_buffer does.
-        self.layers = nn.ModuleList(_Layer(text, max_context) for _ in range(text.num_layers))
+        self.first = first
+        # The files name the buffers of these as names.cache_buffer does.
+        self.layers = nn.ModuleList(_Layer(one, text, max_context) for one in after)
 
     def forward(
         self,
@@ -57,20 +54,26 @@ class LoweredDecoder(nn.Module):
         start = first_slot(cache_position, embeddings.shape[1], self.max_context)
         hidden = embeddings
         cos, sin, *heads = self.first(hidden, rope_cos, rope_sin)
-        for layer, between in zip(self.layers, self.between, strict=False):
-            hidden, *heads = between(layer(*heads, start), hidden, cos, sin)
-        normed: torch.Tensor = self.last(self.layers[-1](*heads, start), hidden)[0]
+        for layer in self.layers[:-1]:
+            hidden, *heads = layer(*heads, start, hidden, cos, sin)
+        normed: torch.Tensor = self.layers[-1](*heads, start, hidden)[0]
         return normed
 
 
 class _Layer(nn.Module):
-    def __init__(self, text: TextGeometry, max_context: int) -> None:
+    """Attention, and what follows it up to that of the next layer or to the end."""
+
+    def __init__(self, after: nn.Module, text: TextGeometry, max_context: int) -> None:
         super().__init__()
         self.attention = KeyValueCache(text, max_context)
+        self.after = after
 
-    def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, start: int) -> torch.Tensor:
-        attended: torch.Tensor = self.attention(q, k, v, start)
-        return attended
+    def forward(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, start: int, *others: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        """others: what `after` reads beside attention."""
+        outputs: tuple[torch.Tensor, ...] = self.after(self.attention(q, k, v, start), *others)
+        return outputs
 
 
 class First(nn.Module):
@@ -142,8 +145,11 @@ class _LastOutline(_Outline):
         return (hidden.clone(),)
 
 
-def lower_decoder(plan: LayerPlan, max_context: int, prefill_chunk: int, fill: Fill) -> LoweredDecoder:
-    """fill: gives a graph's leaves their weights; called with one graph after the other."""
+def lower_decoder(
+    plan: LayerPlan, max_context: int, prefill_chunk: int, fill: Fill, written: Written
+) -> LoweredDecoder:
+    """fill: gives a graph's leaves their weights, and says how they are stored; called with one graph after
+    the other. written: called when a graph's layers have been."""
     text = plan.geometry.text
     tokens = dynamic("tokens", prefill_chunk)
     length = min(TRACE_LENGTH, prefill_chunk)
@@ -156,14 +162,16 @@ def lower_decoder(plan: LayerPlan, max_context: int, prefill_chunk: int, fill: F
     between = Stencils(_BetweenOutline(text), (attended, hidden, *shared), (by_token,) * 4)
     last = Stencils(_LastOutline(text), (attended, hidden), (by_token, by_token))
 
-    def written(stencils: Stencils, graph: nn.Module) -> nn.Module:
-        fill(graph)
-        return stencils.write(graph)
+    def write(stencils: Stencils, graph: nn.Module) -> nn.Module:
+        stored = fill(graph)
+        module = stencils.write(graph, stored)
+        written(stored)
+        return module
 
     graphs = _segments(plan)
-    lowered_first = written(first, next(graphs))
-    lowered_between = [written(between, next(graphs)) for _ in range(text.num_layers - 1)]
-    return LoweredDecoder(lowered_first, lowered_between, written(last, next(graphs)), text, max_context)
+    lowered_first = write(first, next(graphs))
+    after = [write(between, next(graphs)) for _ in range(text.num_layers - 1)]
+    return LoweredDecoder(lowered_first, [*after, write(last, next(graphs))], text, max_context)
 
 
 def _segments(plan: LayerPlan) -> Iterator[nn.Module]:

@@ -5,6 +5,7 @@ beside what was written.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import Any
 
 import torch
@@ -13,11 +14,12 @@ from torch.export import Dim, ExportedProgram
 
 from pocketvl.export import modules
 from pocketvl.export.census import Expected, layer_groups
-from pocketvl.export.estimate import component_cost
+from pocketvl.export.estimate import component_cost, filling_weights
 from pocketvl.export.executorch.census import census, expected
+from pocketvl.export.executorch.constants import Stored, stored_linears
 from pocketvl.export.executorch.operators import AttentionOutline, HeadByHeadAttention, attention_inputs
 from pocketvl.export.executorch.vision_graph import Merger, Positions, VisionBlock, key_bias
-from pocketvl.export.executorch.xnnpack import Stencil, Stencils, lower
+from pocketvl.export.executorch.xnnpack import Stencil, Stencils, calling_program, lower
 from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.export.progress import Progress, Steps, parts
 from pocketvl.export.target import Component, ExportInputs
@@ -27,7 +29,10 @@ from pocketvl.runtime.bundle.entry_points import pte_vision
 from pocketvl.runtime.bundle.geometry import VisionGeometry
 from pocketvl.runtime.errors import UsageError
 
-Fill = Callable[[nn.Module], None]
+# Shares of tracing that are done when the first graphs are written; most of it, attention, is done before.
+_TRACED = (0.75, 0.25)
+Fill = Callable[[nn.Module], Stored]
+Written = Callable[[Stored], None]
 
 
 def export_vision(inputs: ExportInputs, progress: Progress) -> Component:
@@ -46,20 +51,26 @@ def export_vision(inputs: ExportInputs, progress: Progress) -> Component:
     path = inputs.folder / names.VISION_ENCODER_PTE
     sizes: tuple[int | None, ...] = settings.buckets if settings.vision_shapes == "buckets" else (None,)
     cost = component_cost(names.EXECUTORCH, names.VISION_ENCODER, plan.geometry, settings)
-    # The first layer to be filled is there when one of each kind is traced.
-    _, filling, writing, checking = parts(progress, (cost.trace, cost.quantize, cost.lower, cost.check))
-    steps = Steps(filling, "Lowering the vision encoder", plan.sizes(names.VISION_ENCODER))
+    # The first half of lowering is the last kinds of graphs, and the graph that calls them all.
+    seconds = cost.trace + cost.quantize, cost.lower / 2, cost.lower / 2, cost.check
+    filling, _, writing, checking = parts(progress, seconds)
+    weights = filling_weights(cost, plan.sizes(names.VISION_ENCODER), _TRACED)
+    steps, graphs = Steps(filling, "Lowering the vision encoder", weights), count()
     wanted: list[Expected] = []
 
-    def filled(graph: nn.Module) -> None:
+    def filled(graph: nn.Module) -> Stored:
         fill(graph, inputs.source, plan.method)
-        own = expected(graph)
-        for layer in own:
-            steps.next(layer.layer)
-        wanted.extend(own)
+        stored = stored_linears(graph)
+        wanted.extend(expected(stored))
+        return stored
+
+    def written(stored: Stored) -> None:
+        steps.next(f"graph {next(graphs)}")
+        for leaf in stored:
+            steps.next(leaf.layer)
 
     entries = tuple(pte_vision(vision, size) for size in sizes)
-    programs = lower_encoder(plan, settings.buckets[-1], sizes, filled)
+    programs = lower_encoder(plan, settings.buckets[-1], sizes, filled, written)
     lower(dict(zip((entry.method for entry in entries), programs, strict=True)), {}, path, writing)
     checking("Checking the vision encoder", 0.0)
     found = census(path, {entry.method: tuple(wanted) for entry in entries})
@@ -76,7 +87,7 @@ class LoweredEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.embed = embed
-        self.blocks = nn.ModuleList(blocks)
+        self.layers = nn.ModuleList(blocks)
         self.norm, self.merger = norm, merger
 
     def forward(
@@ -84,7 +95,7 @@ class LoweredEncoder(nn.Module):
     ) -> torch.Tensor:
         hidden, q_cos, q_sin = self.embed(patches, cos, sin)
         positions = [q_cos, q_sin, cos, sin, *(key_bias(mask) for mask in key_mask)]
-        for block in self.blocks:
+        for block in self.layers:
             hidden = block(hidden, positions)
         embeddings: torch.Tensor = self.merger(self.norm(hidden))[0]
         return embeddings
@@ -183,40 +194,43 @@ class _Writer:
         heads = [_along(1, length)] * (3 * vision.num_heads)
         attention, inputs = HeadByHeadAttention(vision), attention_inputs(vision, count, masked)
         shapes = {"tensors": (*heads, *[rows] * (5 if masked else 4))}
-        self._attention = Stencil(attention, AttentionOutline(vision), inputs, shapes).write(attention)
+        self._attention = Stencil(attention, AttentionOutline(vision), inputs, shapes).write(attention, {})
         self._embedded: nn.Module | None = None
         self._blocks: list[LoweredBlock] = []
 
-    def add(self, graph: nn.Module) -> None:
+    def add(self, graph: nn.Module, stored: Stored) -> None:
         """The next of the graphs, filled: Embed, blocks in their order, Merger."""
         if isinstance(graph, Embed):
-            self._embedded = self.embed.write(graph)
+            self._embedded = self.embed.write(graph, stored)
         elif isinstance(graph, VisionBlock):
-            parts = self.heads.write(graph.heads), self._attention, self.project.write(graph.project)
-            self._blocks.append(LoweredBlock((graph.norm1, graph.norm2), *parts, self.mlp.write(graph.mlp)))
+            heads = self.heads.write(graph.heads, stored)
+            project = self.project.write(graph.project, stored)
+            mlp = self.mlp.write(graph.mlp, stored)
+            norms = graph.norm1, graph.norm2
+            self._blocks.append(LoweredBlock(norms, heads, self._attention, project, mlp))
         elif isinstance(graph, Merger):
             assert self._embedded is not None
-            self._encoder = LoweredEncoder(
-                self._embedded, self._blocks, graph.norm, self.merger.write(graph.mlp)
-            )
+            merger = self.merger.write(graph.mlp, stored)
+            self._encoder = LoweredEncoder(self._embedded, self._blocks, graph.norm, merger)
 
     def program(self) -> ExportedProgram:
-        """All of it, traced."""
-        with torch.no_grad():
-            return torch.export.export(self._encoder, self.example, dynamic_shapes=self.shapes, strict=False)
+        """All of it."""
+        return calling_program(self._encoder, 0, self.example, self.shapes)
 
 
 def lower_encoder(
-    plan: LayerPlan, largest: int, sizes: Sequence[int | None], fill: Fill
+    plan: LayerPlan, largest: int, sizes: Sequence[int | None], fill: Fill, written: Written
 ) -> list[ExportedProgram]:
     """For each of `sizes` a program: None for merge_area..largest patches, else exactly so many with a key
-    mask. fill: gives a graph's leaves their weights; called with one graph after the other."""
+    mask. fill: gives a graph's leaves their weights, and says how they are stored; called with one graph
+    after the other. written: called when a graph's layers have been."""
     vision = plan.geometry.vision
     writers = [_Writer(vision, largest, size) for size in sizes]
     for graph in _graphs(plan):
-        fill(graph)
+        stored = fill(graph)
         for writer in writers:
-            writer.add(graph)
+            writer.add(graph, stored)
+        written(stored)
     return [writer.program() for writer in writers]
 
 

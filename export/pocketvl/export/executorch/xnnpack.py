@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from pocketvl.export.executorch.constants import Delegate, Stored, Template, same_delegate
+from pocketvl.export.executorch.layers import with_all_layers
 from pocketvl.export.modules import linears
 from pocketvl.export.progress import Progress, parts, silent
 from pocketvl.quant.recipe import Precision
@@ -22,7 +24,8 @@ from pocketvl.runtime.errors import ExportError
 
 # Shares of a program's time, when ExecuTorch's conversion and the backend have their turn.
 _DECOMPOSED, _CONVERTED = 0.25, 0.85
-_WRITING = 0.2  # of the whole
+_WRITING = 0.8  # of the whole
+_EDGE = "EDGE"  # ExecuTorch's name of its dialect
 _Key = tuple[Precision, ...]
 _Slot = tuple[dict[str, Any], str]  # constants of a program, and a name among them
 
@@ -40,12 +43,12 @@ def lower(
 ) -> None:
     """Write a .pte file with a method per program and one per constant.
 
-    A program that calls delegates (see Stencil) is taken to be lowered but for those calls. Takes the
+    A program in ExecuTorch's dialect (see calling_program) is taken to be lowered. Takes the
     programs out of the dictionary: weights are let go of as soon as their method is lowered.
     """
     from executorch.exir import EdgeCompileConfig, EdgeProgramManager, ExecutorchBackendConfig
 
-    sizes = [len(program.graph.nodes) for program in programs.values()]
+    sizes = [len(program.graph.nodes) * (program.dialect != _EDGE) for program in programs.values()]
     lowering, writing = parts(progress, [1 - _WRITING, _WRITING])
     lowered = {}
     for name, own in zip(list(programs), parts(lowering, sizes), strict=True):
@@ -59,32 +62,35 @@ def lower(
 
 
 def _lower_one(program: ExportedProgram, progress: Progress, step: str) -> ExportedProgram:
-    from executorch.exir import EdgeCompileConfig, to_edge
     from executorch.exir.backend.backend_api import to_backend
 
     from pocketvl.export.executorch.level_partitioner import LevelPartitioner
 
     progress(step, 0.0)
-    done = _calls_delegates(program)
-    if not done:
-        program = program.run_decompositions({})
-        share_quantized_inputs(program)
-        progress(step, _DECOMPOSED)
-    config = EdgeCompileConfig(preserve_ops=[torch.ops.aten.linear.default], _check_ir_validity=False)
-    edge: ExportedProgram = to_edge(program, compile_config=config).exported_program()
+    if program.dialect == _EDGE:
+        return program
+    program = program.run_decompositions({})
+    share_quantized_inputs(program)
+    progress(step, _DECOMPOSED)
+    edge = _in_edge_dialect(program)
     del program
-    if done:
-        return edge
     progress(step, _CONVERTED)
     # One partition after the other; given several programs at once, ExecuTorch copies all weights first.
     result: ExportedProgram = to_backend(edge, LevelPartitioner())
     return result
 
 
-def _calls_delegates(program: ExportedProgram) -> bool:
-    from executorch.exir.delegate import executorch_call_delegate
+def calling_program(
+    model: nn.Module, unlike: int, example: tuple[torch.Tensor, ...], dynamic_shapes: Any
+) -> ExportedProgram:
+    """A module that calls what stencils wrote, in ExecuTorch's dialect. unlike: see with_all_layers."""
 
-    return any(node.target is executorch_call_delegate for node in program.graph.nodes)
+    return with_all_layers(model, unlike, lambda few: _in_edge_dialect(_traced(few, example, dynamic_shapes)))
+
+
+def _traced(graph: nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any) -> ExportedProgram:
+    with torch.no_grad():
+        return torch.export.export(graph, example, dynamic_shapes=dynamic_shapes, strict=False)
 
 
 def share_quantized_inputs(program: ExportedProgram) -> None:
@@ -109,6 +115,32 @@ def _is_quantization(node: torch.fx.Node) -> bool:
     return getattr(node.target, "namespace", "") == "torchao"
 
 
+class _Outline(ExportedProgram):
+    """A program that stands behind the calls of delegates.
+
+    torch asks it for its module at each call in each pass, and would make that anew from the graph.
+    """
+
+    def __init__(self, outline: nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any) -> None:
+        traced = _traced(outline, example, dynamic_shapes)
+        super().__init__(
+            root=traced.graph_module,
+            graph=traced.graph,
+            graph_signature=traced.graph_signature,
+            state_dict=traced.state_dict,
+            range_constraints=traced.range_constraints,
+            module_call_graph=traced.module_call_graph,
+            example_inputs=traced.example_inputs,
+            constants=traced.constants,
+            verifiers=traced.verifiers,
+        )
+        self._made = outline
+
+    def module(self, check_guards: bool = True) -> Any:
+        """The outline itself."""
+        return self._made
+
+
 class Stencil:
     """One traced graph, to be written with the weights of any graph of the same structure."""
 
@@ -120,32 +152,51 @@ class Stencil:
         they find behind each call, and only its shapes matter to them. dynamic_shapes: as torch.export takes
         them.
         """
+        from pocketvl.export.executorch.level_partitioner import LevelPartitioner
+
         self._edge = _to_edge(graph, example, dynamic_shapes)
         _claim(self._edge)
-        self._outline = _to_edge(outline, example, dynamic_shapes)
+        self._outline = _Outline(outline, example, dynamic_shapes)
         self._slots = _slots(graph, self._edge)
+        self._backend = LevelPartitioner().delegation_spec  # the same settings as for all other delegates
+        self._template: Template | None = None
+        self._proven = False
 
-    def write(self, graph: nn.Module) -> nn.Module:
-        """A module to call in the graph's place; of the graph it keeps nothing but bytes."""
-        from executorch.exir.backend.backend_api import to_backend
+    def write(self, graph: nn.Module, stored: Stored) -> nn.Module:
+        """A module to call in the graph's place; of the graph it keeps nothing but bytes.
+
+        stored: how the graph's linear layers are stored. XNNPACK's backend writes the first two, and the
+        others are written by a template of the first, if that gave for the second what the backend did.
+        """
         from executorch.exir.lowered_backend_module import LoweredBackendModule
 
-        from pocketvl.export.executorch.level_partitioner import LevelPartitioner
+        written = self._template.written(graph, stored) if self._template else None
+        if written is None or not self._proven:
+            own = self._by_backend(graph)
+            self._proven = written is not None and same_delegate(written, own)
+            if not self._proven:
+                self._template = Template(graph, stored, _numbers(self._edge), own)
+            written = own
+        processed, data = written
+        backend = self._backend
+        module: nn.Module = LoweredBackendModule(
+            edge_program=self._outline,
+            backend_id=backend.backend_id,
+            processed_bytes=processed,
+            compile_specs=backend.compile_specs,
+            named_data_store_output=data,
+        )
+        return module
+
+    def _by_backend(self, graph: nn.Module) -> Delegate:
+        from executorch.exir.backend.backend_api import to_backend
 
         for path, tensor in _tensors(graph):
             for constants, name in self._slots[path]:
                 is_parameter = isinstance(constants[name], nn.Parameter)
                 constants[name] = nn.Parameter(tensor, requires_grad=False) if is_parameter else tensor
-        backend = LevelPartitioner().delegation_spec  # the same settings as for all other delegates
-        lowered = to_backend(backend.backend_id, self._edge, backend.compile_specs)
-        module: nn.Module = LoweredBackendModule(
-            edge_program=self._outline,
-            backend_id=lowered.backend_id,
-            processed_bytes=lowered.processed_bytes,
-            compile_specs=lowered.compile_specs,
-            named_data_store_output=lowered.named_data_store_output,
-        )
-        return module
+        lowered = to_backend(self._backend.backend_id, self._edge, self._backend.compile_specs)
+        return lowered.processed_bytes, lowered.named_data_store_output
 
 
 class Stencils:
@@ -155,22 +206,24 @@ class Stencils:
         self._outline, self._example, self._shapes = outline, example, dynamic_shapes
         self._made: dict[_Key, Stencil] = {}
 
-    def write(self, graph: nn.Module) -> nn.Module:
+    def write(self, graph: nn.Module, stored: Stored) -> nn.Module:
         """See Stencil.write."""
         key = tuple(leaf.precision for leaf in linears(graph))
         if key not in self._made:
             self._made[key] = Stencil(graph, self._outline, self._example, self._shapes)
-        return self._made[key].write(graph)
+        return self._made[key].write(graph, stored)
 
 
 def _to_edge(graph: nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any) -> ExportedProgram:
     """Traced, and in ExecuTorch's dialect."""
+    program = _traced(graph, example, dynamic_shapes).run_decompositions({})
+    share_quantized_inputs(program)
+    return _in_edge_dialect(program)
+
+
+def _in_edge_dialect(program: ExportedProgram) -> ExportedProgram:
     from executorch.exir import EdgeCompileConfig, to_edge
 
-    with torch.no_grad():
-        program = torch.export.export(graph, example, dynamic_shapes=dynamic_shapes, strict=False)
-    program = program.run_decompositions({})
-    share_quantized_inputs(program)
     config = EdgeCompileConfig(preserve_ops=[torch.ops.aten.linear.default], _check_ir_validity=False)
     edge: ExportedProgram = to_edge(program, compile_config=config).exported_program()
     return edge
@@ -195,7 +248,7 @@ def _slots(graph: nn.Module, edge: ExportedProgram) -> dict[str, list[_Slot]]:
     places: dict[int, list[_Slot]] = defaultdict(list)
     for constants in (edge.state_dict, edge.constants):
         for name, value in constants.items():
-            if value.dim():  # single numbers are the graph's own
+            if value.dim():  # the others are _numbers
                 places[value.data_ptr()].append((constants, name))
     slots = {path: places.pop(tensor.data_ptr(), []) for path, tensor in _tensors(graph)}
     lost = [path for path, found in slots.items() if not found]
@@ -205,6 +258,11 @@ def _slots(graph: nn.Module, edge: ExportedProgram) -> dict[str, list[_Slot]]:
             " version of torch or executorch may do so: install executorch==1.4.1."
         )
     return slots
+
+
+def _numbers(edge: ExportedProgram) -> list[torch.Tensor]:
+    """Single numbers that stand in the code that was traced."""
+    return [value for value in (*edge.state_dict.values(), *edge.constants.values()) if not value.dim()]
 
 
 def _tensors(graph: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
