@@ -122,7 +122,7 @@ class Stencil:
         """
         self._edge = _to_edge(graph, example, dynamic_shapes)
         _claim(self._edge)
-        self._outline = _to_edge(outline, example, dynamic_shapes)
+        self._outline = _traced(outline, example, dynamic_shapes)  # never written, so in no dialect
         self._slots = _slots(graph, self._edge)
 
     def write(self, graph: nn.Module) -> nn.Module:
@@ -163,13 +163,16 @@ class Stencils:
         return self._made[key].write(graph)
 
 
+def _traced(graph: nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any) -> ExportedProgram:
+    with torch.no_grad():
+        return torch.export.export(graph, example, dynamic_shapes=dynamic_shapes, strict=False)
+
+
 def _to_edge(graph: nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any) -> ExportedProgram:
     """Traced, and in ExecuTorch's dialect."""
     from executorch.exir import EdgeCompileConfig, to_edge
 
-    with torch.no_grad():
-        program = torch.export.export(graph, example, dynamic_shapes=dynamic_shapes, strict=False)
-    program = program.run_decompositions({})
+    program = _traced(graph, example, dynamic_shapes).run_decompositions({})
     share_quantized_inputs(program)
     config = EdgeCompileConfig(preserve_ops=[torch.ops.aten.linear.default], _check_ir_validity=False)
     edge: ExportedProgram = to_edge(program, compile_config=config).exported_program()
