@@ -6,12 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pocketvl.export.component import ExportSettings
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.open import Bundle
 from tests.support.bundles import COREML_SETTINGS, SHARED, export_for_test
 from tests.support.checkpoints import write_checkpoint
+
+# A machine may be slow, or do something else for a while.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 # The files that take longest, which begin first, so that no worker is left with one at the end.
 LONGEST = (

@@ -5,6 +5,7 @@ Users' exports are left as they are: there it is little beside the weights.
 
 import functools
 import sys
+import typing
 from importlib.util import find_spec
 from typing import Any
 
@@ -18,10 +19,12 @@ def spare_repetitions(target: str) -> None:
     if find_spec("torch") is None or find_spec(libraries[target]) is None:
         return
     _list_operators_once()
+    _describe_types_once()
     if target == names.ONNX:
         _read_translations_once()
     elif target == names.COREML:
         _check_programs_around_passes()
+        _print_no_programs()
 
 
 @functools.cache
@@ -44,6 +47,15 @@ def _list_operators_once() -> None:
             known = state()
 
     utils._materialize_cpp_cia_ops = look_up_new
+
+
+@functools.cache
+def _describe_types_once() -> None:
+    """torch describes the type of a local function whenever it overrides an operator, some 6000 times per
+    decomposition; typing's Callable remembers what it was asked for, unlike that of collections.abc."""
+    from torch import _ops
+
+    _ops.Callable = typing.Callable  # type: ignore[attr-defined]
 
 
 def _read_translations_once() -> None:
@@ -69,3 +81,10 @@ def _check_programs_around_passes() -> None:
         program.validate()
 
     PassPipelineManager.apply_pipeline = staticmethod(apply_and_check)
+
+
+def _print_no_programs() -> None:
+    """coremltools prints every program for a log that is off."""
+    from coremltools.converters.mil.mil import Program
+
+    Program.__str__ = object.__repr__
