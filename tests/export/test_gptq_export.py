@@ -26,6 +26,7 @@ from tests.support.packed_checkpoints import (
     Scheme,
     write_packed_checkpoint,
 )
+from tests.support.quick_exports import spare_repetitions
 
 SYMMETRIC = Scheme(zero=8)
 
@@ -39,6 +40,7 @@ def export(folder: Path, output: Path, **options: Any) -> tuple[Manifest, list[s
 
 def test_the_bundle_holds_the_integers_of_the_checkpoint(tmp_path: Path) -> None:
     """int8 asks for other bits, which the checkpoint's integers need not become."""
+    spare_repetitions(names.EXECUTORCH)
     written = write_packed_checkpoint(tmp_path / "packed", SYMMETRIC)
     manifest, said = export(
         tmp_path / "packed",

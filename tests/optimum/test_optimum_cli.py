@@ -49,7 +49,7 @@ def test_a_real_export(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "small", ONE_LAYER)
     (tmp_path / "mine.toml").write_text(recipe_toml(named_recipe("fp32")))
     done = optimum_cli(
-        *(f"--model={tmp_path / 'small'}", "--target", "executorch", f"--recipe={tmp_path / 'mine.toml'}"),
+        *(f"--model={tmp_path / 'small'}", "--target", "onnx", f"--recipe={tmp_path / 'mine.toml'}"),
         *("--buckets", "16"),
         *("--max-context", 64, "--prefill-chunk", 16, tmp_path / "out"),
     )
@@ -57,7 +57,7 @@ def test_a_real_export(tmp_path: Path) -> None:
     manifest = open_bundle(tmp_path / "out", verify="always").manifest
     assert (manifest.recipe, manifest.buckets, manifest.max_context) == ("fp32", (16,), 64)
     assert manifest.provenance.command == (
-        "pocketvl export small --output out --target executorch --recipe mine.toml --buckets 16"
+        "pocketvl export small --output out --target onnx --recipe mine.toml --buckets 16"
         " --max-context 64 --prefill-chunk 16"
     )
 

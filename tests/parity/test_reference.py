@@ -46,7 +46,7 @@ def case(
         checkpoint = folder / "checkpoint"
         write_checkpoint(checkpoint, GEOMETRIES[geometry], layout=LAYOUTS[geometry])
         bundle = export_for_test(checkpoint, folder / "bundle", target=target)
-    engine = open_engine(bundle)
+    engine = open_engine(bundle, threads=1)
     yield Case(bundle, engine, Reference(checkpoint, 3136, MAX_PIXELS))
     engine.close()
 

@@ -111,7 +111,7 @@ class Case:
 @pytest.fixture(scope="module", params=["small_onnx_bundle", "small_bundle", "small_coreml_bundle"])
 def case(request: pytest.FixtureRequest, small_checkpoint: Path) -> Iterator[Case]:
     bundle = request.getfixturevalue(request.param)
-    engine: Engine = open_engine(bundle)
+    engine: Engine = open_engine(bundle, threads=1)
     tokens = 4 if bundle.manifest.target == names.COREML else 10
     yield Case(ChatSession(bundle, engine, keep_vision=True), Oracle(small_checkpoint), tokens)
     engine.close()

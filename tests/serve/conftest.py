@@ -7,19 +7,10 @@ import httpx
 import openai
 import pytest
 
-from pocketvl.runtime import names
-from pocketvl.runtime.bundle.open import Bundle
-from tests.support.bundles import export_for_test
 from tests.support.servers import KEY, serving
 
 BASE_URL = "POCKETVL_BASE_URL"  # as http://127.0.0.1:8000/v1
 API_KEY = "POCKETVL_API_KEY"
-
-
-@pytest.fixture(scope="session")
-def tiny_onnx_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """Of the trained tiny model, in float32: answers are the same whatever was in the cache."""
-    return export_for_test("tiny", tmp_path_factory.mktemp("tiny") / "bundle", target=names.ONNX)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from pocketvl.export.targets import target_for
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.open import Bundle, open_bundle
+from tests.support.quick_exports import spare_repetitions
 
 # Small enough that prompts cross chunk borders and fill the context within a test.
 SETTINGS = ExportSettings(buckets=(16, 64, 144), max_context=320, prefill_chunk=32)
@@ -39,6 +40,7 @@ class SharedExports:
         kept = self.folder / key
         with FileLock(f"{kept}.lock"):
             if not kept.exists():  # the exporter moves it there whole
+                spare_repetitions(target)
                 export_bundle(
                     str(checkpoint),
                     kept,

@@ -1,6 +1,7 @@
 """The shipped tiny model, exported and run as on a phone, answers held-out questions."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,16 @@ FLOORS = {"read": 0.85, "count": 0.85, "colour": 0.95, "chart": 0.9, "point": 0.
 
 
 @pytest.fixture(scope="module", params=[("int8", names.EXECUTORCH), ("int4", names.ONNX)], ids=" ".join)
-def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ChatSession:
+def session(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ChatSession]:
     folder: Path = tmp_path_factory.mktemp("tiny")
     settings = ExportSettings(buckets=(256,), max_context=512)
     recipe, target = request.param
     bundle = export_for_test("tiny", folder / "bundle", recipe, settings, target)
-    return ChatSession(bundle, open_engine(bundle), keep_vision=True)
+    engine = open_engine(bundle, threads=1)
+    yield ChatSession(bundle, engine, keep_vision=True)
+    engine.close()
 
 
 def test_a_constraint_loses_no_answer(session: ChatSession) -> None:

@@ -23,12 +23,14 @@ pytest.importorskip("onnxruntime", reason="running needs pip install 'pocketvl[o
 from pocketvl.export.onnx.target import ONNX
 from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import named_recipe
+from pocketvl.runtime import names
 from pocketvl.runtime.bundle.open import Bundle, open_bundle
 from pocketvl.runtime.chat.session import ChatSession
 from pocketvl.runtime.decoding.sampling import Sampler
 from pocketvl.runtime.engine import Engine
 from pocketvl.runtime.engines.open import open_engine
 from pocketvl.runtime.media.patches import patchify
+from tests.support.quick_exports import spare_repetitions
 from tests.transformers_js.browser import WEBGPU, answers_in_browser, find_browser
 
 HERE = Path(__file__).parent
@@ -97,6 +99,7 @@ def _on(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 @pytest.fixture(scope="module", params=["fp32", "int4", "int4-small", "int4-fast"])
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    spare_repetitions(names.ONNX)
     folder = tmp_path_factory.mktemp("transformers_js") / request.param
     export_bundle(
         "tiny",

@@ -24,6 +24,7 @@ from pocketvl.runtime.errors import SpaceError
 from tests.export.coreml import bundles
 from tests.support.checkpoints import SMALL_GEOMETRY
 from tests.support.exporters import export_inputs
+from tests.support.geometries import ONE_LAYER
 from tests.support.random_source import RandomSource
 
 TEXT, VISION = SMALL_GEOMETRY.text, SMALL_GEOMETRY.vision
@@ -150,7 +151,7 @@ def test_weights_are_stored_once_for_all_functions_and_an_export_twice_is_the_sa
     for name, buckets in (("one", (16,)), ("again", (16,)), ("two", (16, 64))):
         folder = tmp_path / name
         folder.mkdir()
-        source, settings = RandomSource(SMALL_GEOMETRY), ExportSettings(buckets)
+        source, settings = RandomSource(ONE_LAYER), ExportSettings(buckets)
         export_vision(export_inputs(source, named_recipe("int4-small"), folder, settings), lambda *_: None)
         sizes.append((folder / names.VISION_ENCODER_PACKAGE / WEIGHT_FILE).stat().st_size)
         files = sorted(path for path in folder.rglob("*") if path.is_file())

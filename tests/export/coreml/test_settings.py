@@ -16,9 +16,11 @@ from pocketvl.export.executorch.target import EXECUTORCH
 from pocketvl.export.layer_plan import resolve
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime.bundle.entry_points import token_counts
+from pocketvl.runtime.bundle.geometry import ModelGeometry
 from pocketvl.runtime.bundle.open import open_bundle
 from pocketvl.runtime.errors import ExportError, MissingExtraError, UsageError
 from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint
+from tests.support.geometries import ONE_LAYER
 from tests.support.random_source import FULL_TEXT
 
 PLAN = resolve(named_recipe("int4"), SMALL_GEOMETRY)
@@ -75,7 +77,7 @@ def test_the_command_line_refuses_chunks_without_core_ml(tmp_path: Path) -> None
 
 
 def test_two_targets_go_into_folders_of_their_own(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path / "small")
+    write_checkpoint(tmp_path / "small", ModelGeometry(ONE_LAYER.vision, SMALL_GEOMETRY.text))
     output = tmp_path / "out"
     arguments = ["export", tmp_path / "small", "-o", output, "--recipe", "fp16", "--buckets", "16"]
     sizes = ["--max-context", "64", "--prefill-chunk", "8", "--decoder-packages", "2"]

@@ -101,19 +101,33 @@ def padded(tensors: list[torch.Tensor], size: int, fill_value: float) -> list[to
     return [*rows, (torch.arange(size) < count).float()]
 
 
+def check_entry_points(component: Component, program: Any) -> None:
+    assert set(program.method_names()) == {entry.method for entry in component.entry_points}
+    for entry in component.entry_points:
+        meta = program.method_meta(entry.method)
+        largest = {"patches": 96, "tokens": 24}
+        for index, spec in enumerate(entry.inputs):
+            shape = tuple(largest.get(size, size) for size in spec.shape)
+            assert tuple(meta.input_tensor_meta(index).sizes()) == shape
+        assert meta.num_inputs() == len(entry.inputs)
+        (output,) = entry.outputs
+        shape = tuple(largest.get(size, size) for size in output.shape)
+        assert tuple(meta.output_tensor_meta(0).sizes()) == shape
+
+
 @pytest.mark.parametrize(
-    ("heads", "head_dim", "std", "tolerance"),
+    ("heads", "head_dim", "depth", "std", "tolerance"),
     [
-        (2, 24, 0.1, 1e-5),
-        (3, 32, 0.1, 1e-5),
-        (2, 48, 0.5, 1e-4),  # scores of hundreds: softmax must take the largest out first
-        (1, 80, 0.1, 1e-5),
+        (2, 24, 2, 0.1, 1e-5),
+        (3, 32, 1, 0.1, 1e-5),
+        (2, 48, 1, 0.5, 1e-4),  # scores of hundreds: softmax must take the largest out first
+        (1, 80, 1, 0.1, 1e-5),
     ],
 )
 def test_the_file_computes_what_transformers_does(
-    tmp_path: Path, heads: int, head_dim: int, std: float, tolerance: float
+    tmp_path: Path, heads: int, head_dim: int, depth: int, std: float, tolerance: float
 ) -> None:
-    source = replace(source_of(heads, head_dim), std=std)
+    source = replace(source_of(heads, head_dim, depth), std=std)
     _, program = export(source, tmp_path)
     for rows, columns in GRIDS:
         tensors = inputs(source.geometry.vision, rows, columns)
@@ -143,6 +157,7 @@ def test_a_single_token_is_all_that_fits(tmp_path: Path) -> None:
 def test_padding_changes_nothing(tmp_path: Path, recipe: str) -> None:
     source = source_of(2, 24, depth=1, patch=28)  # most of the file is weights
     component, program = export(source, tmp_path, recipe, BUCKETS)
+    check_entry_points(component, program)
     assert [entry.patches for entry in component.entry_points] == [16, 96]
     for rows, columns in ((4, 4), (2, 8), (2, 40), (40, 2), (2, 2)):
         tensors = inputs(source.geometry.vision, rows, columns)
@@ -207,21 +222,11 @@ def test_layer_groups_tell_stored_bytes(quantized: Any) -> None:
     assert not found
 
 
-def test_entry_points_name_the_files_tensors(tmp_path: Path) -> None:
-    source = source_of(1, 32, depth=1)
-    for settings in (DYNAMIC, BUCKETS):
-        component, program = export(source, tmp_path, settings=settings)
-        assert set(program.method_names()) == {entry.method for entry in component.entry_points}
-        for entry in component.entry_points:
-            meta = program.method_meta(entry.method)
-            largest = {"patches": 96, "tokens": 24}
-            for index, spec in enumerate(entry.inputs):
-                shape = tuple(largest.get(size, size) for size in spec.shape)
-                assert tuple(meta.input_tensor_meta(index).sizes()) == shape
-            assert meta.num_inputs() == len(entry.inputs)
-            (output,) = entry.outputs
-            shape = tuple(largest.get(size, size) for size in output.shape)
-            assert tuple(meta.output_tensor_meta(0).sizes()) == shape
+def test_entry_points_name_the_files_tensors(quantized: Any) -> None:
+    """Of any length; test_padding_changes_nothing asks the same of a method a bucket."""
+    _, _, component, program = quantized
+    assert [entry.patches for entry in component.entry_points] == [None]
+    check_entry_points(component, program)
 
 
 def test_a_bucket_is_whole_tokens(tmp_path: Path) -> None:

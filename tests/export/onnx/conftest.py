@@ -1,4 +1,4 @@
-"""Bundles that several files only read: exported once a process."""
+"""Bundles that several files only read: exported once a process; exports do nothing again and again."""
 
 from pathlib import Path
 
@@ -7,6 +7,12 @@ import pytest
 from pocketvl.runtime import names
 from pocketvl.runtime.bundle.open import Bundle
 from tests.support.bundles import export_for_test
+from tests.support.quick_exports import spare_repetitions
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_exports() -> None:
+    spare_repetitions(names.ONNX)
 
 
 @pytest.fixture(scope="session")

@@ -2,35 +2,24 @@
 
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from pocketvl.export.component import ExportSettings
 from pocketvl.export.layer_plan import resolve
 from pocketvl.export.onnx.target import ONNX
-from pocketvl.export.pipeline import export_bundle
 from pocketvl.quant.recipe import named_recipe
 from pocketvl.runtime import names
-from pocketvl.runtime.bundle.open import open_bundle
+from pocketvl.runtime.bundle.open import Bundle
 from pocketvl.runtime.errors import MissingExtraError, UsageError
-from tests.support.checkpoints import SMALL_GEOMETRY, write_checkpoint
+from tests.support.checkpoints import SMALL_GEOMETRY
 
 SETTINGS = ExportSettings(buckets=(16, 64), max_context=96, prefill_chunk=32)
 INT4 = named_recipe("int4")
 
 
-def test_the_manifest_lists_what_our_runtime_reads(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path / "model")
-    export_bundle(
-        str(tmp_path / "model"),
-        tmp_path / "bundle",
-        recipe=INT4,
-        settings=SETTINGS,
-        command="pytest",
-        target=ONNX,
-    )
-    bundle = open_bundle(tmp_path / "bundle", verify="always")
+def test_the_manifest_lists_what_our_runtime_reads(int4_bundle: Bundle) -> None:
+    bundle = int4_bundle
     manifest = bundle.manifest
     assert manifest.target == names.ONNX
     assert {entry.name: entry.file for entry in manifest.entry_points} == {

@@ -1,0 +1,11 @@
+"""Exports here do nothing again and again."""
+
+import pytest
+
+from pocketvl.runtime import names
+from tests.support.quick_exports import spare_repetitions
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_exports() -> None:
+    spare_repetitions(names.EXECUTORCH)
