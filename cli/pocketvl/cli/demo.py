@@ -49,7 +49,7 @@ def demo(
     """
     with needs_extra("export", _NEEDS):
         from pocketvl.evaluate.contact_sheet import contact_sheet
-        from pocketvl.export.bundle.destination import output_folder
+        from pocketvl.export.bundle.writer import output_folder
         from pocketvl.export.tiny import TASKS, make_example
 
         chosen_target = target or _quickest_target()

@@ -93,7 +93,7 @@ def export(
     with needs_extra("export", "Exporting"):
         from pocketvl.cli.dry_run import dry_run
         from pocketvl.cli.export_command import export_command
-        from pocketvl.export.bundle.destination import check_destination, output_folder
+        from pocketvl.export.bundle.writer import check_destination, output_folder
         from pocketvl.export.component import DEFAULT_BUCKETS, ExportSettings
         from pocketvl.export.pipeline import check_export, export_bundle
         from pocketvl.export.targets import target_for

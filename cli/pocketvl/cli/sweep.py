@@ -70,7 +70,7 @@ def sweep(
         from pocketvl.evaluate.sweep.plan import SweepSettings
         from pocketvl.evaluate.sweep.recipes import read_recipes
         from pocketvl.evaluate.sweep.sweep import run_sweep
-        from pocketvl.export.bundle.destination import check_outside_bundles, output_folder
+        from pocketvl.export.bundle.writer import check_outside_bundles, output_folder
         from pocketvl.export.component import (
             DEFAULT_BUCKETS,
             DEFAULT_PREFILL_CHUNK,

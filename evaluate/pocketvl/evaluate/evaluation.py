@@ -12,7 +12,7 @@ from pocketvl.evaluate.fidelity import Fidelity, measure_fidelity
 from pocketvl.evaluate.reference_cache import ReferenceCache
 from pocketvl.evaluate.reference_models import CheckpointReference, open_reference
 from pocketvl.evaluate.summary import TaskSummary, summarize, unreadable
-from pocketvl.export.bundle.destination import check_outside_bundles, output_folder
+from pocketvl.export.bundle.writer import check_outside_bundles, output_folder
 from pocketvl.export.progress import Progress, parts, silent
 from pocketvl.runtime.bundle.open import Bundle, open_bundle
 from pocketvl.runtime.engine import Engine

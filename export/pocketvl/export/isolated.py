@@ -1,4 +1,5 @@
-"""Running steps of an export in processes of their own, so that their memory goes back to the system.
+"""Running steps of an export in processes of their own, so that their memory goes back to the system, or in
+a thread beside the work.
 
 parent -> child's stdin    the pickled call; then held open: its end tells the child that the parent died
 child's stdout -> parent   pickled pairs: ("progress", (step, share)), ("done", result), ("failed", error)
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pocketvl.runtime.child_process import end_with, start_child, stdin_closes
 from pocketvl.runtime.errors import ExportError, PocketVLError
@@ -36,6 +37,33 @@ class Call:
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     progress: Report
+
+
+class Later(Generic[T]):
+    """A call in a thread, not needed yet; it begins at once. For calls that let other threads run, as reading
+    and hashing do.
+
+    Whoever fails meanwhile need not wait for it: it ends with the process.
+    """
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call = call
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def result(self) -> T:
+        """Waits for it; raises what it raised."""
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+        return self._value
+
+    def _run(self) -> None:
+        try:
+            self._value = self._call()
+        except BaseException as failure:
+            self._failure = failure
 
 
 def run_isolated(function: Callable[..., T], arguments: tuple[Any, ...], progress: Report) -> T:

@@ -8,9 +8,8 @@ from pathlib import Path
 from shutil import copyfile, rmtree
 from typing import Any, Protocol, TypeVar
 
-from pocketvl.export.bundle.destination import check_destination, output_folder
 from pocketvl.export.bundle.model_card import write_card
-from pocketvl.export.bundle.writer import PartialBundle, partial_bundle
+from pocketvl.export.bundle.writer import PartialBundle, check_destination, output_folder, partial_bundle
 from pocketvl.export.calibration.calibrate import calibrate
 from pocketvl.export.calibration.samples import describe_notes
 from pocketvl.export.calibration.store import CalibratedSource
@@ -25,8 +24,7 @@ from pocketvl.export.component import (
     fit_settings,
 )
 from pocketvl.export.estimate import Estimate, ExportCost, check_space, export_cost, fits_twice
-from pocketvl.export.isolated import Call, run_isolated, run_together
-from pocketvl.export.later import Later
+from pocketvl.export.isolated import Call, Later, run_isolated, run_together
 from pocketvl.export.layer_plan import LayerPlan, resolve
 from pocketvl.export.progress import Progress, abreast, parts, silent
 from pocketvl.export.target import ExportInputs, Target

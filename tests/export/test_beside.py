@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from pocketvl.export.later import Later
+from pocketvl.export.isolated import Later
 
 
 def test_runs_before_it_is_asked_for() -> None:
