@@ -179,10 +179,10 @@ _RATES = {
         _Rate(weights=13), _Rate(), _Rate(2.8, 0.4, 3.5), _Rate(0.4, 0.1, 0.7)
     ),
     (names.COREML, names.VISION_ENCODER): _Rates(
-        _Rate(0.1, weights=60), _Rate(), _Rate(0.25, 0.15, 60), _Rate(0.35, weights=60)
+        _Rate(0.1, weights=20), _Rate(), _Rate(0.25, 0.15, 60), _Rate(0.35, weights=60)
     ),
     (names.COREML, names.TEXT_DECODER): _Rates(
-        _Rate(0.1, weights=60), _Rate(), _Rate(0.5, 0.38, 30), _Rate(0.65, weights=60)
+        _Rate(0.1, weights=20), _Rate(), _Rate(0.5, 0.38, 30), _Rate(0.65, weights=60)
     ),
 }
 
