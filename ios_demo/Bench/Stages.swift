@@ -8,7 +8,8 @@ struct Stages: Encodable {
     let prefillRate: Double
     let decodeRate: Double
     let decodeRateBest: Double
-    /// Of the Swift heap, for a token of the engine's, and for a whole token of an answer.
+    /// Bytes of the Swift heap that a step of decoder and head takes, and a whole token of an answer; the least of
+    /// several.
     let decodeAllocatedBytes: Int64
     let tokenAllocatedBytes: Int64
 
@@ -62,7 +63,7 @@ private struct Steps {
         if count == 1 { try engine.text.logits(hidden: hidden, into: &logits) }
     }
 
-    /// What decoder and head allocate for one token.
+    /// What decoder and head allocate for one token, the least of three: the first copies the matrices.
     func ofStep(at slot: Int) throws -> Int64 {
         let embeddings = try table.gather([ids[slot]])
         let rope = Positions.textRope(Feed(text: [ids[slot]], start: slot).positions, text)

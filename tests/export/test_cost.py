@@ -53,7 +53,7 @@ def test_a_larger_model_takes_longer(target: str, component: str) -> None:
         sum(component_cost(target, component, geometry, SETTINGS).seconds)
         for geometry in (SMALL_GEOMETRY, QWEN2_VL_2B)
     )
-    assert 0 < small < 15 < large < 3600
+    assert 0 < 1.3 * small < large < 3600
 
 
 def test_weights_of_steps_are_seconds_of_tracing_and_quantizing() -> None:

@@ -66,7 +66,10 @@ def _read_translations_once() -> None:
 
 
 def _check_programs_around_passes() -> None:
-    """coremltools checks a program's links after each of some 70 passes; here before and after them all."""
+    """coremltools checks a program's links after each of some 70 passes; here before and after them all.
+
+    So only users' exports have the checks between passes.
+    """
     from coremltools.converters.mil.mil.passes.pass_pipeline import PassPipelineManager
 
     apply = PassPipelineManager.apply_pipeline

@@ -24,7 +24,7 @@ from pocketvl.runtime.errors import SpaceError
 DISK_EXTRA = 32 * 10**6
 BytesOf = Callable[[Layer, Precision], int]  # weight and scales of a layer in one target's artifact
 _COREML_FUNCTIONS = 3
-_START_OF = {names.EXECUTORCH: 4.0, names.ONNX: 0.5, names.COREML: 7.5}
+_START_OF = {names.EXECUTORCH: 5.7, names.ONNX: 0.5, names.COREML: 7.5}
 _SAMPLE = 0.012  # seconds: reading one and turning it into inputs
 _START = 1.6  # importing what calibration runs on
 _RUN, _DECIDE = 1.5e-11, 3.5e-11  # seconds for a weight and a token: running a layer, and deciding over it
@@ -34,7 +34,7 @@ _CORRECTED = 2.6  # times as long with the float model beside (docs/decisions/00
 _GENERATED = (64, 40)  # patches and tokens of a generated sample
 _GENERAL = (312, 180)  # of one of the general set, on average
 _PROMPT = 30  # tokens of a sample beside its image
-_HASHED = 2e9  # bytes a second, read and hashed
+_HASHED = 1.4e9  # bytes a second, read and hashed
 
 
 @dataclass(frozen=True)
@@ -167,10 +167,10 @@ class ExportCost:
 # Core ML's graphs are converted for each bucket, and the decoder's for each of three numbers of tokens.
 _RATES = {
     (names.EXECUTORCH, names.VISION_ENCODER): _Rates(
-        _Rate(0, 0.02, 6.6), _Rate(11), _Rate(2.6, 0.09), _Rate(0.1, weights=0.4)
+        _Rate(0, 0.03, 9.4), _Rate(15.5), _Rate(3.7, 0.13), _Rate(0.1, weights=0.6)
     ),
     (names.EXECUTORCH, names.TEXT_DECODER): _Rates(
-        _Rate(0, 0.02, 6.4), _Rate(8), _Rate(4.6, 0.03, 0.4), _Rate(0.05, weights=0.05)
+        _Rate(0, 0.03, 9.1), _Rate(11.5), _Rate(6.5, 0.04, 0.6), _Rate(0.05, weights=0.05)
     ),
     (names.ONNX, names.VISION_ENCODER): _Rates(
         _Rate(weights=13), _Rate(), _Rate(2.6, 0.15, 3), _Rate(weights=1)

@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -43,27 +44,23 @@ class Later(Generic[T]):
     """A call in a thread, not needed yet; it begins at once. For calls that let other threads run, as reading
     and hashing do.
 
-    Whoever fails meanwhile need not wait for it: it ends with the process.
+    Where the caller fails first, it runs on to its end, or that of the process, and nobody sees its result.
     """
 
     def __init__(self, call: Callable[[], T]) -> None:
         self._call = call
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        self._future: Future[T] = Future()
+        threading.Thread(target=self._run, daemon=True).start()
 
     def result(self) -> T:
         """Waits for it; raises what it raised."""
-        self._thread.join()
-        if self._failure is not None:
-            raise self._failure
-        return self._value
+        return self._future.result()
 
     def _run(self) -> None:
         try:
-            self._value = self._call()
+            self._future.set_result(self._call())
         except BaseException as failure:
-            self._failure = failure
+            self._future.set_exception(failure)
 
 
 def run_isolated(function: Callable[..., T], arguments: tuple[Any, ...], progress: Report) -> T:

@@ -109,8 +109,7 @@ public enum Positions {
     public static func visionRope(rows: Int, columns: Int, _ vision: VisionGeometry) -> Rope {
         let frequencies = frequencies(theta: visionTheta, dim: vision.headDim / 2)
         let positions = Self.vision(rows: rows, columns: columns, merge: vision.spatialMergeSize)
-        let empty = Matrix(rows: positions.count, columns: 4 * frequencies.count)
-        var rope = Rope(cos: empty, sin: empty)
+        var rope = Rope(rows: positions.count, columns: 4 * frequencies.count)
         rope.fill { patch, element in
             let (row, column) = positions[patch]
             return element < frequencies.count
@@ -176,8 +175,7 @@ public enum Positions {
 
     /// cos and sin (S, headDim) for M-RoPE ids of S tokens.
     public static func textRope(_ ids: PositionIDs, _ text: TextGeometry) -> Rope {
-        let empty = Matrix(rows: ids.count, columns: text.headDim)
-        var rope = Rope(cos: empty, sin: empty)
+        var rope = Rope(rows: ids.count, columns: text.headDim)
         TextRope(text).fill(&rope, ids)
         return rope
     }
@@ -214,6 +212,11 @@ struct TextRope: Sendable {
 }
 
 extension Rope {
+    /// Zeros.
+    init(rows: Int, columns: Int) {
+        self.init(cos: Matrix(rows: rows, columns: columns), sin: Matrix(rows: rows, columns: columns))
+    }
+
     /// The angles of each row in both halves of a head, since a head's first half is rotated against its second.
     ///
     /// Cosines and sines are computed in float64, so that every language gets these bits: where a graph rounds its

@@ -49,7 +49,8 @@
             try #require(fsync(descriptor) == 0)
         }
 
-        /// Whether the pages are elsewhere, too; they are not in tmpfs, which is of no device.
+        /// Whether the pages are elsewhere, too: those of files on a device are, those of tmpfs are not. Other file
+        /// systems without a device of their own (overlay, NFS) are left out.
         private func isOnDisk(_ file: URL) throws -> Bool {
             let attributes = try FileManager.default.attributesOfItem(atPath: file.path)
             return try #require(attributes[.systemNumber] as? Int) >> 8 > 0

@@ -1,4 +1,4 @@
-"""Exports here do nothing again and again."""
+"""Exports here are spared what their libraries repeat."""
 
 import pytest
 

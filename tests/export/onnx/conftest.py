@@ -1,4 +1,4 @@
-"""Bundles that several files only read: exported once a process; exports do nothing again and again."""
+"""Bundles that several files only read, exported once a process; exports are spared what libraries repeat."""
 
 from pathlib import Path
 

@@ -6,7 +6,7 @@ those names and constants only, and can be had without the backend: docs/decisio
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,9 @@ class StoredLinear:
 # Its bytes, and its constants as ExecuTorch's NamedDataStoreOutput.
 Delegate = tuple[bytes, Any]
 Stored = Mapping[Linear, StoredLinear]
+# Gives a graph its weights, and says how they are stored; and what is called when they have been written.
+Fill = Callable[[nn.Module], Stored]
+Written = Callable[[Stored], None]
 
 
 def stored_linears(graph: nn.Module) -> Stored:

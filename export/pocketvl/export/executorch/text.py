@@ -16,7 +16,7 @@ from pocketvl.export.estimate import component_cost, filling_weights
 from pocketvl.export.executorch.census import census, expected
 from pocketvl.export.executorch.constants import Stored, stored_linears
 from pocketvl.export.executorch.text_lowering import TRACE_LENGTH, dynamic, lower_decoder
-from pocketvl.export.executorch.xnnpack import calling_program, load_custom_ops, lower
+from pocketvl.export.executorch.xnnpack import calling_program, load_custom_ops, lower, traced
 from pocketvl.export.modules import Linear, LMHead
 from pocketvl.export.progress import Progress, Steps, parts
 from pocketvl.export.target import Component, ExportInputs
@@ -31,7 +31,7 @@ from pocketvl.runtime.errors import ExportError
 _STORAGE = {32: "float32", 8: "int8", 4: "int4"}
 _SCALES = {32: None, 8: "float32", 4: "bfloat16"}
 _ROWS_PROBED = 16
-_TRACED = (0.68, 0.32)  # shares of tracing that are done when the first graphs are written
+_TRACING_SHARES = (0.68, 0.32)  # of tracing, that are done when the first graphs are written
 
 
 def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, EmbeddingTable]:
@@ -48,7 +48,7 @@ def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
     # The first half of lowering is the last kinds of graphs, and the graph that calls them all.
     seconds = cost.trace + cost.quantize, cost.lower / 2, cost.lower / 2, cost.check
     filling, _, writing, checking = parts(progress, seconds)
-    weights = filling_weights(cost, plan.sizes(names.TEXT_DECODER, names.LM_HEAD), _TRACED)
+    weights = filling_weights(cost, plan.sizes(names.TEXT_DECODER, names.LM_HEAD), _TRACING_SHARES)
     steps, graphs = Steps(filling, "Lowering the decoder", weights), count()
     layers: list[Expected] = []
 
@@ -73,7 +73,8 @@ def export_text(inputs: ExportInputs, progress: Progress) -> tuple[Component, Em
         names.TEXT_DECODER: trace_decoder(decoder, text, settings.prefill_chunk),
         names.LM_HEAD: trace_head(head, text),
     }
-    del decoder, head  # the programs hold the weights now, and lowering lets go of them piece by piece
+    # The programs hold the weights now, and lowering lets go of them piece by piece.
+    del decoder, head, of_head
     lower(programs, _metadata(text, settings, inputs.special_tokens.eos), path, writing)
     checking("Checking the decoder", 0.0)
     found = census(path, wanted)
@@ -106,9 +107,7 @@ def trace_decoder(decoder: nn.Module, text: TextGeometry, prefill_chunk: int) ->
 def trace_head(head: nn.Module, text: TextGeometry) -> ExportedProgram:
     """The head for 1..MAX_HEAD_ROWS hidden states."""
     example = (torch.zeros(1, TRACE_LENGTH, text.hidden_size),)
-    with torch.no_grad():
-        shapes = ({1: dynamic("rows", names.MAX_HEAD_ROWS)},)
-        return torch.export.export(head, example, dynamic_shapes=shapes, strict=False)
+    return traced(head, example, ({1: dynamic("rows", names.MAX_HEAD_ROWS)},))
 
 
 def _metadata(text: TextGeometry, settings: ExportSettings, eos: tuple[int, ...]) -> dict[str, object]:

@@ -4,7 +4,7 @@ Each is filled with weights, lowered and let go of before the next, so that one 
 beside what was written.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import nn
 from torch.export import Dim
 
 from pocketvl.export import modules
-from pocketvl.export.executorch.constants import Stored
+from pocketvl.export.executorch.constants import Fill, Written
 from pocketvl.export.executorch.operators import XnnpackRMSNorm, half_rotation
 from pocketvl.export.executorch.text_graph import (
     AfterAttention,
@@ -27,8 +27,6 @@ from pocketvl.export.layer_plan import LayerPlan
 from pocketvl.runtime.bundle.geometry import TextGeometry
 
 TRACE_LENGTH = 2  # 1 would be taken for a constant
-Fill = Callable[[nn.Module], Stored]
-Written = Callable[[Stored], None]
 
 
 class LoweredDecoder(nn.Module):

@@ -4,7 +4,7 @@ Each is filled with weights, lowered and let go of before the next, so that one 
 beside what was written.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any
 
@@ -16,7 +16,7 @@ from pocketvl.export import modules
 from pocketvl.export.census import Expected, layer_groups
 from pocketvl.export.estimate import component_cost, filling_weights
 from pocketvl.export.executorch.census import census, expected
-from pocketvl.export.executorch.constants import Stored, stored_linears
+from pocketvl.export.executorch.constants import Fill, Stored, Written, stored_linears
 from pocketvl.export.executorch.operators import AttentionOutline, HeadByHeadAttention, attention_inputs
 from pocketvl.export.executorch.vision_graph import Merger, Positions, VisionBlock, key_bias
 from pocketvl.export.executorch.xnnpack import Stencil, Stencils, calling_program, lower
@@ -29,10 +29,8 @@ from pocketvl.runtime.bundle.entry_points import pte_vision
 from pocketvl.runtime.bundle.geometry import VisionGeometry
 from pocketvl.runtime.errors import UsageError
 
-# Shares of tracing that are done when the first graphs are written; most of it, attention, is done before.
-_TRACED = (0.75, 0.25)
-Fill = Callable[[nn.Module], Stored]
-Written = Callable[[Stored], None]
+# Of tracing, that are done when the first graphs are written; most of it, attention, is done before.
+_TRACING_SHARES = (0.75, 0.25)
 
 
 def export_vision(inputs: ExportInputs, progress: Progress) -> Component:
@@ -54,7 +52,7 @@ def export_vision(inputs: ExportInputs, progress: Progress) -> Component:
     # The first half of lowering is the last kinds of graphs, and the graph that calls them all.
     seconds = cost.trace + cost.quantize, cost.lower / 2, cost.lower / 2, cost.check
     filling, _, writing, checking = parts(progress, seconds)
-    weights = filling_weights(cost, plan.sizes(names.VISION_ENCODER), _TRACED)
+    weights = filling_weights(cost, plan.sizes(names.VISION_ENCODER), _TRACING_SHARES)
     steps, graphs = Steps(filling, "Lowering the vision encoder", weights), count()
     wanted: list[Expected] = []
 
@@ -231,6 +229,7 @@ def lower_encoder(
         for writer in writers:
             writer.add(graph, stored)
         written(stored)
+        del graph, stored  # before the next is filled
     return [writer.program() for writer in writers]
 
 

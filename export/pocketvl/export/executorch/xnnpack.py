@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from pocketvl.export.executorch.calling_graph import with_all_layers
 from pocketvl.export.executorch.constants import Delegate, Stored, Template, same_delegate
-from pocketvl.export.executorch.layers import with_all_layers
 from pocketvl.export.modules import linears
 from pocketvl.export.progress import Progress, parts, silent
 from pocketvl.quant.recipe import Precision
@@ -84,11 +84,11 @@ def calling_program(
     model: nn.Module, unlike: int, example: tuple[torch.Tensor, ...], dynamic_shapes: Any
 ) -> ExportedProgram:
     """A module that calls what stencils wrote, in ExecuTorch's dialect. unlike: see with_all_layers."""
+    return with_all_layers(model, unlike, lambda few: _in_edge_dialect(traced(few, example, dynamic_shapes)))
 
-    return with_all_layers(model, unlike, lambda few: _in_edge_dialect(_traced(few, example, dynamic_shapes)))
 
-
-def _traced(graph: nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any) -> ExportedProgram:
+def traced(graph: nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any) -> ExportedProgram:
+    """By torch.export, without gradients."""
     with torch.no_grad():
         return torch.export.export(graph, example, dynamic_shapes=dynamic_shapes, strict=False)
 
@@ -122,17 +122,17 @@ class _Outline(ExportedProgram):
     """
 
     def __init__(self, outline: nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any) -> None:
-        traced = _traced(outline, example, dynamic_shapes)
+        program = traced(outline, example, dynamic_shapes)
         super().__init__(
-            root=traced.graph_module,
-            graph=traced.graph,
-            graph_signature=traced.graph_signature,
-            state_dict=traced.state_dict,
-            range_constraints=traced.range_constraints,
-            module_call_graph=traced.module_call_graph,
-            example_inputs=traced.example_inputs,
-            constants=traced.constants,
-            verifiers=traced.verifiers,
+            root=program.graph_module,
+            graph=program.graph,
+            graph_signature=program.graph_signature,
+            state_dict=program.state_dict,
+            range_constraints=program.range_constraints,
+            module_call_graph=program.module_call_graph,
+            example_inputs=program.example_inputs,
+            constants=program.constants,
+            verifiers=program.verifiers,
         )
         self._made = outline
 
@@ -165,8 +165,8 @@ class Stencil:
     def write(self, graph: nn.Module, stored: Stored) -> nn.Module:
         """A module to call in the graph's place; of the graph it keeps nothing but bytes.
 
-        stored: how the graph's linear layers are stored. XNNPACK's backend writes the first two, and the
-        others are written by a template of the first, if that gave for the second what the backend did.
+        stored: how the graph's linear layers are stored. XNNPACK's backend writes the first and proves a
+        template of it on the second; by that the others are written. One that it cannot write begins anew.
         """
         from executorch.exir.lowered_backend_module import LoweredBackendModule
 
@@ -216,7 +216,7 @@ class Stencils:
 
 def _to_edge(graph: nn.Module, example: tuple[torch.Tensor, ...], dynamic_shapes: Any) -> ExportedProgram:
     """Traced, and in ExecuTorch's dialect."""
-    program = _traced(graph, example, dynamic_shapes).run_decompositions({})
+    program = traced(graph, example, dynamic_shapes).run_decompositions({})
     share_quantized_inputs(program)
     return _in_edge_dialect(program)
 

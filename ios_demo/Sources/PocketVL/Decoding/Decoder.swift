@@ -11,8 +11,8 @@ public struct Decoder {
     // What a call needs is kept, so that a token allocates nothing.
     private var embeddings: Matrix
     private var rope: Rope
-    private var more: [Int] = []  // tokens that extend takes, and their positions
-    private var positions = PositionIDs()
+    private var more: [Int] = []  // tokens that extend takes
+    private var positions = PositionIDs()  // theirs
 
     /// Hidden states of the last call, (S, hiddenSize).
     public private(set) var hidden: Matrix
@@ -32,8 +32,7 @@ public struct Decoder {
         textRope = TextRope(text)
         hidden = Matrix(rows: 0, columns: text.hiddenSize)
         embeddings = hidden
-        let angles = Matrix(rows: 0, columns: text.headDim)
-        rope = Rope(cos: angles, sin: angles)
+        rope = Rope(rows: 0, columns: text.headDim)
         logits = Matrix(rows: 0, columns: text.vocabSize)
     }
 
@@ -55,7 +54,7 @@ public struct Decoder {
         rows.skip(feed.mediaKeys[..<first].count { $0 != nil })
         for start in stride(from: first, to: feed.count, by: chunk) {
             let part = start..<min(start + chunk, feed.count)
-            resize(&embeddings, rows: part.count)
+            Self.resize(&embeddings, rows: part.count)
             try table.gather(feed.tokenIDs[part], into: &embeddings)
             for (row, slot) in part.enumerated() where feed.mediaKeys[slot] != nil {
                 rows.copyNext(into: &embeddings, row: row)
@@ -78,7 +77,7 @@ public struct Decoder {
         positions.removeAll()
         let first = engine.cache.nextPosition
         for position in first..<first + more.count { positions.append(position, position, position) }
-        resize(&embeddings, rows: more.count)
+        Self.resize(&embeddings, rows: more.count)
         try table.gather(more[...], into: &embeddings)
         try decode(positions, at: engine.cache.count)
         for token in more { engine.cache.append(token) }
@@ -92,19 +91,19 @@ public struct Decoder {
         let rows = hidden.rows
         if rows == 0 { throw .usage("The decoder was fed nothing yet, so that no token follows; feed a prompt first.") }
         let wanted = ofLastAlone && rows > 1 ? hidden.slice(rows - 1..<rows) : hidden
-        resize(&logits, rows: wanted.rows)
+        Self.resize(&logits, rows: wanted.rows)
         try engine.logits(hidden: wanted, into: &logits)
     }
 
     private mutating func decode(_ positions: PositionIDs, at slot: Int) throws(PocketVLError) {
-        resize(&hidden, rows: positions.count)
-        resize(&rope.cos, rows: positions.count)
-        resize(&rope.sin, rows: positions.count)
+        Self.resize(&hidden, rows: positions.count)
+        Self.resize(&rope.cos, rows: positions.count)
+        Self.resize(&rope.sin, rows: positions.count)
         textRope.fill(&rope, positions)
         try engine.decode(embeddings: embeddings, rope: rope, cachePosition: slot, into: &hidden)
     }
 
-    private func resize(_ matrix: inout Matrix, rows: Int) {
+    private static func resize(_ matrix: inout Matrix, rows: Int) {
         if matrix.rows != rows { matrix = Matrix(rows: rows, columns: matrix.columns) }
     }
 }

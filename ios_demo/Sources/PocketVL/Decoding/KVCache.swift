@@ -46,7 +46,7 @@ public final class KVCache: @unchecked Sendable {
     }
 
     /// Says that the next slot holds a token of text, at the next rope position.
-    public func append(_ token: Int) {
+    func append(_ token: Int) {
         lock.withLock {
             held.append(Slot(token))
             nextPositions.append((nextPositions.last ?? 0) + 1)

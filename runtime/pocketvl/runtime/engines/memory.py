@@ -40,7 +40,8 @@ def return_file_pages(folder: Path) -> None:
     """Let the system take back the mapped pages of the files in `folder`, of mappings into which nothing was
     written. What is read again comes from the file again.
 
-    Nothing happens where the system does not list a process's mappings. Pages that wait to be written to the
+    Nothing happens where the system does not list a process's mappings, or does not know how (Linux before
+    5.4). Pages that wait to be written to the
     disk stay, and so do those of files in memory (tmpfs), of another owner, or mapped elsewhere, too.
     """
     if sys.platform != "linux":

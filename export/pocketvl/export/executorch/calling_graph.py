@@ -40,8 +40,10 @@ def with_all_layers(
         return convert(model)
     kept = [*layers[:_TRACED], *layers[len(layers) - unlike :]]
     setattr(model, LAYERS, nn.ModuleList(kept))
-    program = convert(model)
-    setattr(model, LAYERS, layers)
+    try:
+        program = convert(model)
+    finally:
+        setattr(model, LAYERS, layers)
     return _Growth(program, layers, left_out).program()
 
 
@@ -95,7 +97,7 @@ class _Growth:
         """The last two of the layers must differ in their tensors and delegates only, and read what lies
         before them in the same places. earlier: as many steps of the layer before both.
         """
-        if len(self._before) != len(self._repeated):
+        if not len(earlier) == len(self._before) == len(self._repeated):
             raise _unlike(f"one takes {len(self._before)} steps, the next {len(self._repeated)}")
         places = {spec.target: spec.arg.name for spec in self._old.graph_signature.input_specs if spec.target}
         named = {node.name: node for node in self._graph.find_nodes(op="placeholder")}
@@ -119,9 +121,9 @@ class _Growth:
     def _kind(self, node: Node) -> tuple[object, str]:
         if node.op != "get_attr":
             return node.target, repr(node.meta.get("val"))
-        return _path(self._layers[_REPEATED], self._module(node)) or _path(
-            self._layers[_REPEATED - 1], self._module(node)
-        ), ""
+        module, layers = self._module(node), self._layers
+        own = _path(layers[_REPEATED], module) or _path(layers[_REPEATED - 1], module)
+        return own or node.target, ""
 
     def _copy_inputs(self) -> tuple[list[_Nodes], list[InputSpec]]:
         """For each copy the repeated layer's tensors -> its own; and all inputs of the new program."""
@@ -171,6 +173,8 @@ class _Growth:
         module = self._layers[index].get_submodule(path)
         if id(module) not in self._attributes:
             name = self._attributes[id(module)] = f"lowered_module_{len(self._attributes)}"
+            if hasattr(self._root, name):
+                raise _unlike(f"{name} is another delegate's name")
             self._root.add_module(name, module)
         return self._attributes[id(module)]
 

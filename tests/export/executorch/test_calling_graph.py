@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pocketvl.export.executorch import layers
+from pocketvl.export.executorch import calling_graph
 from pocketvl.export.executorch.constants import stored_linears
 from pocketvl.export.executorch.xnnpack import Stencil, calling_program, lower
 from pocketvl.runtime.errors import ExportError
@@ -33,26 +33,29 @@ class Layer(nn.Module):
 
 
 class Model(nn.Module):
-    def __init__(self, number: int, unlike: bool, odd: int | None = None) -> None:
+    """odd: a layer after which another step comes; doubled: one after which a factor is another."""
+
+    def __init__(self, number: int, unlike: bool, odd: int | None = None, doubled: int | None = None) -> None:
         super().__init__()
         stencil = Stencil(Graph(0), Outline(), EXAMPLE, SHAPES)
         graphs = [Graph(seed) for seed in range(number + 2)]
         self.first, shared, *own = (stencil.write(graph, stored_linears(graph)) for graph in graphs)
         self.layers = nn.ModuleList(Layer(one, shared, seed) for seed, one in enumerate(own))
-        self.unlike, self.odd = unlike, odd
+        self.unlike, self.odd, self.doubled = unlike, odd, doubled
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         hidden, start = self.first(hidden)
         for index, layer in enumerate(self.layers):
             hidden = layer(hidden, start)
-            if index == self.odd:
+            if index == self.odd or (self.unlike and index == len(self.layers) - 1):
                 hidden = hidden.abs()
-        return hidden.neg() if self.unlike else hidden
+            hidden = hidden * (2.0 if index == self.doubled else 1.5)
+        return hidden
 
 
 def written(model: Model, path: Path, monkeypatch: pytest.MonkeyPatch, traced: int) -> bytes:
-    monkeypatch.setattr(layers, "_TRACED", traced)
-    monkeypatch.setattr(layers, "_REPEATED", traced - 1)
+    monkeypatch.setattr(calling_graph, "_TRACED", traced)
+    monkeypatch.setattr(calling_graph, "_REPEATED", traced - 1)
     lower({"forward": calling_program(model, int(model.unlike), EXAMPLE, SHAPES)}, {}, path)
     return path.read_bytes()
 
@@ -68,5 +71,7 @@ def test_few_layers_give_the_file_of_all(
 
 
 def test_layers_that_became_unlike_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ExportError, match=r"something else of each layer"):
+    with pytest.raises(ExportError, match=r"something else of each layer \(one takes \d+ steps, the next"):
         written(Model(5, False, odd=1), tmp_path / "odd.pte", monkeypatch, 3)
+    with pytest.raises(ExportError, match=r"something else of each layer \(.* became"):
+        written(Model(5, False, doubled=1), tmp_path / "odd.pte", monkeypatch, 3)
