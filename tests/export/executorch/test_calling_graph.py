@@ -33,15 +33,15 @@ class Layer(nn.Module):
 
 
 class Model(nn.Module):
-    """odd: a layer after which another step comes; doubled: one after which a factor is another."""
+    """odd: a layer after which another step comes; limited: one after which a limit is another."""
 
-    def __init__(self, number: int, unlike: bool, odd: int | None = None, doubled: int | None = None) -> None:
+    def __init__(self, number: int, unlike: bool, odd: int | None = None, limited: int | None = None) -> None:
         super().__init__()
         stencil = Stencil(Graph(0), Outline(), EXAMPLE, SHAPES)
         graphs = [Graph(seed) for seed in range(number + 2)]
         self.first, shared, *own = (stencil.write(graph, stored_linears(graph)) for graph in graphs)
         self.layers = nn.ModuleList(Layer(one, shared, seed) for seed, one in enumerate(own))
-        self.unlike, self.odd, self.doubled = unlike, odd, doubled
+        self.unlike, self.odd, self.limited = unlike, odd, limited
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         hidden, start = self.first(hidden)
@@ -49,7 +49,7 @@ class Model(nn.Module):
             hidden = layer(hidden, start)
             if index == self.odd or (self.unlike and index == len(self.layers) - 1):
                 hidden = hidden.abs()
-            hidden = hidden * (2.0 if index == self.doubled else 1.5)
+            hidden = hidden.clamp(max=2e9 if index == self.limited else 1e9)
         return hidden
 
 
@@ -74,4 +74,4 @@ def test_layers_that_became_unlike_are_refused(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(ExportError, match=r"something else of each layer \(one takes \d+ steps, the next"):
         written(Model(5, False, odd=1), tmp_path / "odd.pte", monkeypatch, 3)
     with pytest.raises(ExportError, match=r"something else of each layer \(.* became"):
-        written(Model(5, False, doubled=1), tmp_path / "odd.pte", monkeypatch, 3)
+        written(Model(5, False, limited=1), tmp_path / "odd.pte", monkeypatch, 3)
