@@ -35,7 +35,7 @@ LONGEST = (
     "tests/parity/test_fp16.py",
 )
 
-# Exports make so many objects that Python's collector of cycles takes a tenth of the tests' time at its usual 700.
+# Exports make so many objects that at its usual 700 Python's collector of cycles takes a tenth of the time.
 gc.set_threshold(50_000)
 
 # The same examples each time, however slow the machine is.
